@@ -1,0 +1,339 @@
+#include "database.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "database_internal.h"
+
+const char *database_engine_name(enum database_engine engine)
+{
+    switch (engine) {
+    case DATABASE_POSTGRESQL:
+        return "PostgreSQL";
+    case DATABASE_MYSQL:
+        return "MySQL";
+    case DATABASE_SQLSERVER:
+        return "SQL Server";
+    case DATABASE_NONE:
+        break;
+    }
+    return "no database";
+}
+
+static enum error_kind engine_ops(enum database_engine engine, const struct database_engine_ops **out,
+                                  struct error *err)
+{
+    enum error_kind rc;
+
+    switch (engine) {
+    case DATABASE_POSTGRESQL:
+        *out = &postgres_engine_ops;
+        return OK;
+    case DATABASE_MYSQL:
+        *out = &mysql_engine_ops;
+        return OK;
+    case DATABASE_SQLSERVER:
+        rc = error_set(err, ERR_REFUSED, 0, "this version does not work with SQL Server databases");
+        error_hint(err, "--files-only takes the site without its database; back that one up with SQL Server's own tools");
+        return rc;
+    case DATABASE_NONE:
+        break;
+    }
+    return error_set(err, ERR_USAGE, 0, "no database is named");
+}
+
+const struct database_target *database_login(const struct database *db)
+{
+    return db->admin ? db->admin : db->target;
+}
+
+static enum error_kind open_named(const struct database_target *target, const struct database_target *admin,
+                                  const char *name, struct database **out, struct error *err)
+{
+    const struct database_engine_ops *ops = NULL;
+    struct database *db = NULL;
+    void *memory = NULL;
+    char *shown = NULL;
+    enum error_kind rc;
+
+    rc = engine_ops(target->engine, &ops, err);
+    if (rc)
+        goto done;
+    if (admin && admin->engine != target->engine) {
+        rc = error_set(err, ERR_REFUSED, 0, "the administrative login is for %s, the shop's database is %s",
+                       database_engine_name(admin->engine), database_engine_name(target->engine));
+        error_hint(err, "check database-admin in the config");
+        goto done;
+    }
+    if (!name || !*name) {
+        rc = error_set(err, ERR_REFUSED, 0, "the connection string names no database");
+        goto done;
+    }
+    rc = memory_zeroed(1, sizeof *db, &memory, err);
+    if (rc)
+        goto done;
+    db = memory;
+    db->ops = ops;
+    db->target = target;
+    db->admin = admin;
+    rc = memory_string(name, &db->name, err);
+    if (rc)
+        goto done;
+    rc = ops->open(db, err);
+    if (rc) {
+        struct error shown_err = ERROR_INIT;
+        if (!database_target_shown(target, &shown, &shown_err))
+            error_context(err, "%s", shown);
+        goto done;
+    }
+    *out = db;
+    db = NULL;
+
+done:
+    free(shown);
+    database_close(db);
+    return rc;
+}
+
+enum error_kind database_open(const struct database_target *target, const struct database_target *admin,
+                              struct database **out, struct error *err)
+{
+    return open_named(target, admin, target->name, out, err);
+}
+
+enum error_kind database_open_beside(struct database *db, const char *name, struct database **out, struct error *err)
+{
+    return open_named(db->target, db->admin, name, out, err);
+}
+
+void database_close(struct database *db)
+{
+    if (!db)
+        return;
+    db->ops->close(db);
+    free(db->name);
+    free(db);
+}
+
+enum error_kind database_login_works(const struct database_target *target, struct error *err)
+{
+    const struct database_engine_ops *ops = NULL;
+    enum error_kind rc = engine_ops(target->engine, &ops, err);
+
+    return rc ? rc : ops->login_works(target, err);
+}
+
+enum error_kind database_probe(struct database *db, struct database_info *out, struct error *err)
+{
+    struct database_info info = DATABASE_INFO_INIT;
+    enum error_kind rc;
+
+    info.engine = db->ops->engine;
+    rc = memory_string(db->name, &info.name, err);
+    if (rc)
+        goto done;
+    rc = db->ops->probe(db, &info, err);
+    if (rc)
+        goto done;
+    if (info.exists)
+        rc = database_shop_facts(db, &info.is_nopcommerce, &info.picture_path, &info.pictures_in_database, err);
+    if (rc)
+        goto done;
+    *out = info;
+    info = (struct database_info)DATABASE_INFO_INIT;
+
+done:
+    database_info_release(&info);
+    return rc;
+}
+
+enum error_kind database_sessions(struct database *db, const char *name, struct text_list *out, struct error *err)
+{
+    return db->ops->sessions(db, name ? name : db->name, out, err);
+}
+
+enum error_kind database_end_own_sessions(struct database *db, struct error *err)
+{
+    return db->ops->end_own_sessions(db, err);
+}
+
+enum error_kind database_dump_begin(struct database *db, struct database_dump **out, struct error *err)
+{
+    struct database_dump *dump = NULL;
+    void *memory = NULL;
+    enum error_kind rc;
+
+    rc = memory_zeroed(1, sizeof *dump, &memory, err);
+    if (rc)
+        return rc;
+    dump = memory;
+    dump->db = db;
+    rc = db->ops->dump_begin(dump, err);
+    if (rc) {
+        struct error ignored = ERROR_INIT;
+        db->ops->dump_end(dump, NULL, &ignored);
+        free(dump);
+        error_context(err, "dumping database %s", db->name);
+        return rc;
+    }
+    *out = dump;
+    return OK;
+}
+
+enum error_kind database_dump_run(struct database_dump *dump, database_sink_fn *sink, void *arg, struct error *err)
+{
+    enum error_kind rc = dump->db->ops->dump_run(dump, sink, arg, err);
+
+    if (rc)
+        error_context(err, "dumping database %s", dump->db->name);
+    return rc;
+}
+
+enum error_kind database_dump_end(struct database_dump *dump, struct database_facts *out, struct error *err)
+{
+    struct database_facts facts = DATABASE_FACTS_INIT;
+    struct database *db = dump->db;
+    enum error_kind rc;
+
+    facts.engine = db->ops->engine;
+    rc = db->ops->dump_end(dump, out ? &facts : NULL, err);
+    free(dump);
+    if (rc)
+        goto done;
+    if (!out)
+        goto done;
+    rc = memory_string(db->name, &facts.database, err);
+    if (rc)
+        goto done;
+    database_counts_sort(&facts.counts);
+    *out = facts;
+    facts = (struct database_facts)DATABASE_FACTS_INIT;
+
+done:
+    if (rc)
+        error_context(err, "dumping database %s", db->name);
+    database_facts_release(&facts);
+    return rc;
+}
+
+/* A dump of one engine means nothing to another. */
+static enum error_kind check_engine(const struct database *db, const struct database_facts *facts, struct error *err)
+{
+    if (facts->engine == db->ops->engine)
+        return OK;
+    error_set(err, ERR_REFUSED, 0, "the snapshot holds a %s dump, the database is %s",
+              database_engine_name(facts->engine), database_engine_name(db->ops->engine));
+    return ERR_REFUSED;
+}
+
+enum error_kind database_load_begin(struct database *db, const struct database_facts *facts, const char *token,
+                                    char **name, struct error *err)
+{
+    enum error_kind rc = check_engine(db, facts, err);
+
+    if (!rc)
+        rc = db->ops->load_begin(db, facts, token, name, err);
+    if (rc)
+        error_context(err, "creating a database beside %s", db->name);
+    return rc;
+}
+
+enum error_kind database_load_run(struct database *db, const char *name, const struct database_facts *facts,
+                                  database_source_fn *source, void *arg, struct error *err)
+{
+    enum error_kind rc = check_engine(db, facts, err);
+
+    if (!rc)
+        rc = db->ops->load_run(db, name, facts, source, arg, err);
+    if (rc)
+        error_context(err, "loading database %s", name);
+    return rc;
+}
+
+enum error_kind database_load_in_place(struct database *db, const struct database_facts *facts,
+                                       database_source_fn *source, void *arg, struct error *err)
+{
+    enum error_kind rc = check_engine(db, facts, err);
+
+    if (!rc)
+        rc = db->ops->load_in_place(db, facts, source, arg, err);
+    if (rc)
+        error_context(err, "replacing the content of database %s", db->name);
+    return rc;
+}
+
+enum error_kind database_compare(struct database *db, const char *name, const struct database_counts *expected,
+                                 struct text_list *differences, struct error *err)
+{
+    struct database_counts found = {NULL, 0};
+    enum error_kind rc;
+
+    rc = db->ops->count(db, name ? name : db->name, &found, err);
+    if (rc)
+        goto done;
+    database_counts_sort(&found);
+    rc = database_counts_compare(expected, &found, differences, err);
+
+done:
+    if (rc)
+        error_context(err, "counting the rows of database %s", name ? name : db->name);
+    database_counts_release(&found);
+    return rc;
+}
+
+enum error_kind database_swap_prepare(struct database *db, const char *beside, const char *token,
+                                      struct database_swap *out, struct error *err)
+{
+    return db->ops->swap_prepare(db, beside, token, out, err);
+}
+
+enum error_kind database_fence(struct database *db, const struct database_swap *swap, struct error *err)
+{
+    enum error_kind rc = db->ops->fence(db, swap, err);
+
+    if (rc)
+        error_context(err, "closing database %s", swap->live);
+    return rc;
+}
+
+enum error_kind database_unfence(struct database *db, const struct database_swap *swap, struct error *err)
+{
+    enum error_kind rc = db->ops->unfence(db, swap, err);
+
+    if (rc)
+        error_context(err, "opening database %s", swap->live);
+    return rc;
+}
+
+enum error_kind database_swap_to(struct database *db, const struct database_swap *swap, enum database_side side,
+                                 struct error *err)
+{
+    enum error_kind rc = db->ops->swap_to(db, swap, side, err);
+
+    if (rc)
+        error_context(err, "exchanging databases %s and %s", swap->live, swap->beside);
+    return rc;
+}
+
+enum error_kind database_swap_side(struct database *db, const struct database_swap *swap, enum database_side *out,
+                                   struct error *err)
+{
+    return db->ops->swap_side(db, swap, out, err);
+}
+
+enum error_kind database_swap_finish(struct database *db, const struct database_swap *swap, struct error *err)
+{
+    return db->ops->swap_finish(db, swap, err);
+}
+
+enum error_kind database_kept_drop(struct database *db, const char *name, const char *identity, struct error *err)
+{
+    enum error_kind rc;
+
+    assert(name && identity);
+    rc = db->ops->kept_drop(db, name, identity, err);
+    if (rc)
+        error_context(err, "dropping database %s", name);
+    return rc;
+}

@@ -1,0 +1,276 @@
+/*
+ * The shop's database: one interface, three engines.
+ *
+ *     struct database_target t = DATABASE_TARGET_INIT;
+ *     struct database *db = NULL;
+ *     rc = database_target_parse("postgresql", connection_string, &t, err);
+ *     rc = database_open(&t, NULL, &db, err);
+ *
+ *     a dump:     database_dump_begin(), ..._run(), ..._end()
+ *     a load:     database_load_begin(), ..._run(), ..._end()      into a database beside the live one
+ *     a change:   database_swap_prepare(), database_swap_to(NEW), perhaps database_swap_to(OLD), database_swap_finish()
+ *
+ * Invariants of every engine:
+ *   D1  a dump is one consistent view, opened when database_dump_begin() returns; the row counts are of that view
+ *   D2  a dump's byte order is stable: unchanged rows give unchanged runs of bytes
+ *   D3  a load never touches the live database; until the swap, the live one is as it was
+ *   D4  database_swap_to() may be called any number of times, with either side, after any crash: it reads who is where
+ *       from identity (an oid, a marker table), never from what it was told happened
+ *   D5  what the swap takes away is kept, whole and dumpable, until database_kept_drop()
+ *   D6  nothing is dropped unless its identity is the one that was recorded (P8)
+ *   D7  no password reaches an argument list, a log or an error text (P10)
+ *   D8  marker tables of nopsnap are in no count, dump or comparison
+ */
+#ifndef NOPSNAP_DATABASE_H
+#define NOPSNAP_DATABASE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "buffer.h"
+#include "error.h"
+#include "text.h"
+
+enum database_engine { DATABASE_NONE, DATABASE_POSTGRESQL, DATABASE_MYSQL, DATABASE_SQLSERVER };
+
+const char *database_engine_name(enum database_engine engine); /* "PostgreSQL" */
+
+/* ---- where ---- */
+
+/* A parsed connection string: what is common to the engines by name, the rest as pairs in the order given. */
+struct database_target {
+    enum database_engine engine;
+    char *host;     /* host name, address or socket folder/file; NULL: the engine's default */
+    int port;       /* 0: the engine's default */
+    char *name;     /* the database */
+    char *user;
+    char *password; /* secret */
+    char *service;  /* libpq service or MySQL option file instead of the above, or NULL */
+    char **keys;    /* further options, e.g. "SSL Mode" */
+    char **values;
+    size_t count;
+};
+
+#define DATABASE_TARGET_INIT {DATABASE_NONE, NULL, 0, NULL, NULL, NULL, NULL, NULL, NULL, 0}
+
+/*
+ * Read a connection string in any spelling of the provider's .NET client (DbConnectionStringBuilder's quoting rules;
+ * Host/Server/Data Source/Address, Username/User ID/Uid/User, Password/Pwd, Database/Initial Catalog, Port, SSL modes...).
+ *
+ * provider   "postgresql", "mysql", "sqlserver" (any case)
+ * Returns    ERR_REFUSED naming an option that can't be honoured, or a missing host or database; never quoting the string
+ */
+enum error_kind database_target_parse(const char *provider, const char *connection_string,
+                                      struct database_target *out, struct error *err);
+/*
+ * The administrative login of the config: "service:NAME" (libpq), a MySQL option file, or a file with a connection
+ * string. What it leaves open (host, database) comes from the shop's own target.
+ */
+enum error_kind database_target_admin(const struct database_target *shop, const char *spec,
+                                      struct database_target *out, struct error *err);
+void database_target_release(struct database_target *t);
+/* "PostgreSQL shop on db.example:5432": for people, no secret. Caller frees. */
+enum error_kind database_target_shown(const struct database_target *t, char **out, struct error *err);
+/* Do two targets name the same database of the same server? (sharing, P12) */
+bool database_target_same(const struct database_target *a, const struct database_target *b);
+
+/* ---- connection and facts ---- */
+
+struct database; /* control connection(s); one thread at a time */
+
+/*
+ * Connect. A live database that does not exist (dropped) is no error: database_info.exists is false, and the engine
+ * connects to its maintenance database.
+ *
+ * target, admin   borrowed for the life of out; admin may be NULL
+ * Returns         ERR_REMOTE (down, wrong password, certificate: each told apart in the text, with a hint), ERR_NOT_FOUND when a
+ *                 client tool (pg_dump, mariadb-dump...) is missing, with the package to install in the hint
+ */
+enum error_kind database_open(const struct database_target *target, const struct database_target *admin,
+                              struct database **out, struct error *err);
+/* Open another database of the same server with the same logins (a kept one, a loaded one). */
+enum error_kind database_open_beside(struct database *db, const char *name, struct database **out, struct error *err);
+void database_close(struct database *db); /* accepts NULL */
+
+struct database_info {
+    bool exists;
+    enum database_engine engine;
+    char *name;
+    char *server_version; /* "15.20", "10.11.14-MariaDB" */
+    char *identity;       /* what this database is, whatever its name; NULL if it does not exist */
+    uint64_t size;        /* bytes on the server, approximately */
+    bool can_beside;      /* may create a database beside and exchange it: else the announced in-place way */
+    char *why_in_place;   /* when !can_beside: the missing right, for the plan */
+    bool is_nopcommerce;  /* has the shop's tables */
+    char *picture_path;   /* mediasettings.picturepath, or NULL */
+    bool pictures_in_database;
+    struct text_list obstacles; /* what preflight must refuse: replication slots, prepared transactions, foreign keys from elsewhere... */
+    struct text_list remarks;
+};
+
+#define DATABASE_INFO_INIT {false, DATABASE_NONE, NULL, NULL, NULL, 0, false, NULL, false, NULL, false, \
+                            TEXT_LIST_INIT, TEXT_LIST_INIT}
+
+enum error_kind database_probe(struct database *db, struct database_info *out, struct error *err);
+void database_info_release(struct database_info *info);
+
+/* Sessions of others in the database `name` (NULL: the live one), one line each: "user shop from 10.0.0.7 (Npgsql), idle". */
+enum error_kind database_sessions(struct database *db, const char *name, struct text_list *out, struct error *err);
+/* End every session of nopsnap's own children left over by a killed process (application name "nopsnap"). */
+enum error_kind database_end_own_sessions(struct database *db, struct error *err);
+
+/* ---- dump ---- */
+
+struct database_table {
+    char *name;     /* as the engine writes it: "public.Order", "order" */
+    uint64_t rows;
+    int64_t max_id; /* highest value of an integer column Id, -1 if there is none or no row */
+};
+
+struct database_counts {
+    struct database_table *tables; /* sorted by name */
+    size_t count;
+};
+
+struct database_facts { /* what a snapshot records about a dump */
+    enum database_engine engine;
+    char *database;       /* name of the database dumped */
+    char *server_version;
+    char *tool_version;
+    char *format;         /* "pg_dump custom", "sql" */
+    char *properties;     /* JSON text: owner, grants, settings, limits, comment, collation...: what a dump leaves out; no secret */
+    int64_t moment_ns;    /* when the view was opened, server's UTC clock */
+    struct database_counts counts;
+    struct text_list warnings; /* tables that are not transactional... */
+    char *picture_path;
+    bool pictures_in_database;
+    bool is_nopcommerce;
+};
+
+#define DATABASE_FACTS_INIT {DATABASE_NONE, NULL, NULL, NULL, NULL, NULL, 0, {NULL, 0}, TEXT_LIST_INIT, NULL, false, false}
+void database_facts_release(struct database_facts *f);
+void database_counts_release(struct database_counts *c);
+
+/* A consumer of bytes: OK to go on. */
+typedef enum error_kind database_sink_fn(void *arg, const void *bytes, size_t len, struct error *err);
+/* A producer of bytes: *len 0 at the end; bytes stay valid until the next call. */
+typedef enum error_kind database_source_fn(void *arg, const void **bytes, size_t *len, struct error *err);
+
+struct database_dump;
+
+/* Open the consistent view (D1). On return OK everything committed before is in it. */
+enum error_kind database_dump_begin(struct database *db, struct database_dump **out, struct error *err);
+/* Stream it, in constant memory. */
+enum error_kind database_dump_run(struct database_dump *dump, database_sink_fn *sink, void *arg, struct error *err);
+/* Close the view and hand over what is to be recorded. Call exactly once, also after a failure (out may be NULL then). */
+enum error_kind database_dump_end(struct database_dump *dump, struct database_facts *out, struct error *err);
+
+/* ---- load ---- */
+
+/*
+ * Create an empty database beside the live one, named by nopsnap from the live name and token.
+ *
+ * token      8 hex digits of the transaction; the name is always the same for the same token, so that a repeated call
+ *            after a crash first removes the half-loaded one (after checking that it is nopsnap's: D6)
+ * name       the name chosen; caller frees
+ */
+enum error_kind database_load_begin(struct database *db, const struct database_facts *facts, const char *token,
+                                    char **name, struct error *err);
+/*
+ * Load a dump into it and re-apply the properties. Events and scheduled jobs stay disabled until the swap.
+ * When `name` is a database that the user named (restore --database), it must be empty: ERR_EXISTS otherwise.
+ */
+enum error_kind database_load_run(struct database *db, const char *name, const struct database_facts *facts,
+                                  database_source_fn *source, void *arg, struct error *err);
+/* P9: count every table of database `name` and compare. differences: one line a table; empty when equal. */
+enum error_kind database_compare(struct database *db, const char *name, const struct database_counts *expected,
+                                 struct text_list *differences, struct error *err);
+
+/*
+ * The announced fallback where no database can be made beside (P2): replace the content of the live database.
+ * PostgreSQL: one transaction, old or new. MySQL: table by table; the caller has journaled it and holds a snapshot.
+ * Repeating it after a crash is safe.
+ */
+enum error_kind database_load_in_place(struct database *db, const struct database_facts *facts,
+                                       database_source_fn *source, void *arg, struct error *err);
+
+/* ---- swap ---- */
+
+/*
+ * Who is to be exchanged for whom. The caller writes this into its journal (all members are text) before the first
+ * database_swap_to(); recovery hands the same struct in again.
+ */
+struct database_swap {
+    char *live;         /* the name the shop uses */
+    char *beside;       /* the loaded database */
+    char *kept;         /* the name the old one gets */
+    char *old_identity; /* NULL when there was no live database */
+    char *new_identity;
+    char *saved;        /* JSON: former connection limit, grants...: what the fence changes and the way back restores exactly */
+};
+
+#define DATABASE_SWAP_INIT {NULL, NULL, NULL, NULL, NULL, NULL}
+void database_swap_release(struct database_swap *s);
+
+enum database_side { DATABASE_OLD, DATABASE_NEW };
+
+/* Fill out without changing anything. Refuses (ERR_REFUSED, all obstacles in one text) what can't be exchanged. */
+enum error_kind database_swap_prepare(struct database *db, const char *beside, const char *token,
+                                      struct database_swap *out, struct error *err);
+/* Keep new logins out and end the shop's sessions; journaled by the caller before. Repeatable. */
+enum error_kind database_fence(struct database *db, const struct database_swap *swap, struct error *err);
+/* Allow logins again to whatever carries the live name, with the values in `saved`. Repeatable. */
+enum error_kind database_unfence(struct database *db, const struct database_swap *swap, struct error *err);
+/* Bring the wanted one under the live name, the other under its private name (D4). Ends sessions in both. */
+enum error_kind database_swap_to(struct database *db, const struct database_swap *swap, enum database_side side,
+                                 struct error *err);
+/* Which one is live now? ERR_PENDING when it is neither. */
+enum error_kind database_swap_side(struct database *db, const struct database_swap *swap, enum database_side *out,
+                                   struct error *err);
+/* After the decision: what must be switched on again in the live one (events, triggers). Repeatable. */
+enum error_kind database_swap_finish(struct database *db, const struct database_swap *swap, struct error *err);
+/* Drop a kept or a beside database if its identity is the recorded one; absent is OK (D6). */
+enum error_kind database_kept_drop(struct database *db, const char *name, const char *identity, struct error *err);
+
+/* ---- what a rollback would lose (reference: rows by Id above the maximum at the snapshot, or by UTC column) ---- */
+
+enum database_group { GROUP_MONEY, GROUP_PEOPLE, GROUP_CONTENT, GROUP_CATALOGUE, GROUP_NOISE, GROUP_COUNT };
+const char *database_group_name(enum database_group g);
+
+struct database_loss {
+    enum database_group group;
+    char *table;
+    uint64_t rows; /* newer than the snapshot */
+};
+
+struct database_losses {
+    struct database_loss *items; /* orders first */
+    size_t count;
+};
+
+void database_losses_release(struct database_losses *l);
+enum error_kind database_newer(struct database *db, const struct database_facts *since, struct database_losses *out,
+                               struct error *err);
+/*
+ * Write the lost orders, their items, notes, customers and addresses as CSV (RFC 4180, UTF-8, header line), one file a table,
+ * 0600, into directory, which must exist.
+ */
+enum error_kind database_export_newer(struct database *db, const struct database_facts *since, const char *directory,
+                                      struct text_list *files, struct error *err);
+
+/*
+ * Mails that were queued at the snapshot and have been sent since: they would go out a second time.
+ *
+ * present    the database as it is (or the kept original)
+ * restored   name of the loaded database on the same server, or NULL: only list what `since` (max Id) allows
+ * apply      copy SentOnUtc onto exactly those rows of `restored`; otherwise only list them
+ * out        one line a mail: "#4711 to a@b.example, \"Order receipt\", sent 2026-11-20 10:11"
+ */
+enum error_kind database_mails(struct database *present, const char *restored, const struct database_facts *since,
+                               bool apply, struct text_list *out, struct error *err);
+
+/* Does the connection string in `target` log in now? OK, or ERR_REMOTE. */
+enum error_kind database_login_works(const struct database_target *target, struct error *err);
+
+#endif
