@@ -1,0 +1,128 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "file.h"
+#include "hash.h"
+
+static enum error_kind temporary_name(const char *path, char **out, struct error *err)
+{
+    unsigned char random[8];
+    char hex[2 * sizeof(random) + 1];
+    char name[sizeof(DRAFT_PREFIX) + sizeof(hex)];
+    char *parent = NULL;
+    enum error_kind rc;
+
+    rc = random_bytes(random, sizeof(random), err);
+    if (rc)
+        return rc;
+    hex_encode(random, sizeof(random), hex);
+    snprintf(name, sizeof(name), "%s%s", DRAFT_PREFIX, hex);
+    rc = path_parent(path, &parent, err);
+    if (!rc)
+        rc = path_join(parent, name, out, err);
+    free(parent);
+    return rc;
+}
+
+enum error_kind draft_open(struct draft *d, const char *path, mode_t mode, struct error *err)
+{
+    struct draft opened = DRAFT_INIT;
+    enum error_kind rc;
+
+    rc = memory_string(path, &opened.path, err);
+    if (rc)
+        goto done;
+    rc = temporary_name(path, &opened.temporary, err);
+    if (rc)
+        goto done;
+    rc = file_open(AT_FDCWD, opened.temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode, &opened.fd, err);
+    if (rc)
+        goto done;
+    *d = opened;
+    return OK;
+
+done:
+    if (rc)
+        error_context(err, "writing %s", path);
+    free(opened.temporary);
+    free(opened.path);
+    return rc;
+}
+
+enum error_kind draft_write(struct draft *d, const void *bytes, size_t len, struct error *err)
+{
+    enum error_kind rc = file_write(d->fd, bytes, len, d->path, err);
+
+    d->synced = false;
+    if (rc)
+        d->lost = true;
+    else
+        d->len += len;
+    return rc;
+}
+
+enum error_kind draft_sync(struct draft *d, struct error *err)
+{
+    enum error_kind rc;
+
+    if (d->lost)
+        return error_set(err, ERR_IO, 0, "an earlier write to %s failed, its content is lost", d->path);
+    rc = file_sync(d->fd, d->path, err);
+    d->synced = !rc;
+    d->lost = rc != OK;
+    return rc;
+}
+
+enum error_kind draft_commit(struct draft *d, struct error *err)
+{
+    char *parent = NULL;
+    enum error_kind rc = OK;
+
+    if (!d->synced || d->lost)
+        rc = draft_sync(d, err);
+    if (rc)
+        goto done;
+    rc = path_parent(d->path, &parent, err);
+    if (rc)
+        goto done;
+    file_close(&d->fd);
+    rc = file_rename(AT_FDCWD, d->temporary, AT_FDCWD, d->path, err);
+    if (rc)
+        goto done;
+    free(d->temporary);
+    d->temporary = NULL; /* visible from here on: nothing is left to discard */
+    rc = directory_sync(AT_FDCWD, parent, err);
+
+done:
+    free(parent);
+    return rc;
+}
+
+void draft_discard(struct draft *d)
+{
+    struct error ignored = ERROR_INIT;
+
+    file_close(&d->fd);
+    if (d->temporary)
+        (void)file_unlink(AT_FDCWD, d->temporary, &ignored); /* what stays bears DRAFT_PREFIX */
+    free(d->temporary);
+    free(d->path);
+    *d = (struct draft)DRAFT_INIT;
+}
+
+enum error_kind file_replace(const char *path, const void *bytes, size_t len, mode_t mode, struct error *err)
+{
+    struct draft d = DRAFT_INIT;
+    enum error_kind rc;
+
+    rc = draft_open(&d, path, mode, err);
+    if (!rc)
+        rc = draft_write(&d, bytes, len, err);
+    if (!rc)
+        rc = draft_commit(&d, err);
+    draft_discard(&d);
+    return rc;
+}

@@ -1,0 +1,56 @@
+/*
+ * Child processes: client tools of the databases, the owner's commands, systemctl.
+ *
+ * Children get PR_SET_PDEATHSIG (SIGKILL when nopsnap dies), default signal handling, and no descriptor but those
+ * named here. Secrets travel in files or the environment of the child, never in argv (P10).
+ * Each child leads a session of its own: a Ctrl-C reaches nopsnap alone, which decides what its children should know
+ * of it, and a client that would ask for a password finds no terminal and fails instead of waiting for ever.
+ * The kernel counts the thread that started a child as its parent: that thread must live until process_wait().
+ */
+#ifndef NOPSNAP_PROCESS_H
+#define NOPSNAP_PROCESS_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "buffer.h"
+#include "error.h"
+
+struct process_spec {
+    const char *const *argv;        /* argv[0] is looked up in PATH */
+    const char *const *environment; /* "NAME=value" to add or replace, NULL-terminated; or NULL */
+    const char *directory;          /* working directory, or NULL */
+    bool pipe_stdin;                /* child's stdin is a pipe whose write end is in process.stdin_fd; else /dev/null */
+    bool pipe_stdout;               /* child's stdout is a pipe whose read end is in process.stdout_fd; else /dev/null */
+    int stdin_fd;                   /* used instead of a pipe when > 0; borrowed */
+};
+
+struct process {
+    pid_t pid; /* 0 when none is running */
+    int stdin_fd;
+    int stdout_fd;
+    void *stderr_drain; /* thread that keeps the last 8 KiB of what the child says on stderr */
+};
+
+#define PROCESS_INIT {0, -1, -1, NULL}
+
+/* ERR_NOT_FOUND when argv[0] is in no folder of PATH. */
+enum error_kind process_start(struct process *p, const struct process_spec *spec, struct error *err);
+/*
+ * Close the pipes, wait.
+ *
+ * status     exit status, or 128+signal; may be NULL: then anything but 0 is ERR_REMOTE
+ *            with argv[0] and the last line of its stderr in the text
+ * stderr_out what the child said (the last 8 KiB), appended; may be NULL
+ */
+enum error_kind process_wait(struct process *p, int *status, struct buffer *stderr_out, struct error *err);
+void process_kill(struct process *p); /* SIGKILL and reap; accepts one that is not running */
+
+/* Start, collect stdout (up to out->max bytes; out may be NULL), wait. status as above. */
+enum error_kind process_run(const struct process_spec *spec, struct buffer *out, int *status, struct error *err);
+/* The owner's own command line from the config, by /bin/sh -c. */
+enum error_kind process_shell(const char *command, struct buffer *out, int *status, struct error *err);
+/* Is there such a program in PATH? */
+bool process_exists(const char *program);
+
+#endif

@@ -1,0 +1,36 @@
+/*
+ * Threads: bounded queues, and the one flag by which a signal asks everybody to stop.
+ */
+#ifndef NOPSNAP_THREAD_H
+#define NOPSNAP_THREAD_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "error.h"
+
+/* A queue of pointers with a fixed number of places: a fast producer waits for a slow consumer. */
+struct queue;
+
+enum error_kind queue_new(size_t places, struct queue **out, struct error *err);
+/* False if the queue was closed: the item stays the caller's. Blocks while full. */
+bool queue_push(struct queue *q, void *item);
+/* False if the queue is closed and empty. Blocks while empty and open. */
+bool queue_pop(struct queue *q, void **item);
+void queue_close(struct queue *q); /* no more pushes; pops drain what is there */
+void queue_free(struct queue *q);  /* must be empty or its items borrowed; accepts NULL */
+
+enum error_kind thread_start(pthread_t *out, void *(*run)(void *), void *arg, struct error *err);
+int thread_processors(void); /* online processors that this process may use, at least 1 */
+
+/*
+ * SIGINT, SIGTERM and SIGHUP set a flag; long loops test it and return ERR_CANCELLED through their normal way out.
+ */
+enum error_kind cancel_install(struct error *err); /* also ignores SIGPIPE */
+bool cancel_requested(void);
+int cancel_signal(void);                        /* which one, 0 if none */
+enum error_kind cancel_check(struct error *err); /* ERR_CANCELLED once a signal came */
+void cancel_reset(void);                        /* an undo that has begun must not be cut short by the same signal */
+
+#endif

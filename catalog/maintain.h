@@ -1,0 +1,49 @@
+/*
+ * Keeping a catalogue in order: verify, rebuild, prune.
+ */
+#ifndef NOPSNAP_MAINTAIN_H
+#define NOPSNAP_MAINTAIN_H
+
+#include "catalog.h"
+#include "text.h"
+
+struct verify_options {
+    bool read_data;      /* read and check every frame, not only structure */
+    int percent;         /* 1..100 of the stored bytes, oldest-verified first; 0: all */
+    int64_t budget_ms;   /* stop after this time; 0: none */
+};
+
+struct verify_report {
+    uint64_t packs, packs_read, frames_read, bytes_read;
+    uint64_t snapshots, chunks;
+    struct text_list damage;  /* one line each: pack, what, where */
+    struct text_list touched; /* "snapshot 3f2a… path/of/file": what the damage hits */
+    int64_t oldest_unread_ns; /* when the longest unread pack was last read (or made) */
+};
+void verify_report_release(struct verify_report *r);
+/* ERR_CORRUPT if any damage was found (the report is filled all the same). */
+enum error_kind catalog_verify(struct catalog *cat, const struct verify_options *options,
+                               const struct progress *progress, struct verify_report *out, struct error *err);
+
+/*
+ * Make catalog.sqlite again from packs alone (P7). The old file is kept aside until the new one is in place (then removed).
+ * Forgotten snapshots stay forgotten, holds stay held. Packs that can't be read whole are reported, their readable frames used.
+ * path       the catalogue's folder; takes the exclusive lock itself
+ */
+enum error_kind catalog_rebuild(const char *path, const struct progress *progress, struct text_list *report,
+                                struct error *err);
+
+struct prune_options {
+    int max_unused_percent; /* rewrite packs until at most this share of the stored bytes is unused; default 10 */
+    bool dry_run;
+    int lock_timeout_ms;    /* for the exclusive lock of the removal; when readers stay, removal is left to the next run */
+};
+struct prune_report {
+    uint64_t bytes_before, bytes_unused, bytes_freed;
+    uint64_t packs_removed, packs_rewritten, parts_removed;
+    bool removal_postponed;
+};
+enum error_kind catalog_prune(struct catalog *cat, const struct prune_options *options,
+                              const struct progress *progress, struct prune_report *out, struct error *err);
+
+#endif

@@ -1,0 +1,142 @@
+/*
+ * What a nopCommerce site is: its version, its layout, where its settings and its database connection are,
+ * what the application regenerates and what it rewrites.
+ *
+ *     struct site site = SITE_INIT;
+ *     rc = site_inspect("/var/www/shop", config, &site, err);
+ *     ... site_classify(&site, "wwwroot/images/thumbs/0000001_x_415.jpeg", false, &reason) ...
+ *     site_release(&site);
+ *
+ * Nothing here writes, opens a socket or knows a database: values that live in the database (the picture path,
+ * whether pictures are stored in it) are handed in.
+ */
+#ifndef NOPSNAP_SITE_H
+#define NOPSNAP_SITE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "buffer.h"
+#include "error.h"
+#include "site_config.h"
+#include "text.h"
+
+enum site_layout {
+    SITE_PLAIN,  /* no nopCommerce site: snapshotted as plain files */
+    SITE_LEGACY, /* 3.x: Administration/, bin/, Content/, Global.asax */
+    SITE_CORE,   /* 4.00 and later: wwwroot/, Nop.Web.dll */
+};
+
+struct site_version {
+    int major; /* 4; 0 when unknown */
+    int minor; /* 60 of 4.60 */
+    int patch; /* 5 of 4.60.5; -1 when not known */
+    char text[16];
+};
+
+/* Which file of the site holds the connection string that the application will use. */
+enum site_settings_form {
+    SITE_SETTINGS_NONE,
+    SITE_SETTINGS_TXT,         /* App_Data/Settings.txt, 3.x */
+    SITE_SETTINGS_DATA_JSON,   /* App_Data/dataSettings.json, 4.00 to 4.40 */
+    SITE_SETTINGS_APP_JSON,    /* App_Data/appsettings.json, 4.50 and later (also appsettings.{Env}.json) */
+    SITE_SETTINGS_ENVIRONMENT, /* a systemd unit's or web.config's environment overrides the file */
+};
+
+struct site_connection {
+    enum site_settings_form form;
+    char *file;     /* path relative to the root, or absolute (a unit file); NULL if none */
+    char *provider; /* "postgresql", "mysql", "sqlserver", "sqlce", lower case; NULL if none */
+    char *string;   /* the connection string: secret (P10); NULL if none */
+};
+
+struct site {
+    char *given;      /* as the user typed it */
+    char *path;       /* real path (symlinks resolved); for a site whose folder is gone, the absolute path given */
+    bool exists;
+    enum site_layout layout;
+    struct site_version version;
+    char *version_source;            /* "literal in Nop.Core.dll" */
+    struct site_connection connection;
+    const struct site_config *config; /* borrowed; may be NULL */
+    struct text_list remarks;         /* facts worth showing: disagreements, risks (db_backups under the web root) */
+    struct text_list warnings;        /* what makes the exit status 3 */
+    struct site_rules *rules;
+};
+
+#define SITE_INIT {NULL, NULL, false, SITE_PLAIN, {0, 0, -1, ""}, NULL, {SITE_SETTINGS_NONE, NULL, NULL, NULL}, NULL, \
+                   TEXT_LIST_INIT, TEXT_LIST_INIT, NULL}
+
+/*
+ * Look at a site's own files. A folder that is gone altogether is no error (exists is false, path is made absolute).
+ * Settings that are broken (not JSON, empty, a provider without a connection string) are ERR_REFUSED naming the
+ * file, with a hint; a site with no settings at all (never installed) has connection.form SITE_SETTINGS_NONE.
+ *
+ * config     borrowed for the life of out; may be NULL
+ */
+enum error_kind site_inspect(const char *path, const struct site_config *config, struct site *out, struct error *err);
+void site_release(struct site *site); /* overwrites the connection string */
+
+/*
+ * Inspect only the settings: the connection that a tree (a staged one, a kept one) will use, without the
+ * environment overrides of the live site when with_environment is false.
+ */
+enum error_kind site_connection_read(const char *root, const struct site_version *version, bool with_environment,
+                                     struct site_connection *out, struct error *err);
+void site_connection_release(struct site_connection *c);
+
+/*
+ * The content of a settings file with another connection string spliced in, every other byte as it was.
+ *
+ * form       what kind of file `bytes` is
+ * out        the new content; secret
+ */
+enum error_kind site_connection_splice(enum site_settings_form form, const void *bytes, size_t len,
+                                       const char *connection_string, struct buffer *out, struct error *err);
+
+/* What is to be done with one path, relative to the root, by the site's version and the owner's wishes. */
+enum site_class {
+    SITE_KEEP,        /* part of every snapshot */
+    SITE_REGENERATED, /* the application makes it again: thumbs, bundles, caches, logs, TempUploads, Plugins/bin */
+    SITE_BACKUPS,     /* db_backups: left out, and reported as a risk under the web root */
+    SITE_OWN,         /* nopsnap's own journal folder inside the root (.nopsnap): in no snapshot, never touched */
+    SITE_EXCLUDED,    /* the owner's --exclude or `exclude =` */
+};
+
+/*
+ * Classify. Placeholders (placeholder.txt, Index.htm) and the directories themselves are SITE_KEEP even where their other content
+ * is regenerated, so that a restored tree has the folders that the application expects.
+ *
+ * reason     static text such as "thumbnails", or the matching pattern; may be NULL
+ */
+enum site_class site_classify(const struct site *site, const char *relative, bool is_directory, const char **reason);
+
+/*
+ * Can anything below this directory be anything but SITE_KEEP? False lets a walk skip classification for a subtree.
+ * True is always a correct answer.
+ */
+bool site_has_rules_below(const struct site *site, const char *relative);
+
+/* Add the command line's patterns. include overrides the defaults and earlier excludes. */
+enum error_kind site_exclude(struct site *site, const char *pattern, struct error *err);
+enum error_kind site_include(struct site *site, const char *pattern, struct error *err);
+
+/* Files that the application rewrites in place: settings, plugin lists, keys. Never linked between two trees. */
+bool site_is_rewritten(const struct site *site, const char *relative);
+
+/*
+ * Where the original pictures are when they are files.
+ *
+ * picture_path  the setting mediasettings.picturepath from the database, or NULL
+ * out           relative to the root ("wwwroot/images"), or absolute when it lies outside; caller frees
+ */
+enum error_kind site_picture_path(const struct site *site, const char *picture_path, char **out, struct error *err);
+
+/* Is a directory below a served root (wwwroot, or the root itself in 3.x) of this or any nopCommerce site? (P10) */
+bool site_serves(const char *directory);
+
+/* "4.60", "4.60.5", "3.90" and nothing else. ERR_USAGE. */
+enum error_kind site_version_parse(const char *text, struct site_version *out, struct error *err);
+int site_version_compare(const struct site_version *a, const struct site_version *b);
+
+#endif

@@ -1,0 +1,50 @@
+/*
+ * The owner's config: /etc/nopsnap.conf and ~/.config/nopsnap.conf, INI by inih. One section a site; a section [nopsnap]
+ * holds what is not a site's (catalog = DIR).
+ */
+#ifndef NOPSNAP_SITE_CONFIG_H
+#define NOPSNAP_SITE_CONFIG_H
+
+#include <stddef.h>
+
+#include "error.h"
+#include "text.h"
+
+struct site_config {
+    char *name;
+    char *path;
+    char *service;        /* systemd unit, or NULL */
+    char *stop;           /* command lines, or NULL */
+    char *start;
+    char *open;
+    char *close;
+    char *url;            /* for health checks, or NULL */
+    char *database_admin; /* service:NAME, a MySQL option file, a file with a connection string; or NULL */
+    char *cache_flush;    /* command run after going back, or NULL */
+    char *keep;           /* retention */
+    char *environment;    /* ASPNETCORE_ENVIRONMENT when the unit does not tell, or NULL */
+    struct text_list exclude;
+    struct text_list include;
+};
+
+struct config {
+    char *catalog; /* or NULL */
+    struct site_config *sites;
+    size_t count;
+};
+
+#define CONFIG_INIT {NULL, NULL, 0}
+
+/*
+ * Read the config.
+ *
+ * file       one file that must exist; or NULL: /etc/nopsnap.conf, then ~/.config/nopsnap.conf over it, both optional
+ * Returns    ERR_REFUSED with file and line for an unknown key, a malformed line, a relative path, a file others may write (P11)
+ */
+enum error_kind config_load(const char *file, struct config *out, struct error *err);
+void config_release(struct config *c);
+
+/* The section with this name, or whose path is this path (compared as real paths); NULL if none. Borrowed. */
+const struct site_config *config_find(const struct config *c, const char *name_or_path);
+
+#endif

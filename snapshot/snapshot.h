@@ -1,0 +1,66 @@
+/*
+ * Taking a snapshot: site -> catalogue.
+ *
+ *     struct snapshot_options o = SNAPSHOT_OPTIONS_INIT;
+ *     rc = snapshot_take(cat, &site, db, &o, &progress, &result, err);
+ *
+ * Order (design, "Snapshots"): the database's consistent view is opened first and dumped, then the files are walked, so that every
+ * picture that the view knows is there. Then the trees are encoded, everything is flushed, and the record is committed (P4).
+ */
+#ifndef NOPSNAP_SNAPSHOT_H
+#define NOPSNAP_SNAPSHOT_H
+
+#include "catalog.h"
+#include "database.h"
+#include "record.h"
+#include "site.h"
+#include "text.h"
+
+/*
+ * How a kept tree's linked files are read: by what they were when they were linked, not by what they are now (design,
+ * "Staging"): asked for each file in walk order.
+ *
+ * path       relative to the root
+ * st         what lstat says now
+ * encoded    set to the tree entry (without name) that the file stands for, borrowed until the next call; left NULL: read the file
+ */
+typedef enum error_kind snapshot_entry_fn(void *arg, const char *path, const struct stat *st, const void **encoded,
+                                          size_t *len, struct error *err);
+
+struct snapshot_options {
+    enum snapshot_kind kind;
+    enum snapshot_part part;
+    bool stopped;               /* the shop is fenced now */
+    const char *const *tags;    /* NULL-terminated, or NULL */
+    const char *read_root;      /* walk this folder instead of site->path (a kept tree), or NULL */
+    snapshot_entry_fn *entry;   /* or NULL */
+    void *entry_arg;
+    const char *transaction;    /* for safety snapshots, or NULL */
+    const char *transaction_only;
+    bool no_stat_cache;         /* read every file (and leave the stat cache as it is) */
+    unsigned readers;           /* 0: the default (8) */
+};
+
+#define SNAPSHOT_OPTIONS_INIT {.kind = SNAPSHOT_MANUAL}
+
+struct snapshot_result {
+    struct snapshot_record record;
+    uint64_t files, files_read, bytes, bytes_read;
+    uint64_t changed_while_read; /* files that never held still */
+};
+void snapshot_result_release(struct snapshot_result *r);
+
+/*
+ * Take one snapshot.
+ *
+ * site       inspected; its rules decide what is left out
+ * db         open connection, or NULL for no database (then options->part must be files only, or the site has none)
+ * progress   progress_warn() is called for what makes the exit status 3: unreadable or restless files, tables not transactional
+ * Returns    OK with result->record.unread possibly not empty
+ * Durable    on return OK the snapshot survives power loss; else it does not exist
+ */
+enum error_kind snapshot_take(struct catalog *cat, const struct site *site, struct database *db,
+                              const struct snapshot_options *options, const struct progress *progress,
+                              struct snapshot_result *out, struct error *err);
+
+#endif
