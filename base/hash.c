@@ -29,15 +29,19 @@ uint64_t hash64_of(uint64_t seed, const void *bytes, size_t len)
 }
 
 struct hash_stream {
-    XXH3_state_t state; /* wants 64-byte alignment */
+    XXH3_state_t *state; /* xxHash knows its alignment */
 };
 
 enum error_kind hash_stream_new(uint64_t seed, struct hash_stream **out, struct error *err)
 {
-    struct hash_stream *s = aligned_alloc(_Alignof(struct hash_stream), sizeof(*s));
+    struct hash_stream *s = malloc(sizeof(*s));
 
-    if (!s)
-        return error_set(err, ERR_MEMORY, 0, "out of memory: %zu bytes wanted", sizeof(*s));
+    if (s)
+        s->state = XXH3_createState();
+    if (!s || !s->state) {
+        free(s);
+        return error_set(err, ERR_MEMORY, 0, "out of memory for a hash");
+    }
     hash_stream_reset(s, seed);
     *out = s;
     return OK;
@@ -45,23 +49,24 @@ enum error_kind hash_stream_new(uint64_t seed, struct hash_stream **out, struct 
 
 void hash_stream_reset(struct hash_stream *s, uint64_t seed)
 {
-    XXH3_INITSTATE(&s->state);
-    (void)XXH3_128bits_reset_withSeed(&s->state, seed); /* fails on NULL alone */
+    (void)XXH3_128bits_reset_withSeed(s->state, seed); /* fails on NULL alone */
 }
 
 void hash_stream_update(struct hash_stream *s, const void *bytes, size_t len)
 {
     if (len > 0)
-        (void)XXH3_128bits_update(&s->state, bytes, len);
+        (void)XXH3_128bits_update(s->state, bytes, len);
 }
 
 void hash_stream_end(const struct hash_stream *s, struct hash *out)
 {
-    store(XXH3_128bits_digest(&s->state), out);
+    store(XXH3_128bits_digest(s->state), out);
 }
 
 void hash_stream_free(struct hash_stream *s)
 {
+    if (s)
+        XXH3_freeState(s->state);
     free(s);
 }
 

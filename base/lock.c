@@ -159,7 +159,9 @@ done:
 
 void file_lock_drop(struct file_lock *lock)
 {
-    file_close(&lock->fd); /* the last descriptor of this open file: the kernel drops the lock */
+    if (lock->fd >= 0)
+        flock(lock->fd, LOCK_UN); /* also if a child that has not reached exec yet still shares the open file */
+    file_close(&lock->fd);
     free(lock->path);
     *lock = (struct file_lock)FILE_LOCK_INIT;
 }

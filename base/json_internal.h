@@ -1,0 +1,10 @@
+/* What json_splice.c needs of json.c beyond the public interface. */
+#ifndef NOPSNAP_JSON_INTERNAL_H
+#define NOPSNAP_JSON_INTERNAL_H
+
+#include "json.h"
+
+/* Change the text of an existing string member, whatever the case of its key; nothing happens if there is none. */
+void json_replace_text(struct json *object, const char *key, const char *text);
+
+#endif
