@@ -1,0 +1,139 @@
+/*
+ * The transaction: between a snapshot and a restore point, with one way forward and one way back.
+ *
+ *     rc = rollback_plan(cat, &site, &options, &plan, err);        looks, writes nothing (--dry-run prints it)
+ *     rc = rollback_run(plan, &progress, &result, err);            acts
+ *     rc = recover_run("/var/www/shop", ..., err);                 finishes or undoes what was interrupted
+ *
+ * Invariants (code, asserts and tests cite them; states in docs/architecture.md):
+ *   T1  a record is in the journal, synced, before the step that it announces
+ *   T2  who is where is read from identity, never from the journal's progress
+ *   T3  without a checksummed decision "commit" recovery undoes; with it recovery goes forward
+ *   T4  every step may be repeated: it ensures a state instead of making a move
+ *   T5  from the fence to the start no process of the shop runs in either tree
+ *   T6  what was taken away is removed only when a verified snapshot has it (P3, P8)
+ *   T7  a linked file is used again only if it is what its record says; else it comes from the catalogue
+ */
+#ifndef NOPSNAP_TRANSACTION_H
+#define NOPSNAP_TRANSACTION_H
+
+#include "catalog.h"
+#include "database.h"
+#include "record.h"
+#include "restore.h"
+#include "site.h"
+#include "snapshot.h"
+#include "text.h"
+
+/* ---- pending transactions ---- */
+
+enum transaction_state {
+    TRANSACTION_NONE,
+    TRANSACTION_RUNNING, /* somebody holds the journal's lock */
+    TRANSACTION_PENDING, /* a journal whose lock is free: `recover` */
+};
+
+/*
+ * Is there a transaction at this site? Reads only.
+ *
+ * detail     one line for people ("rollback to 3f2a, interrupted while switching"), caller frees; may be NULL
+ * Returns    ERR_PENDING when there is a journal in both places (needs hands)
+ */
+enum error_kind transaction_look(const char *site_path, enum transaction_state *out, char **detail, struct error *err);
+
+/* What every writing command calls first: OK, or ERR_PENDING with hint `nopsnap recover SITE`, or ERR_BUSY. */
+enum error_kind transaction_refuse_pending(const char *site_path, struct error *err);
+
+/* ---- rollback ---- */
+
+struct rollback_options {
+    const char *to;        /* snapshot id, or NULL: chosen as design says */
+    enum snapshot_part only; /* SNAPSHOT_WHOLE, or one part */
+    bool keep_connection;
+    bool shared;           /* other known sites share the database or the pictures: go on */
+    bool other_host;
+    const char *export_lost; /* directory, or NULL */
+    int health_timeout_ms; /* 0: the default */
+    const struct config *config; /* for sharing; may be NULL */
+};
+
+struct rollback_plan {
+    struct snapshot_record target;
+    char *why_target;           /* "the newest whole snapshot" */
+    bool needs_choice;          /* two candidates: ask on a terminal, --yes needs --to */
+    char *other_candidate;      /* one line about the other one, or NULL */
+    bool files, database;       /* what will change */
+    uint64_t files_added, files_removed, files_changed, bytes_to_write;
+    struct text_list changes;   /* first 1,000 lines: "- path", "+ path", "~ path" */
+    struct database_losses losses;
+    struct text_list mails;
+    struct text_list in_place;  /* what can't be exchanged, and why */
+    struct text_list remarks;   /* what is not protected, left out, shared... */
+    struct text_list problems;  /* P12: all of them at once; not empty: rollback_run() refuses */
+    char *stop_how, *start_how; /* "systemctl stop nop.service", or NULL: nothing to stop */
+    bool login_fails;           /* the restored settings can't log in: --keep-connection */
+    struct transaction_context *context; /* private */
+};
+
+enum error_kind rollback_plan(struct catalog *cat, struct site *site, const struct rollback_options *options,
+                              const struct progress *progress, struct rollback_plan **out, struct error *err);
+void rollback_plan_free(struct rollback_plan *plan);
+
+enum transaction_outcome {
+    OUTCOME_NOTHING,  /* nothing was changed */
+    OUTCOME_DONE,     /* the new state */
+    OUTCOME_UNDONE,   /* failed, undone: exactly the old state: exit 4 */
+    OUTCOME_HANDS,    /* could not finish: exit 5 */
+};
+
+struct transaction_result {
+    enum transaction_outcome outcome;
+    char *transaction;        /* its id (token) */
+    char *safety_snapshot;    /* what was taken away, or NULL when it is still kept */
+    uint64_t down_ms;         /* from stop to start */
+    uint64_t back_ms;         /* from the beginning until the shop was back */
+    uint64_t files_written, files_linked;
+    struct text_list left;    /* entries of a kept tree that could not be proved to be in a snapshot: they stay */
+    struct text_list exported; /* CSV files */
+};
+void transaction_result_release(struct transaction_result *r);
+
+/*
+ * Act.
+ * Returns    OK with OUTCOME_DONE; otherwise the error that ended it, and the outcome says what is now
+ * Durable    P1 at every instant
+ */
+enum error_kind rollback_run(struct catalog *cat, struct site *site, struct rollback_plan *plan,
+                             const struct rollback_options *options, const struct progress *progress,
+                             struct transaction_result *out, struct error *err);
+
+/* ---- recover ---- */
+
+/*
+ * Finish or undo. The catalogue is the one that the journal names; cat may be NULL (it is opened by that name).
+ *
+ * config     may be NULL; the journal has what it needs of it
+ * Returns    OK with OUTCOME_NOTHING when nothing was pending, OUTCOME_DONE when it went forward, OUTCOME_UNDONE when it went
+ *            back; ERR_PENDING (OUTCOME_HANDS) with what to do when it can't
+ */
+enum error_kind recover_run(const char *site_path, const struct config *config, struct catalog *cat,
+                            const struct progress *progress, struct transaction_result *out, struct error *err);
+
+/* ---- kept things ---- */
+
+struct kept_state {
+    bool exists;
+    char *tree;        /* path of the kept tree, or NULL */
+    char *database;    /* name of the kept database, or NULL */
+    char *snapshot;    /* the safety snapshot, once it is one; else NULL */
+    int64_t since_ns;
+    uint64_t bytes;
+};
+void kept_state_release(struct kept_state *k);
+enum error_kind kept_look(const char *site_path, struct kept_state *out, struct error *err);
+
+/* Turn what is kept into a verified snapshot and then let it go (T6). Nothing kept: OK. */
+enum error_kind kept_clear(struct catalog *cat, struct site *site, const struct progress *progress,
+                           struct transaction_result *out, struct error *err);
+
+#endif
