@@ -1,0 +1,86 @@
+/* What the files of this room share about an open catalogue. */
+#ifndef NOPSNAP_CATALOG_INTERNAL_H
+#define NOPSNAP_CATALOG_INTERNAL_H
+
+#include <pthread.h>
+
+#include "buffer.h"
+#include "catalog.h"
+#include "file.h"
+#include "index_internal.h"
+#include "pack_internal.h"
+#include "store.h"
+
+#define FORMAT_NAME "format.json"
+#define INDEX_NAME "catalog.sqlite"
+#define PACKS_NAME "packs"
+#define CACHE_NAME "cache"
+#define LOCKS_NAME "locks"
+
+struct chunk_cache; /* chunk.c */
+
+struct catalog {
+    char *path;
+    int dirfd;
+    enum catalog_mode mode;
+    bool read_only; /* the mount, or our rights, allow no writing: the index is immutable, nothing is recorded */
+    struct catalog_format format;
+    struct file_lock lock;
+    struct index *index; /* the calling thread's connection: records, prune, history */
+    /* Lookups from any thread: one at a time. Never inside a transaction. */
+    pthread_mutex_t lookup_lock;
+    struct index *lookup;
+    uint64_t generation; /* as of the opening, or of this process's own prune */
+    struct chunk_cache *cache;
+    char *index_copy; /* folder of a private copy of the index, for read-only media with an unfinished WAL; or NULL */
+};
+
+/* ERR_REFUSED when this catalogue is open for reading only. */
+enum error_kind catalog_require_write(const struct catalog *cat, struct error *err);
+/*
+ * Change the lock that this process holds: drop, then take (others may come between: look again at everything).
+ *
+ * On failure the shared lock is held again (waiting for it without a deadline is safe: an exclusive holder ends).
+ */
+enum error_kind catalog_lock_alone(struct catalog *cat, int timeout_ms, struct error *err);
+enum error_kind catalog_lock_shared(struct catalog *cat, struct error *err);
+/* Raise the generation (inside a transaction of cat->index); cat->generation follows. */
+enum error_kind catalog_raise_generation(struct catalog *cat, struct error *err);
+
+/* format.json */
+enum error_kind format_make(struct catalog_format *out, struct error *err); /* a new catalogue's: random id and seeds */
+bool format_equal(const struct catalog_format *a, const struct catalog_format *b);
+/* Are the numbers usable? ERR_CORRUPT; ERR_REFUSED for a weak hash in a normal build. */
+enum error_kind format_check(const struct catalog_format *f, struct error *err);
+/* ERR_NOT_FOUND, ERR_CORRUPT, ERR_REFUSED (newer). */
+enum error_kind format_read(int dirfd, struct catalog_format *out, struct error *err);
+/* Durable    whole or absent */
+enum error_kind format_write(const char *catalog_path, const struct catalog_format *f, struct error *err);
+
+/* Both hashes of a content (P5). */
+void content_hash(const struct catalog_format *f, enum chunk_type type, const void *bytes, size_t len,
+                  struct hash *first, struct hash *second);
+
+/* Both ways between packs/ and the index (C1). ERR_CORRUPT with hint: rebuild. */
+enum error_kind catalog_check_packs(struct catalog *cat, struct error *err);
+/* Announced packs whose file is there: check each and mark it as in place. Only under the exclusive lock. */
+enum error_kind catalog_finish_announced(struct catalog *cat, struct error *err);
+/* Every file below packs/ that bears a pack's name. Others are left alone. */
+typedef enum error_kind pack_file_fn(void *arg, const unsigned char name[PACK_NAME_LEN], bool part, uint64_t size,
+                                     struct error *err);
+enum error_kind pack_file_each(int dirfd, pack_file_fn *fn, void *arg, struct error *err);
+
+/* A store whose packs hold records only (kind 2). Put, flush, resolve as always. */
+enum error_kind store_begin_records(struct catalog *cat, struct store **out, struct error *err);
+
+/* Caches of chunk.c. */
+enum error_kind chunk_cache_new(struct chunk_cache **out, struct error *err);
+void chunk_cache_free(struct chunk_cache *c); /* accepts NULL */
+void chunk_cache_drop(struct catalog *cat, uint64_t pack); /* 0: everything; after prune removed packs */
+/* Thread-safe lookup through cat->lookup. */
+enum error_kind catalog_chunk_find(struct catalog *cat, const struct chunk_id *id, struct chunk_row *out, bool *found,
+                                   struct error *err);
+/* Remember damage if the catalogue can be written; never fails. */
+void catalog_note_damage(struct catalog *cat, uint64_t pack, int64_t frame, const char *what);
+
+#endif
