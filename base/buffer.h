@@ -23,7 +23,10 @@ struct buffer {
     size_t max; /* refuse to hold more than this many bytes */
 };
 
-#define BUFFER_INIT(limit) {NULL, 0, 0, (limit)}
+#define BUFFER_INIT(limit) \
+    {                      \
+        .max = (limit)     \
+    }
 
 /* Make room for extra more bytes. ERR_MEMORY above the ceiling or when the allocator says no. */
 enum error_kind buffer_reserve(struct buffer *b, size_t extra, struct error *err);
@@ -36,8 +39,8 @@ enum error_kind buffer_append_u8(struct buffer *b, uint8_t v, struct error *err)
 enum error_kind buffer_append_u16(struct buffer *b, uint16_t v, struct error *err);
 enum error_kind buffer_append_u32(struct buffer *b, uint32_t v, struct error *err);
 enum error_kind buffer_append_u64(struct buffer *b, uint64_t v, struct error *err);
-void buffer_clear(struct buffer *b);         /* empties, keeps the memory */
-void buffer_release(struct buffer *b);       /* empties and frees; the ceiling stays */
+void buffer_clear(struct buffer *b);          /* empties, keeps the memory */
+void buffer_release(struct buffer *b);        /* empties and frees; the ceiling stays */
 void buffer_release_secret(struct buffer *b); /* overwrites first (P10) */
 /* Take the bytes as a NUL-terminated string; the caller frees; the buffer is empty afterwards. */
 char *buffer_detach(struct buffer *b);

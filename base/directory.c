@@ -136,7 +136,8 @@ struct removal {
 
 static enum error_kind removal_failed(const struct removal *r, const char *name, int sys, struct error *err)
 {
-    return error_set(err, ERR_IO, sys, "cannot remove %s from %s", name, r->depth ? r->levels[r->depth - 1].name : r->shown);
+    return error_set(err, ERR_IO, sys, "cannot remove %s from %s", name,
+                     r->depth ? r->levels[r->depth - 1].name : r->shown);
 }
 
 /* Opens a folder for reading, giving ourselves the right to if only its mode forbids that. */
@@ -187,8 +188,8 @@ static enum error_kind descend(struct removal *r, const char *name, struct error
     if (rc)
         goto done;
     if (mount != r->mount) {
-        rc = error_set(err, ERR_REFUSED, 0, "%s, below %s, is a mount point: it and what holds it are not removed", name,
-                       r->shown);
+        rc = error_set(err, ERR_REFUSED, 0, "%s, below %s, is a mount point: it and what holds it are not removed",
+                       name, r->shown);
         goto done;
     }
     below = fdopendir(fd);
@@ -227,7 +228,8 @@ static enum error_kind ascend(struct removal *r, struct error *err)
     r->here = above;
     r->depth--;
     if (st.st_dev != left->dev || st.st_ino != left->ino) {
-        enum error_kind rc = error_set(err, ERR_REFUSED, 0, "%s was moved while %s was being removed", left->name, r->shown);
+        enum error_kind rc =
+            error_set(err, ERR_REFUSED, 0, "%s was moved while %s was being removed", left->name, r->shown);
 
         free(left->name);
         return rc;

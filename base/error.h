@@ -40,7 +40,10 @@ struct error {
     char hint[512];  /* the user's next move, or empty */
 };
 
-#define ERROR_INIT {OK, 0, "", ""}
+#define ERROR_INIT \
+    {              \
+        .kind = OK \
+    }
 
 /*
  * Fill err. Appends ": <strerror(sys)>" when sys is not 0. ENOSPC and EDQUOT turn ERR_IO into ERR_SPACE.

@@ -81,7 +81,10 @@ struct draft {
     bool lost;       /* a write or a sync failed: can only be discarded */
 };
 
-#define DRAFT_INIT {-1, NULL, NULL, 0, false, false}
+#define DRAFT_INIT \
+    {              \
+        .fd = -1   \
+    }
 /* How a draft's temporary name begins, so that what a crash left behind can be told from everything else. */
 #define DRAFT_PREFIX ".nopsnap-draft-"
 
@@ -105,7 +108,10 @@ struct file_lock {
     char *path;
 };
 
-#define FILE_LOCK_INIT {-1, NULL}
+#define FILE_LOCK_INIT \
+    {                  \
+        .fd = -1       \
+    }
 
 /*
  * Take a lock, waiting until the deadline.

@@ -20,7 +20,7 @@ void json_free(struct json *root); /* only what json_parse() or json_object() ga
 /* Reading. A missing or wrongly typed member gives NULL, false or the fallback; `v` may be NULL. */
 struct json *json_get(struct json *v, const char *key);
 struct json *json_get_nocase(struct json *v, const char *key); /* .NET's configuration ignores case */
-const char *json_text(struct json *v);                          /* borrowed; NULL if not a string */
+const char *json_text(struct json *v);                         /* borrowed; NULL if not a string */
 int64_t json_number(struct json *v, int64_t fallback);
 bool json_flag(struct json *v, bool fallback);
 size_t json_length(struct json *array); /* 0 if not an array */

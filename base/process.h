@@ -21,8 +21,8 @@ struct process_spec {
     const char *const *environment; /* "NAME=value" to add or replace, NULL-terminated; or NULL */
     const char *directory;          /* working directory, or NULL */
     bool pipe_stdin;                /* child's stdin is a pipe whose write end is in process.stdin_fd; else /dev/null */
-    bool pipe_stdout;               /* child's stdout is a pipe whose read end is in process.stdout_fd; else /dev/null */
-    int stdin_fd;                   /* used instead of a pipe when > 0; borrowed */
+    bool pipe_stdout; /* child's stdout is a pipe whose read end is in process.stdout_fd; else /dev/null */
+    int stdin_fd;     /* used instead of a pipe when > 0; borrowed */
 };
 
 struct process {
@@ -32,7 +32,10 @@ struct process {
     void *stderr_drain; /* thread that keeps the last 8 KiB of what the child says on stderr */
 };
 
-#define PROCESS_INIT {0, -1, -1, NULL}
+#define PROCESS_INIT                    \
+    {                                   \
+        .stdin_fd = -1, .stdout_fd = -1 \
+    }
 
 /* ERR_NOT_FOUND when argv[0] is in no folder of PATH. */
 enum error_kind process_start(struct process *p, const struct process_spec *spec, struct error *err);

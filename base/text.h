@@ -9,10 +9,10 @@
 
 #define TEXT_MAX 32
 
-void text_size(uint64_t bytes, char out[TEXT_MAX]);          /* "1.4 GiB" */
-void text_duration(uint64_t ms, char out[TEXT_MAX]);         /* "4 min 12 s" */
-void text_moment(int64_t unix_ns, char out[TEXT_MAX]);       /* "2026-11-23 03:00:07" local time */
-void text_moment_utc(int64_t unix_ns, char out[TEXT_MAX]);   /* "2026-11-23T03:00:07Z" */
+void text_size(uint64_t bytes, char out[TEXT_MAX]);        /* "1.4 GiB" */
+void text_duration(uint64_t ms, char out[TEXT_MAX]);       /* "4 min 12 s" */
+void text_moment(int64_t unix_ns, char out[TEXT_MAX]);     /* "2026-11-23 03:00:07" local time */
+void text_moment_utc(int64_t unix_ns, char out[TEXT_MAX]); /* "2026-11-23T03:00:07Z" */
 /* A name as a terminal may see it: control characters and bad UTF-8 as \n, \x1b; cut with "..." to fit out_len. */
 void text_name(const void *bytes, size_t len, char *out, size_t out_len);
 /* "10m", "7d", "1h30m", "45s" to milliseconds; -1 if malformed. */
@@ -27,7 +27,10 @@ struct text_list {
     size_t count;
     size_t cap;
 };
-#define TEXT_LIST_INIT {NULL, 0, 0}
+#define TEXT_LIST_INIT \
+    {                  \
+        .items = NULL  \
+    }
 enum error_kind text_list_add(struct text_list *l, const char *text, struct error *err);
 enum error_kind text_list_addf(struct text_list *l, struct error *err, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
@@ -42,10 +45,10 @@ int text_match(const char *pattern, const char *path, int nocase);
 
 /* Progress is reported through this, so that only cli/ prints. Any member may be NULL. */
 struct progress {
-    void (*step)(void *arg, const char *what);                              /* "walking files" */
+    void (*step)(void *arg, const char *what);                                   /* "walking files" */
     void (*advance)(void *arg, uint64_t done, uint64_t total, const char *unit); /* total 0: unknown */
-    void (*note)(void *arg, const char *line);                              /* a fact the user should read */
-    void (*warn)(void *arg, const char *line);                              /* makes the exit status 3 */
+    void (*note)(void *arg, const char *line);                                   /* a fact the user should read */
+    void (*warn)(void *arg, const char *line);                                   /* makes the exit status 3 */
     void *arg;
 };
 void progress_step(const struct progress *p, const char *format, ...) __attribute__((format(printf, 2, 3)));

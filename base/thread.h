@@ -29,8 +29,8 @@ int thread_processors(void); /* online processors that this process may use, at 
  */
 enum error_kind cancel_install(struct error *err); /* also ignores SIGPIPE */
 bool cancel_requested(void);
-int cancel_signal(void);                        /* which one, 0 if none */
+int cancel_signal(void);                         /* which one, 0 if none */
 enum error_kind cancel_check(struct error *err); /* ERR_CANCELLED once a signal came */
-void cancel_reset(void);                        /* an undo that has begun must not be cut short by the same signal */
+void cancel_reset(void);                         /* an undo that has begun must not be cut short by the same signal */
 
 #endif
