@@ -234,8 +234,10 @@ enum error_kind memory_allocate(size_t len, void **out, struct error *err)
 
 enum error_kind memory_zeroed(size_t count, size_t size, void **out, struct error *err)
 {
-    void *p = calloc(count > 0 ? count : 1, size > 0 ? size : 1);
+    void *p = NULL;
 
+    if (size == 0 || count <= SIZE_MAX / size)
+        p = calloc(count > 0 ? count : 1, size > 0 ? size : 1);
     if (!p)
         return error_set(err, ERR_MEMORY, 0, "out of memory: %zu times %zu bytes wanted", count, size);
     *out = p;

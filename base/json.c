@@ -76,7 +76,7 @@ enum error_kind json_parse(const void *bytes, size_t len, struct json **out, str
     root = json_tokener_parse_ex(tokener, text, (int)len);
     state = json_tokener_get_error(tokener);
     used = json_tokener_get_parse_end(tokener);
-    if (state == json_tokener_continue) { /* a number may go on until something else comes */
+    if (state == json_tokener_continue) { /* a number, or a comment at the end, may go on until something else comes */
         root = json_tokener_parse_ex(tokener, "", 1);
         state = json_tokener_get_error(tokener);
         used = len;

@@ -1,0 +1,257 @@
+#include "test_support.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/wait.h>
+
+#include "file.h"
+#include "process.h"
+#include "text.h"
+
+static void run__collects_and_tells_the_status(void **state)
+{
+    struct buffer out = BUFFER_INIT(1000);
+    struct error err = ERROR_INIT;
+    int status = -1;
+
+    (void)state;
+    assert_int_equal(process_shell("echo hello; exit 7", &out, &status, &err), OK);
+    assert_int_equal(status, 7);
+    assert_string_equal((char *)out.data, "hello\n");
+    assert_int_equal(process_shell("kill -TERM $$", NULL, &status, &err), OK);
+    assert_int_equal(status, 128 + SIGTERM);
+    buffer_release(&out);
+}
+
+static void run__failure_quotes_the_last_line(void **state)
+{
+    struct error err = ERROR_INIT;
+
+    (void)state;
+    assert_int_equal(process_shell("echo first >&2; echo 'the reason' >&2; echo >&2; exit 1", NULL, NULL, &err),
+                     ERR_REMOTE);
+    assert_non_null(strstr(err.text, "the reason"));
+    assert_null(strstr(err.text, "first"));
+    assert_int_equal(process_shell("kill -9 $$", NULL, NULL, &err), ERR_REMOTE);
+    assert_non_null(strstr(err.text, "signal 9"));
+}
+
+static void run__absent_program_is_not_found(void **state)
+{
+    static const char *const argv[] = {"nopsnap-no-such-program", NULL};
+    static const char *const there[] = {"sh", "-c", "exit 0", NULL};
+    struct process_spec spec = {.argv = argv};
+    struct error err = ERROR_INIT;
+
+    (void)state;
+    assert_int_equal(process_run(&spec, NULL, NULL, &err), ERR_NOT_FOUND);
+    assert_non_null(strstr(err.text, "nopsnap-no-such-program"));
+    spec.argv = there;
+    assert_int_equal(process_run(&spec, NULL, NULL, &err), OK);
+    assert_true(process_exists("sh"));
+    assert_false(process_exists("nopsnap-no-such-program"));
+    spec.directory = "/no/such/folder";
+    assert_int_equal(process_run(&spec, NULL, NULL, &err), ERR_NOT_FOUND);
+}
+
+static void run__more_output_than_allowed_is_an_error(void **state)
+{
+    struct buffer out = BUFFER_INIT(1000);
+    struct error err = ERROR_INIT;
+
+    (void)state;
+    assert_int_equal(process_shell("yes", &out, NULL, &err), ERR_MEMORY); /* and yes(1) is ended */
+    assert_true(out.len <= 1000);
+    buffer_release(&out);
+}
+
+static void run__long_stderr_keeps_its_end(void **state)
+{
+    static const char *const argv[] = {"/bin/sh", "-c", "seq 1 100000 >&2; echo last >&2", NULL};
+    struct process_spec spec = {.argv = argv};
+    struct process p = PROCESS_INIT;
+    struct buffer said = BUFFER_INIT(100000);
+    struct error err = ERROR_INIT;
+    int status = -1;
+
+    (void)state;
+    assert_int_equal(process_start(&p, &spec, &err), OK);
+    assert_int_equal(process_wait(&p, &status, &said, &err), OK);
+    assert_int_equal(status, 0);
+    assert_int_equal(said.len, 8192);
+    assert_string_equal((char *)said.data + said.len - strlen("100000\nlast\n"), "100000\nlast\n");
+    assert_int_equal(p.pid, 0);
+    buffer_release(&said);
+}
+
+static void start__pipes_both_ways(void **state)
+{
+    static const char *const argv[] = {"cat", NULL};
+    struct process_spec spec = {.argv = argv, .pipe_stdin = true, .pipe_stdout = true};
+    struct process p = PROCESS_INIT;
+    struct error err = ERROR_INIT;
+    char back[6] = "";
+    size_t got = 0;
+
+    (void)state;
+    assert_int_equal(process_start(&p, &spec, &err), OK);
+    assert_int_equal(file_write(p.stdin_fd, "hello", 5, "cat", &err), OK);
+    file_close(&p.stdin_fd);
+    assert_int_equal(file_read(p.stdout_fd, back, 6, &got, "cat", &err), OK);
+    assert_int_equal(got, 5);
+    assert_string_equal(back, "hello");
+    assert_int_equal(process_wait(&p, NULL, NULL, &err), OK);
+    process_kill(&p);
+}
+
+static void start__file_as_stdin_and_environment(void **state)
+{
+    static const char *const argv[] = {"/bin/sh", "-c", "cat; echo \"$GIVEN-$HOME\"; pwd", NULL};
+    static const char *const environment[] = {"GIVEN=x", "HOME=/changed", NULL};
+    struct process_spec spec = {.argv = argv, .environment = environment, .directory = "/", .pipe_stdout = true};
+    struct process p = PROCESS_INIT;
+    struct error err = ERROR_INIT;
+    char back[100] = "";
+    size_t got = 0;
+
+    (void)state;
+    assert_int_equal(file_replace("in", "from file\n", 10, 0600, &err), OK);
+    assert_int_equal(file_open(AT_FDCWD, "in", O_RDONLY, 0, &spec.stdin_fd, &err), OK);
+    assert_int_equal(process_start(&p, &spec, &err), OK);
+    assert_int_equal(file_read(p.stdout_fd, back, 99, &got, "sh", &err), OK);
+    assert_string_equal(back, "from file\nx-/changed\n/\n");
+    assert_int_equal(process_wait(&p, NULL, NULL, &err), OK);
+    assert_true(fcntl(spec.stdin_fd, F_GETFD) >= 0); /* borrowed: still open */
+    file_close(&spec.stdin_fd);
+}
+
+static void child__inherits_no_descriptors_and_no_handlers(void **state)
+{
+    struct buffer out = BUFFER_INIT(1000);
+    struct error err = ERROR_INIT;
+    int leaky = open("/dev/null", O_RDONLY);
+    sigset_t block;
+
+    (void)state;
+    sigemptyset(&block);
+    sigaddset(&block, SIGTERM);
+    sigprocmask(SIG_BLOCK, &block, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    assert_int_equal(process_shell("ls /proc/$$/fd | tr '\\n' ' '; exec grep -E '^Sig(Blk|Ign)' /proc/self/status",
+                                   &out, NULL, &err),
+                     OK);
+    sigprocmask(SIG_UNBLOCK, &block, NULL);
+    signal(SIGPIPE, SIG_DFL);
+    close(leaky);
+    assert_string_equal((char *)out.data, "0 1 2 SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n");
+    buffer_release(&out);
+}
+
+static void run__service_left_behind_does_not_hold_us(void **state)
+{
+    struct buffer out = BUFFER_INIT(1000);
+    struct error err = ERROR_INIT;
+    int64_t start = clock_monotonic_ms();
+    long pid;
+
+    (void)state;
+    assert_int_equal(process_shell("sleep 60 & echo $!", &out, NULL, &err), OK); /* it has our pipes still */
+    assert_true(clock_monotonic_ms() - start < 20000);
+    pid = strtol((char *)out.data, NULL, 10);
+    assert_int_equal(kill((pid_t)pid, SIGKILL), 0); /* and it was left alone */
+    buffer_release(&out);
+}
+
+static void kill__ends_what_a_shell_started_too(void **state)
+{
+    static const char *const argv[] = {"/bin/sh", "-c", "sleep 60 & echo $!; wait", NULL};
+    struct process_spec spec = {.argv = argv, .pipe_stdout = true};
+    struct process p = PROCESS_INIT;
+    struct error err = ERROR_INIT;
+    char line[32] = "";
+    pid_t pid;
+
+    (void)state;
+    assert_int_equal(process_start(&p, &spec, &err), OK);
+    assert_true(read(p.stdout_fd, line, sizeof(line) - 1) > 0);
+    pid = (pid_t)strtol(line, NULL, 10);
+    process_kill(&p);
+    for (int i = 0; i < 200 && kill(pid, 0) == 0; i++) {
+        char path[64];
+        struct buffer stat = BUFFER_INIT(4096);
+
+        snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+        if (file_read_whole(AT_FDCWD, path, 4096, &stat, &err) || strstr((char *)stat.data, ") Z ")) {
+            buffer_release(&stat); /* gone, or dead and waiting for a lazy init */
+            return;
+        }
+        buffer_release(&stat);
+        usleep(10000);
+    }
+    assert_int_equal(kill(pid, 0), -1);
+}
+
+/* A child of ours dies with us, by whatever end. */
+static void child__dies_with_its_parent(void **state)
+{
+    int ends[2];
+    char line[32] = "";
+    char path[64];
+    pid_t parent;
+    pid_t child;
+    ssize_t got;
+
+    (void)state;
+    assert_int_equal(pipe(ends), 0);
+    parent = fork();
+    if (parent == 0) {
+        static const char *const argv[] = {"sleep", "60", NULL};
+        struct process_spec spec = {.argv = argv};
+        struct process p = PROCESS_INIT;
+        struct error err = ERROR_INIT;
+
+        if (process_start(&p, &spec, &err))
+            _exit(1);
+        dprintf(ends[1], "%d", (int)p.pid);
+        raise(SIGKILL);
+    }
+    assert_true(parent > 0);
+    close(ends[1]);
+    assert_int_equal(waitpid(parent, NULL, 0), parent);
+    got = read(ends[0], line, sizeof(line) - 1);
+    assert_true(got > 0);
+    close(ends[0]);
+    child = (pid_t)strtol(line, NULL, 10);
+    snprintf(path, sizeof(path), "/proc/%d/stat", (int)child);
+    for (int i = 0; i < 200; i++) {
+        struct buffer stat = BUFFER_INIT(4096);
+        struct error err = ERROR_INIT;
+        bool ended = file_read_whole(AT_FDCWD, path, 4096, &stat, &err) || strstr((char *)stat.data, ") Z ");
+
+        buffer_release(&stat);
+        if (ended)
+            return;
+        usleep(10000);
+    }
+    fail_msg("process %d is still running", (int)child);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(run__collects_and_tells_the_status),
+        cmocka_unit_test(run__failure_quotes_the_last_line),
+        cmocka_unit_test(run__absent_program_is_not_found),
+        cmocka_unit_test(run__more_output_than_allowed_is_an_error),
+        cmocka_unit_test(run__long_stderr_keeps_its_end),
+        cmocka_unit_test(start__pipes_both_ways),
+        folder_test(start__file_as_stdin_and_environment),
+        cmocka_unit_test(child__inherits_no_descriptors_and_no_handlers),
+        cmocka_unit_test(run__service_left_behind_does_not_hold_us),
+        cmocka_unit_test(kill__ends_what_a_shell_started_too),
+        cmocka_unit_test(child__dies_with_its_parent),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
