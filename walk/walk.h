@@ -2,7 +2,12 @@
  * Walking a tree in walk order (a directory before what is in it, names bytewise), one entry at a time, also below PATH_MAX, without
  * following symlinks, never crossing into nopsnap's own journal folder. Used by snapshots, by differences and by transactions.
  *
- * Memory: the names of the directories on the path, nothing else; huge directories are sorted in bounded runs.
+ *     rc = walk_open(root, site, &w, err);
+ *     while (!(rc = walk_next(w, &item, err)) && item.event != WALK_END) ...
+ *     walk_close(w);
+ *
+ * Memory: the names of the directories on the path, nothing else; huge directories are sorted in bounded runs. Few descriptors are open
+ * at once, however deep the tree.
  */
 #ifndef NOPSNAP_WALK_H
 #define NOPSNAP_WALK_H
@@ -15,11 +20,12 @@
 struct walk;
 
 enum walk_event {
-    WALK_ENTRY, /* a file, symlink, device, fifo, socket */
-    WALK_ENTER, /* a directory; its content follows */
-    WALK_LEAVE, /* the directory is done */
-    WALK_SKIPPED, /* left out by a rule; class and reason say why. For a directory nothing below follows */
-    WALK_UNREADABLE, /* could not be read; error says why. The walk goes on */
+    WALK_ENTRY,      /* a file, symlink, device, fifo, socket */
+    WALK_ENTER,      /* a directory; its content follows */
+    WALK_LEAVE,      /* the directory is done; one for each WALK_ENTER, also after walk_prune() */
+    WALK_SKIPPED,    /* left out by a rule; class and reason say why. For a directory nothing below follows */
+    WALK_UNREADABLE, /* could not be read; error says why. The walk goes on. Between its WALK_ENTER and WALK_LEAVE: a directory whose names could
+                        not be listed (or not all of them). An entry that went away meanwhile: error.kind is ERR_NOT_FOUND */
     WALK_END,
 };
 
@@ -27,9 +33,10 @@ struct walk_item {
     enum walk_event event;
     const char *path; /* relative to the root, "" for the root itself; borrowed until the next call */
     const char *name; /* last component */
-    int dirfd;        /* open directory that holds it: use with name for openat, fstatat, readlinkat */
+    int dirfd; /* open directory that holds it: use with name for openat, fstatat, readlinkat. For the root: itself, and name is "." */
     struct stat st;
-    uint64_t mount_id; /* of directories (WALK_ENTER) */
+    uint64_t
+        mount_id; /* what it is mounted on: differs from its parent's at a mount point; 0 where the kernel does not tell */
     enum site_class class;
     const char *reason;
     struct error error; /* WALK_UNREADABLE */
@@ -39,19 +46,28 @@ struct walk_item {
  * site       for the rules; NULL: nothing is left out
  */
 enum error_kind walk_open(const char *root, const struct site *site, struct walk **out, struct error *err);
+/* The same below an open directory. root: one name in it, or "." ; nothing is left out. */
+enum error_kind walk_open_at(int dirfd, const char *root, struct walk **out, struct error *err);
+/* The root's descriptor, borrowed: for walk_open_below() with the paths of items. */
+int walk_root(const struct walk *w);
 enum error_kind walk_next(struct walk *w, struct walk_item *out, struct error *err);
 /* After WALK_ENTER: do not descend. */
 void walk_prune(struct walk *w);
 void walk_close(struct walk *w);
 
 /*
- * All of an entry's attributes but its content: owner names (cached), xattrs, symlink target, device numbers.
- * Memory belongs to the attributes struct and is reused by the next call.
+ * All of an entry's attributes but its content: owner names (cached), xattrs, symlink target, device numbers; size of files.
+ * Memory belongs to the attributes struct and is reused by the next call. One thread at a time.
+ *
+ * Returns    ERR_NOT_FOUND when the entry went away, ERR_REFUSED for a socket (no tree holds one), ERR_IO
  */
 struct walk_attributes;
 enum error_kind walk_attributes_new(struct walk_attributes **out, struct error *err);
 enum error_kind walk_attributes_read(struct walk_attributes *a, const struct walk_item *item, struct tree_entry *out,
                                      struct error *err);
+/* The same for a file or directory that is open. shown: for messages. */
+enum error_kind walk_attributes_read_open(struct walk_attributes *a, int fd, const struct stat *st, const char *shown,
+                                          struct tree_entry *out, struct error *err);
 void walk_attributes_free(struct walk_attributes *a);
 
 #endif
