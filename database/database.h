@@ -151,6 +151,9 @@ struct database_facts { /* what a snapshot records about a dump */
 #define DATABASE_FACTS_INIT {DATABASE_NONE, NULL, NULL, NULL, NULL, NULL, 0, {NULL, 0}, TEXT_LIST_INIT, NULL, false, false}
 void database_facts_release(struct database_facts *f);
 void database_counts_release(struct database_counts *c);
+/* The facts as one line of JSON for the snapshot's record, and back. Decoding checks everything: ERR_CORRUPT (P11). */
+enum error_kind database_facts_encode(const struct database_facts *facts, struct buffer *out, struct error *err);
+enum error_kind database_facts_decode(const void *bytes, size_t len, struct database_facts *out, struct error *err);
 
 /* A consumer of bytes: OK to go on. */
 typedef enum error_kind database_sink_fn(void *arg, const void *bytes, size_t len, struct error *err);
