@@ -7,6 +7,8 @@
 
 #include "text.h"
 
+#undef error_set
+
 /* Formats into one escaped line. The text is made apart first, so that an argument may point into the target. */
 static void format_line(char *out, size_t out_len, const char *format, va_list args)
 {

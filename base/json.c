@@ -304,11 +304,14 @@ void json_put_flag(struct json *object, const char *key, bool on)
     json_put(object, key, outer(json_object_new_boolean(on)));
 }
 
-static int hex_value(char c)
+/* The byte that two hexadecimal digits stand for, or -1. */
+static int hex_byte(const char *p)
 {
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+    static const char digits[] = "0123456789abcdef";
+    const char *high = *p != '\0' ? strchr(digits, p[0]) : NULL;
+    const char *low = high && p[1] != '\0' ? strchr(digits, p[1]) : NULL;
+
+    return low ? (int)(16 * (high - digits) + (low - digits)) : -1;
 }
 
 enum error_kind json_bytes(struct json *v, struct buffer *out, struct error *err)
@@ -330,8 +333,8 @@ enum error_kind json_bytes(struct json *v, struct buffer *out, struct error *err
         if (p[1] == '\\') {
             byte = '\\';
             p += 2;
-        } else if (p[1] == 'x' && hex_value(p[2]) >= 0 && hex_value(p[3]) >= 0) {
-            byte = (unsigned char)(hex_value(p[2]) << 4 | hex_value(p[3]));
+        } else if (p[1] == 'x' && hex_byte(p + 2) >= 0) {
+            byte = (unsigned char)hex_byte(p + 2);
             p += 4;
         } else {
             rc = error_set(err, ERR_CORRUPT, 0, "a name holds a malformed escape");
