@@ -14,7 +14,7 @@
 #define NAMES_KEPT 64 /* owner names remembered, by id modulo this */
 #define NAME_ROOM 256
 #define XATTR_COUNT_MAX 1024
-#define XATTR_BYTES_MAX (8u << 20) /* of one entry; Linux allows 64 KiB a value */
+#define XATTR_BYTES_MAX (4u << 20) /* of one entry; Linux allows 64 KiB a value */
 #define TARGET_MAX 65535
 
 struct kept_name {

@@ -17,7 +17,9 @@
 #define NAMES_MEMORY (8u << 20) /* of all the directories on the path together */
 #define NAMES_MEMORY_MIN (64u << 10)
 #define LISTING_SIZE (64u << 10)
-#define PATH_LENGTH_MAX (64u << 10) /* what is deeper is named as unreadable: memory has to end somewhere */
+/* What lies deeper is named as unreadable: memory has to end somewhere, and trees are not read below 4096 levels (P11). */
+#define PATH_LENGTH_MAX (64u << 10)
+#define DEPTH_MAX 4000
 
 struct level {
     int fd; /* -1: lent away, so that few are open; see level_reopen() */
@@ -397,8 +399,8 @@ static enum error_kind visit(struct walk *w, const char *name, size_t len, struc
 
     if (rc)
         return rc;
-    if (w->path.len > PATH_LENGTH_MAX) {
-        error_set(&fault, ERR_REFUSED, 0, "the path is longer than %u bytes", PATH_LENGTH_MAX);
+    if (w->path.len > PATH_LENGTH_MAX || w->depth > DEPTH_MAX) {
+        error_set(&fault, ERR_REFUSED, 0, "too deep: more than %d directories or %u bytes", DEPTH_MAX, PATH_LENGTH_MAX);
         unreadable(w, l, &fault, out);
         return OK;
     }
