@@ -113,7 +113,7 @@ static enum error_kind append_name(struct tree_builder *b, const unsigned char *
     int order;
     enum error_kind rc;
 
-    if (dot ? b->count > 0 : tree_name_check(name, len, err) != OK)
+    if (dot ? b->count > 0 : tree_name_check(name, len, err) != OK || (b->last_len == 1 && b->last[0] == '.'))
         return error_set(err, ERR_REFUSED, 0, "a name cannot be in a tree");
     order = b->count > 0 ? memcmp(b->last, name, common) : -1;
     if (order > 0 || (order == 0 && b->last_len >= len) || b->count == UINT32_MAX)
@@ -151,7 +151,7 @@ enum error_kind tree_builder_add_encoded(struct tree_builder *b, const void *nam
 {
     enum error_kind rc;
 
-    assert(len + 2 >= TREE_ENTRY_MIN - 1 && len <= TREE_ENTRY_MAX);
+    assert(len + 3 >= TREE_ENTRY_MIN && len <= TREE_ENTRY_MAX);
     rc = append_name(b, name, name_len, err);
     if (!rc)
         rc = buffer_append(&b->pending, encoded, len, err);
