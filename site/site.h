@@ -62,10 +62,11 @@ struct site {
     struct text_list remarks;         /* facts worth showing: disagreements, risks (db_backups under the web root) */
     struct text_list warnings;        /* what makes the exit status 3 */
     struct site_rules *rules;
+    char *unit; /* the systemd unit that runs the site (config->service, or found by its WorkingDirectory), or NULL; owned */
 };
 
 #define SITE_INIT {NULL, NULL, false, SITE_PLAIN, {0, 0, -1, ""}, NULL, {SITE_SETTINGS_NONE, NULL, NULL, NULL}, NULL, \
-                   TEXT_LIST_INIT, TEXT_LIST_INIT, NULL}
+                   TEXT_LIST_INIT, TEXT_LIST_INIT, NULL, NULL}
 
 /*
  * Look at a site's own files. A folder that is gone altogether is no error (exists is false, path is made absolute).
