@@ -70,6 +70,14 @@ typedef enum error_kind pack_file_fn(void *arg, const unsigned char name[PACK_NA
                                      struct error *err);
 enum error_kind pack_file_each(int dirfd, pack_file_fn *fn, void *arg, struct error *err);
 
+/* The names in a folder, without "." and "..", in no order. */
+typedef enum error_kind folder_fn(void *arg, const char *name, struct error *err);
+enum error_kind folder_each(int dirfd, const char *path, folder_fn *fn, void *arg, struct error *err);
+
+/* A new, empty index for this catalogue, at a path where there is none. */
+enum error_kind catalog_make_index(const char *index_path, const struct catalog_format *format, int64_t generation,
+                                   struct index **out, struct error *err);
+
 /* A store whose packs hold records only (kind 2). Put, flush, resolve as always. */
 enum error_kind store_begin_records(struct catalog *cat, struct store **out, struct error *err);
 
