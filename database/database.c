@@ -112,8 +112,14 @@ void database_close(struct database *db)
     if (!db)
         return;
     db->ops->close(db);
+    text_list_release(&db->notes);
     free(db->name);
     free(db);
+}
+
+const struct text_list *database_notes(const struct database *db)
+{
+    return &db->notes;
 }
 
 enum error_kind database_login_works(const struct database_target *target, struct error *err)
@@ -244,6 +250,7 @@ enum error_kind database_load_run(struct database *db, const char *name, const s
 {
     enum error_kind rc = check_engine(db, facts, err);
 
+    text_list_release(&db->notes);
     if (!rc)
         rc = db->ops->load_run(db, name, facts, source, arg, err);
     if (rc)
@@ -256,6 +263,7 @@ enum error_kind database_load_in_place(struct database *db, const struct databas
 {
     enum error_kind rc = check_engine(db, facts, err);
 
+    text_list_release(&db->notes);
     if (!rc)
         rc = db->ops->load_in_place(db, facts, source, arg, err);
     if (rc)

@@ -186,6 +186,11 @@ enum error_kind database_load_begin(struct database *db, const struct database_f
  */
 enum error_kind database_load_run(struct database *db, const char *name, const struct database_facts *facts,
                                   database_source_fn *source, void *arg, struct error *err);
+/*
+ * What the last database_load_run() or database_load_in_place() on this handle could not bring back for lack of a right, a
+ * role or a setting on this server (owners, grants): one line each, for the user to read. Borrowed until the next load.
+ */
+const struct text_list *database_notes(const struct database *db);
 /* P9: count every table of database `name` and compare. differences: one line a table; empty when equal. */
 enum error_kind database_compare(struct database *db, const char *name, const struct database_counts *expected,
                                  struct text_list *differences, struct error *err);

@@ -21,6 +21,7 @@ struct database {
     const struct database_target *admin;  /* borrowed, or NULL */
     char *name;                           /* the database this handle is about; differs from target->name when opened beside */
     void *engine;                         /* the engine's own state, set by ops->open, freed by ops->close */
+    struct text_list notes;               /* what the last load could not do, one line each */
 };
 
 struct database_dump {
@@ -60,8 +61,8 @@ struct database_engine_ops {
     /* Count every table of database `name` (rows and max_id), unsorted; the caller sorts. */
     enum error_kind (*count)(struct database *db, const char *name, struct database_counts *out, struct error *err);
 
-    /* Dump. dump_end fills all but engine and database, and sorts nothing; it frees dump->engine in every case. Only what
-     * the shop's own settings say may be left to the common part by calling database_shop_facts() in dump_begin. */
+    /* Dump. dump_end fills all but engine and database, and sorts nothing; it frees dump->engine in every case and accepts NULL
+     * there (a dump_begin that failed early). What the shop's own settings say comes from database_shop_facts(). */
     enum error_kind (*dump_begin)(struct database_dump *dump, struct error *err);
     enum error_kind (*dump_run)(struct database_dump *dump, database_sink_fn *sink, void *arg, struct error *err);
     enum error_kind (*dump_end)(struct database_dump *dump, struct database_facts *out, struct error *err);
