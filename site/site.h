@@ -51,22 +51,26 @@ struct site_connection {
 };
 
 struct site {
-    char *given;      /* as the user typed it */
-    char *path;       /* real path (symlinks resolved); for a site whose folder is gone, the absolute path given */
+    char *given; /* as the user typed it */
+    char *path;  /* real path (symlinks resolved); for a site whose folder is gone, the absolute path given */
     bool exists;
     enum site_layout layout;
     struct site_version version;
-    char *version_source;            /* "literal in Nop.Core.dll" */
+    char *version_source; /* "literal in Nop.Core.dll" */
     struct site_connection connection;
     const struct site_config *config; /* borrowed; may be NULL */
     struct text_list remarks;         /* facts worth showing: disagreements, risks (db_backups under the web root) */
     struct text_list warnings;        /* what makes the exit status 3 */
     struct site_rules *rules;
-    char *unit; /* the systemd unit that runs the site (config->service, or found by its WorkingDirectory), or NULL; owned */
+    char *
+        unit; /* the systemd unit that runs the site (config->service, or found by its WorkingDirectory), or NULL; owned */
 };
 
-#define SITE_INIT {NULL, NULL, false, SITE_PLAIN, {0, 0, -1, ""}, NULL, {SITE_SETTINGS_NONE, NULL, NULL, NULL}, NULL, \
-                   TEXT_LIST_INIT, TEXT_LIST_INIT, NULL, NULL}
+#define SITE_INIT                                                                                          \
+    {                                                                                                      \
+        NULL, NULL, false, SITE_PLAIN, {0, 0, -1, ""}, NULL, {SITE_SETTINGS_NONE, NULL, NULL, NULL}, NULL, \
+            TEXT_LIST_INIT, TEXT_LIST_INIT, NULL, NULL                                                     \
+    }
 
 /*
  * Look at a site's own files. A folder that is gone altogether is no error (exists is false, path is made absolute).
@@ -74,6 +78,10 @@ struct site {
  * file, with a hint; a site with no settings at all (never installed) has connection.form SITE_SETTINGS_NONE.
  *
  * config     borrowed for the life of out; may be NULL
+ * out        SITE_INIT, or released. Release it whatever is returned. When the settings alone are at fault
+ *            (ERR_REFUSED, or ERR_IO where they may not be read), out->rules is set and everything but the connection
+ *            can be used: files without the database
+ * Returns    ERR_NOT_FOUND never; ERR_USAGE for an empty path; ERR_REFUSED also for a path that is no directory
  */
 enum error_kind site_inspect(const char *path, const struct site_config *config, struct site *out, struct error *err);
 void site_release(struct site *site); /* overwrites the connection string */
@@ -122,6 +130,13 @@ bool site_has_rules_below(const struct site *site, const char *relative);
 enum error_kind site_exclude(struct site *site, const char *pattern, struct error *err);
 enum error_kind site_include(struct site *site, const char *pattern, struct error *err);
 
+/*
+ * Once the database has told where the pictures are (site_picture_path()): their thumbs are regenerable there too.
+ *
+ * pictures   relative to the root; one outside changes nothing
+ */
+enum error_kind site_note_pictures(struct site *site, const char *pictures, struct error *err);
+
 /* Files that the application rewrites in place: settings, plugin lists, keys. Never linked between two trees. */
 bool site_is_rewritten(const struct site *site, const char *relative);
 
@@ -130,13 +145,14 @@ bool site_is_rewritten(const struct site *site, const char *relative);
  *
  * picture_path  the setting mediasettings.picturepath from the database, or NULL
  * out           relative to the root ("wwwroot/images"), or absolute when it lies outside; caller frees
+ * Returns       ERR_NOT_FOUND for SITE_PLAIN, ERR_REFUSED for a Windows path
  */
 enum error_kind site_picture_path(const struct site *site, const char *picture_path, char **out, struct error *err);
 
 /* Is a directory below a served root (wwwroot, or the root itself in 3.x) of this or any nopCommerce site? (P10) */
 bool site_serves(const char *directory);
 
-/* "4.60", "4.60.5", "3.90" and nothing else. ERR_USAGE. */
+/* "4.60", "4.60.5", "3.90" and nothing else. ERR_USAGE. Where the patch is not known it compares as the lowest. */
 enum error_kind site_version_parse(const char *text, struct site_version *out, struct error *err);
 int site_version_compare(const struct site_version *a, const struct site_version *b);
 

@@ -13,8 +13,8 @@
 struct site_config {
     char *name;
     char *path;
-    char *service;        /* systemd unit, or NULL */
-    char *stop;           /* command lines, or NULL */
+    char *service; /* systemd unit, or NULL */
+    char *stop;    /* command lines, or NULL */
     char *start;
     char *open;
     char *close;
@@ -33,7 +33,10 @@ struct config {
     size_t count;
 };
 
-#define CONFIG_INIT {NULL, NULL, 0}
+#define CONFIG_INIT   \
+    {                 \
+        NULL, NULL, 0 \
+    }
 
 /*
  * Read the config.
