@@ -62,8 +62,7 @@ struct site {
     struct text_list remarks;         /* facts worth showing: disagreements, risks (db_backups under the web root) */
     struct text_list warnings;        /* what makes the exit status 3 */
     struct site_rules *rules;
-    char *
-        unit; /* the systemd unit that runs the site (config->service, or found by its WorkingDirectory), or NULL; owned */
+    char *unit; /* the systemd unit that runs the site ("shop.service"), or NULL: as configured, or found by itself */
 };
 
 #define SITE_INIT                                                                                          \
