@@ -115,12 +115,15 @@ enum error_kind directory_remove(int dirfd, const char *path, struct error *err)
 /*
  * Removal of a tree.
  *
- * Trees may be deeper than PATH_MAX, than the stack and than the limit of open files, so the walk holds one open
- * folder, remembers for each level above it name and identity, and climbs by "..", which it checks: a folder
- * that was moved elsewhere meanwhile ends the removal (P8).
+ * Trees may be deeper than PATH_MAX, than the stack and than the limit of open files. So the walk is a loop, keeps the
+ * first levels open and of those below them only name and identity; from there it climbs by "..", which it checks: a
+ * folder that was moved elsewhere meanwhile ends the removal (P8).
  */
+#define LEVELS_OPEN 64
+
 struct level {
     char *name; /* of the folder below its parent, owned */
+    DIR *above; /* the parent, where it stays open: listing goes on where it was left */
     dev_t dev;  /* the parent's identity */
     ino_t ino;
 };
@@ -198,9 +201,13 @@ static enum error_kind descend(struct removal *r, const char *name, struct error
         goto done;
     }
     fd = -1;
-    closedir(r->here);
+    r->levels[r->depth] = (struct level){copy, r->here, parent.st_dev, parent.st_ino};
+    if (r->depth >= LEVELS_OPEN) {
+        closedir(r->here);
+        r->levels[r->depth].above = NULL;
+    }
+    r->depth++;
     r->here = below;
-    r->levels[r->depth++] = (struct level){copy, parent.st_dev, parent.st_ino};
     copy = NULL;
 
 done:
@@ -210,38 +217,41 @@ done:
     return rc;
 }
 
-/* Goes up one level, removing the folder that was left; *again if something appeared in it meanwhile. */
+/* Opens the folder above one that is so deep that its parent was closed. */
+static enum error_kind reopen_above(struct removal *r, struct level *left, struct error *err)
+{
+    enum error_kind rc = OK;
+    struct stat st;
+    int fd = openat(dirfd(r->here), "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd < 0 || fstat(fd, &st))
+        rc = error_set(err, ERR_IO, errno, "cannot go up from %s", left->name);
+    else if (st.st_dev != left->dev || st.st_ino != left->ino)
+        rc = error_set(err, ERR_REFUSED, 0, "%s was moved while %s was being removed", left->name, r->shown);
+    else if (!(left->above = fdopendir(fd)))
+        rc = error_set(err, ERR_IO, errno, "cannot go up from %s", left->name);
+    if (rc)
+        file_close(&fd);
+    return rc;
+}
+
+/* Goes up one level and removes the folder that was left. */
 static enum error_kind ascend(struct removal *r, struct error *err)
 {
     struct level *left = &r->levels[r->depth - 1];
-    struct stat st;
-    DIR *above = NULL;
-    int fd = openat(dirfd(r->here), "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    enum error_kind rc = OK;
 
-    if (fd < 0 || fstat(fd, &st) || !(above = fdopendir(fd))) {
-        int sys = errno;
-
-        file_close(&fd);
-        return error_set(err, ERR_IO, sys, "cannot go up from %s", left->name);
-    }
+    if (!left->above)
+        rc = reopen_above(r, left, err);
+    if (rc)
+        return rc;
     closedir(r->here);
-    r->here = above;
+    r->here = left->above;
     r->depth--;
-    if (st.st_dev != left->dev || st.st_ino != left->ino) {
-        enum error_kind rc =
-            error_set(err, ERR_REFUSED, 0, "%s was moved while %s was being removed", left->name, r->shown);
-
-        free(left->name);
-        return rc;
-    }
-    if (unlinkat(dirfd(above), left->name, AT_REMOVEDIR) && errno != ENOENT) {
-        enum error_kind rc = removal_failed(r, left->name, errno, err);
-
-        free(left->name);
-        return rc;
-    }
+    if (unlinkat(dirfd(r->here), left->name, AT_REMOVEDIR) && errno != ENOENT)
+        rc = removal_failed(r, left->name, errno, err);
     free(left->name);
-    return OK;
+    return rc;
 }
 
 /* Removes a file, or enters a folder. */
@@ -263,7 +273,7 @@ static enum error_kind remove_entry(struct removal *r, const struct dirent *e, s
     return removal_failed(r, e->d_name, errno, err);
 }
 
-/* Empties the folder that was entered first. Every folder is read anew after each of its subfolders is gone. */
+/* Empties the folder that was entered first. What a folder gains meanwhile may be missed, and fails it. */
 static enum error_kind remove_below(struct removal *r, struct error *err)
 {
     enum error_kind rc = OK;
@@ -340,8 +350,12 @@ enum error_kind directory_remove_tree(int dirfd_, const char *path, struct error
         rc = remove_below(&r, err);
 
 done:
-    while (r.depth > 0)
-        free(r.levels[--r.depth].name);
+    while (r.depth > 0) {
+        r.depth--;
+        free(r.levels[r.depth].name);
+        if (r.levels[r.depth].above)
+            closedir(r.levels[r.depth].above);
+    }
     free(r.levels);
     if (r.here)
         closedir(r.here);
