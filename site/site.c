@@ -307,7 +307,23 @@ static enum error_kind describe(struct site *site, struct error *err)
     return rc;
 }
 
-enum error_kind site_inspect(const char *path, const struct site_config *config, struct site *out, struct error *err)
+/* Settings that can't be read are what the snapshot will bring back: a warning, and no connection. */
+static enum error_kind read_connection_loosely(struct site *site, const struct site_notes *notes, struct error *err)
+{
+    struct error problem = ERROR_INIT;
+    enum error_kind rc = read_connection(site, notes, &problem);
+
+    if (!rc)
+        return OK;
+    site_connection_release(&site->connection);
+    if (rc == ERR_REFUSED || rc == ERR_NOT_FOUND || rc == ERR_CORRUPT)
+        return site_warn(notes, err, "%s", problem.text);
+    error_copy(err, &problem);
+    return rc;
+}
+
+static enum error_kind inspect(const char *path, const struct site_config *config, bool loose, struct site *out,
+                               struct error *err)
 {
     struct site_notes notes = notes_of(out);
     enum error_kind rc;
@@ -324,9 +340,45 @@ enum error_kind site_inspect(const char *path, const struct site_config *config,
         rc = describe(out, err);
     if (!rc)
         rc = site_rules_new(out, &out->rules, err);
-    if (!rc)
-        rc = out->layout == SITE_PLAIN ? name_unit(out, err) : read_connection(out, &notes, err);
-    return rc;
+    if (rc)
+        return rc;
+    if (out->layout == SITE_PLAIN)
+        return name_unit(out, err);
+    return loose ? read_connection_loosely(out, &notes, err) : read_connection(out, &notes, err);
+}
+
+enum error_kind site_inspect(const char *path, const struct site_config *config, struct site *out, struct error *err)
+{
+    return inspect(path, config, false, out, err);
+}
+
+enum error_kind site_inspect_loose(const char *path, const struct site_config *config, struct site *out,
+                                   struct error *err)
+{
+    return inspect(path, config, true, out, err);
+}
+
+const char *site_layout_name(enum site_layout layout)
+{
+    return layout == SITE_CORE ? "core" : layout == SITE_LEGACY ? "legacy" : "plain";
+}
+
+enum error_kind site_assume(struct site *site, const char *layout, const char *version, struct error *err)
+{
+    struct error unknown = ERROR_INIT;
+    struct site_version parsed = {0, 0, -1, ""};
+    struct site_rules *rules = NULL;
+    enum error_kind rc;
+
+    site->layout = !strcmp(layout, "core") ? SITE_CORE : !strcmp(layout, "legacy") ? SITE_LEGACY : SITE_PLAIN;
+    if (version && site_version_parse(version, &parsed, &unknown) == OK)
+        site->version = parsed;
+    rc = site_rules_new(site, &rules, err);
+    if (rc)
+        return rc;
+    site_rules_free(site->rules);
+    site->rules = rules;
+    return OK;
 }
 
 void site_release(struct site *site)

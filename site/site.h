@@ -86,6 +86,20 @@ enum error_kind site_inspect(const char *path, const struct site_config *config,
 void site_release(struct site *site); /* overwrites the connection string */
 
 /*
+ * The same for a site that is to be brought back: broken or missing settings are a warning, not an error, and leave
+ * connection.form at SITE_SETTINGS_NONE.
+ */
+enum error_kind site_inspect_loose(const char *path, const struct site_config *config, struct site *out,
+                                   struct error *err);
+/*
+ * Take layout and version (and so the rules) from a snapshot's record instead of from what is left of the tree.
+ *
+ * layout     "plain", "legacy", "core", as site_layout_name() gives them; version may be NULL
+ */
+enum error_kind site_assume(struct site *site, const char *layout, const char *version, struct error *err);
+const char *site_layout_name(enum site_layout layout);
+
+/*
  * Inspect only the settings: the connection that a tree (a staged one, a kept one) will use, without the
  * environment overrides of the live site when with_environment is false.
  */
