@@ -1,0 +1,245 @@
+/*
+ * How to reach the database that a transaction is about: by the settings of whichever tree still has them, or by
+ * those in the snapshot (the folder may be gone altogether).
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "transaction_internal.h"
+
+/* Every file that decides about the connection, in any version (reference of versions 3.90 to 4.90). */
+static const char *const settings_files[] = {
+    "App_Data/Settings.txt", "App_Data/dataSettings.json", "App_Data/appsettings.json", "appsettings.json", "web.config",
+};
+
+void reach_release(struct reach *r)
+{
+    database_close(r->db);
+    database_target_release(&r->target);
+    database_target_release(&r->admin);
+    site_connection_release(&r->connection);
+    *r = (struct reach)REACH_INIT;
+}
+
+static enum error_kind copy_text(const char *from, char **to, struct error *err)
+{
+    return from ? memory_string(from, to, err) : OK;
+}
+
+static enum error_kind connection_copy(const struct site_connection *from, struct site_connection *to,
+                                       struct error *err)
+{
+    enum error_kind rc = copy_text(from->file, &to->file, err);
+
+    to->form = from->form;
+    if (!rc)
+        rc = copy_text(from->provider, &to->provider, err);
+    if (!rc)
+        rc = copy_text(from->string, &to->string, err);
+    return rc;
+}
+
+enum error_kind reach_by(struct reach *r, const struct site_connection *connection, const char *admin_spec,
+                         struct error *err)
+{
+    enum error_kind rc;
+
+    if (!connection->string || !connection->provider)
+        return error_set(err, ERR_NOT_FOUND, 0, "the settings name no database");
+    rc = connection_copy(connection, &r->connection, err);
+    if (!rc)
+        rc = database_target_parse(connection->provider, connection->string, &r->target, err);
+    if (!rc && admin_spec) {
+        rc = database_target_admin(&r->target, admin_spec, &r->admin, err);
+        r->has_admin = !rc;
+    }
+    if (!rc)
+        rc = database_open(&r->target, r->has_admin ? &r->admin : NULL, &r->db, err);
+    if (rc) {
+        struct error kept = *err;
+
+        reach_release(r);
+        *err = kept;
+    }
+    return rc;
+}
+
+/* ---- settings inside a snapshot ---- */
+
+static enum error_kind make_parents(const char *root, const char *relative, struct error *err)
+{
+    char *path = NULL;
+    char *parent = NULL;
+    enum error_kind rc = path_join(root, relative, &path, err);
+
+    if (!rc)
+        rc = path_parent(path, &parent, err);
+    if (!rc)
+        rc = directory_make_all(parent, err);
+    free(path);
+    free(parent);
+    return rc;
+}
+
+static enum error_kind extract(struct catalog *cat, const struct tree_entry *entry, const char *root,
+                               const char *relative, struct error *err)
+{
+    char *path = NULL;
+    int fd = -1;
+    enum error_kind rc = make_parents(root, relative, err);
+
+    if (!rc)
+        rc = path_join(root, relative, &path, err);
+    if (!rc)
+        rc = file_open(AT_FDCWD, path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600, &fd, err);
+    if (!rc)
+        rc = restore_file_content(cat, entry, fd, err);
+    file_close(&fd);
+    free(path);
+    return rc;
+}
+
+static enum error_kind extract_settings(struct catalog *cat, const struct snapshot_record *s, const char *root,
+                                        const char *relative, struct tree_scratch *scratch, struct error *err)
+{
+    struct buffer encoded = BUFFER_INIT(16u << 20);
+    struct error absent = ERROR_INIT;
+    struct tree_entry entry;
+    enum error_kind rc = tree_lookup(cat, &s->roots[0].tree, relative, &encoded, &absent);
+
+    if (rc == ERR_NOT_FOUND) {
+        rc = OK;
+        goto done;
+    }
+    if (rc) {
+        error_copy(err, &absent);
+        goto done;
+    }
+    rc = tree_entry_decode(scratch, encoded.data, encoded.len, &entry, err);
+    if (!rc && entry.type == TREE_FILE)
+        rc = extract(cat, &entry, root, relative, err);
+done:
+    buffer_release(&encoded);
+    return rc;
+}
+
+static enum error_kind extract_all(struct catalog *cat, const struct snapshot_record *s,
+                                   const struct site_config *config, const char *root, struct error *err)
+{
+    struct tree_scratch *scratch = NULL;
+    char *by_environment = NULL;
+    enum error_kind rc = tree_scratch_new(&scratch, err);
+
+    for (size_t i = 0; i < sizeof(settings_files) / sizeof(settings_files[0]) && !rc; i++)
+        rc = extract_settings(cat, s, root, settings_files[i], scratch, err);
+    if (!rc)
+        rc = memory_format(&by_environment, err, "App_Data/appsettings.%s.json",
+                           config && config->environment ? config->environment : "Production");
+    if (!rc)
+        rc = extract_settings(cat, s, root, by_environment, scratch, err);
+    free(by_environment);
+    tree_scratch_free(scratch);
+    return rc;
+}
+
+static void version_of(const struct snapshot_record *s, struct site_version *out)
+{
+    struct error ignored = ERROR_INIT;
+
+    *out = (struct site_version){0, 0, -1, ""};
+    if (s->nop_version)
+        (void)site_version_parse(s->nop_version, out, &ignored);
+}
+
+enum error_kind reach_snapshot_connection(struct catalog *cat, const struct snapshot_record *snapshot,
+                                          const struct site_config *config, struct site_connection *out,
+                                          struct error *err)
+{
+    const char *tmp = getenv("TMPDIR");
+    char root[4096];
+    struct site_version version;
+    struct error ignored = ERROR_INIT;
+    enum error_kind rc;
+    int n = snprintf(root, sizeof(root), "%s/nopsnap-settings-XXXXXX", tmp && *tmp ? tmp : "/tmp");
+
+    if (!snapshot->root_count || strcmp(snapshot->roots[0].name, "site") != 0)
+        return error_set(err, ERR_NOT_FOUND, 0, "the snapshot holds no files, so no settings either");
+    if (n < 0 || (size_t)n >= sizeof(root) || !mkdtemp(root)) /* 0700 */
+        return error_set(err, ERR_IO, errno, "making a private folder in %s", tmp ? tmp : "/tmp");
+    version_of(snapshot, &version);
+    rc = extract_all(cat, snapshot, config, root, err);
+    if (!rc)
+        rc = site_connection_read(root, &version, false, out, err);
+    if (!rc && !out->string)
+        rc = error_set(err, ERR_NOT_FOUND, 0, "the snapshot's settings name no database");
+    (void)directory_remove_tree(AT_FDCWD, root, &ignored);
+    return rc;
+}
+
+/* ---- for a transaction in the journal ---- */
+
+static bool names_it(const struct reach *r, const struct txn *t)
+{
+    return !t->has_swap || !r->target.name || !strcmp(r->target.name, t->swap.live);
+}
+
+static enum error_kind try_tree(struct reach *r, const char *root, const struct snapshot_record *target,
+                                const struct txn *t, struct error *err)
+{
+    struct site_connection c = {SITE_SETTINGS_NONE, NULL, NULL, NULL};
+    struct site_version version;
+    enum error_kind rc;
+
+    version_of(target, &version);
+    rc = site_connection_read(root, &version, false, &c, err);
+    if (!rc)
+        rc = reach_by(r, &c, t->database_admin, err);
+    if (!rc && !names_it(r, t)) {
+        reach_release(r);
+        rc = error_set(err, ERR_NOT_FOUND, 0, "%s names another database", root);
+    }
+    site_connection_release(&c);
+    return rc;
+}
+
+static enum error_kind try_snapshot(struct reach *r, struct catalog *cat, const struct txn *t,
+                                    const struct snapshot_record *target, struct error *err)
+{
+    struct site_connection c = {SITE_SETTINGS_NONE, NULL, NULL, NULL};
+    enum error_kind rc = reach_snapshot_connection(cat, target, NULL, &c, err);
+
+    if (!rc)
+        rc = reach_by(r, &c, t->database_admin, err);
+    site_connection_release(&c);
+    return rc;
+}
+
+enum error_kind reach_for_txn(struct reach *r, struct catalog *cat, const struct txn *t,
+                              const struct snapshot_record *target, struct error *err)
+{
+    struct error first = ERROR_INIT;
+    struct error why = ERROR_INIT;
+    char *staged = NULL;
+    enum error_kind rc;
+
+    if (try_tree(r, t->site_path, target, t, &first) == OK)
+        return OK;
+    rc = memory_format(&staged, err, "%s/site", t->stage);
+    if (rc)
+        return rc;
+    rc = try_tree(r, staged, target, t, &why);
+    free(staged);
+    if (!rc)
+        return OK;
+    error_clear(&why);
+    if (try_snapshot(r, cat, t, target, &why) == OK)
+        return OK;
+    /* the server's own answer says more than "no settings here" */
+    error_copy(err, first.kind == ERR_REMOTE ? &first : &why);
+    error_context(err, "reaching the shop's database");
+    return err->kind;
+}

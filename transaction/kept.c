@@ -1,0 +1,320 @@
+/*
+ * Kept things: the tree and the database that a transaction took away. Once the shop is back they become a snapshot,
+ * and only then may they go (P3, T6).
+ *
+ * K1  `kept` is written before the journal ends, so that nothing that was taken away is ever without an owner
+ * K2  nothing is removed before `kept` names a committed snapshot that has it
+ * K3  every step may be repeated; `kept` itself goes last
+ */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "transaction_internal.h"
+
+void kept_release(struct kept *k)
+{
+    txn_release(&k->txn);
+    free(k->snapshot);
+    k->snapshot = NULL;
+}
+
+enum error_kind kept_write(const struct place *p, const struct txn *t, bool kept_is_old, const char *snapshot,
+                           int64_t since_ns, struct error *err)
+{
+    struct json *v = NULL;
+    char *path = NULL;
+    enum error_kind rc = place_path(p, "kept", &path, err);
+
+    if (!rc)
+        rc = txn_encode(t, &v, err);
+    if (rc)
+        goto done;
+    json_put_flag(v, "kept_is_old", kept_is_old);
+    json_put_number(v, "since_ns", since_ns);
+    if (snapshot)
+        json_put_text(v, "snapshot", snapshot);
+    rc = sealed_write(path, v, err);
+done:
+    json_free(v);
+    free(path);
+    return rc;
+}
+
+enum error_kind kept_read(const struct place *p, struct kept *out, struct error *err)
+{
+    struct json *v = NULL;
+    const char *snapshot;
+    char *path = NULL;
+    enum error_kind rc = place_path(p, "kept", &path, err);
+
+    if (!rc)
+        rc = sealed_read(path, &v, err);
+    if (!rc)
+        rc = txn_decode(v, &out->txn, err);
+    if (rc)
+        goto done;
+    out->kept_is_old = json_flag(json_get(v, "kept_is_old"), true);
+    out->since_ns = json_number(json_get(v, "since_ns"), 0);
+    snapshot = json_text(json_get(v, "snapshot"));
+    if (snapshot)
+        rc = memory_string(snapshot, &out->snapshot, err);
+done:
+    json_free(v);
+    free(path);
+    return rc;
+}
+
+/* ---- becoming a snapshot ---- */
+
+/* A linked file stands for the entry of the target snapshot that it was proved equal to, whatever was written through it since. */
+struct linked_entries {
+    struct linked *linked;
+    struct entry_steps *steps;
+    struct buffer encoded;
+};
+
+static enum error_kind entry_of_linked(void *arg, const char *path, const struct stat *st, const void **encoded,
+                                       size_t *len, struct error *err)
+{
+    struct linked_entries *l = arg;
+    const struct tree_entry *entry = NULL;
+    enum error_kind rc;
+
+    *encoded = NULL;
+    if (linked_find(l->linked, path, st) == LINKED_NO)
+        return OK;
+    rc = entry_steps_get(l->steps, path, &entry, err);
+    if (rc || !entry)
+        return rc;
+    buffer_clear(&l->encoded);
+    rc = tree_entry_encode(entry, &l->encoded, err);
+    *encoded = l->encoded.data;
+    *len = l->encoded.len;
+    return rc;
+}
+
+struct saving {
+    struct snapshot_record target;
+    struct linked_entries entries;
+    struct reach reach;
+    struct database *kept_db;
+    char *tree;
+};
+
+static void saving_release(struct saving *s)
+{
+    linked_close(s->entries.linked);
+    entry_steps_close(s->entries.steps);
+    buffer_release(&s->entries.encoded);
+    database_close(s->kept_db);
+    reach_release(&s->reach);
+    snapshot_record_release(&s->target);
+    free(s->tree);
+}
+
+static bool exists(const char *path)
+{
+    struct stat st;
+
+    return lstat(path, &st) == 0;
+}
+
+static enum error_kind open_kept_tree(struct saving *s, struct catalog *cat, const struct kept *k, struct error *err)
+{
+    char *path = NULL;
+    enum error_kind rc = stage_tree_path(&k->txn, &s->tree, err);
+
+    if (!rc && (!k->txn.has_files || !exists(s->tree))) {
+        free(s->tree);
+        s->tree = NULL;
+        return OK;
+    }
+    if (!rc)
+        rc = path_join(k->txn.stage, "linked", &path, err);
+    if (!rc)
+        rc = linked_open(path, &s->entries.linked, err);
+    if (!rc && s->entries.linked)
+        rc = entry_steps_open(cat, &s->target, "site", &s->entries.steps, err);
+    free(path);
+    return rc;
+}
+
+static const char *kept_database(const struct kept *k)
+{
+    return k->kept_is_old ? k->txn.swap.kept : k->txn.swap.beside;
+}
+
+static const char *kept_identity(const struct kept *k)
+{
+    return k->kept_is_old ? k->txn.swap.old_identity : k->txn.swap.new_identity;
+}
+
+static enum error_kind open_kept_database(struct saving *s, struct catalog *cat, const struct kept *k,
+                                          struct error *err)
+{
+    enum error_kind rc;
+
+    if (!k->txn.has_swap || !kept_identity(k))
+        return OK;
+    rc = reach_for_txn(&s->reach, cat, &k->txn, &s->target, err);
+    if (!rc)
+        rc = database_open_beside(s->reach.db, kept_database(k), &s->kept_db, err);
+    return rc;
+}
+
+static enum error_kind take(struct catalog *cat, struct site *site, struct saving *s, const struct kept *k,
+                            const struct progress *progress, char **id, struct error *err)
+{
+    struct snapshot_options o = SNAPSHOT_OPTIONS_INIT;
+    struct snapshot_result result = {.files = 0};
+    enum error_kind rc;
+
+    o.kind = SNAPSHOT_SAFETY;
+    o.stopped = true;
+    o.part = !s->tree ? SNAPSHOT_DATABASE_ONLY : !s->kept_db ? SNAPSHOT_FILES_ONLY : SNAPSHOT_WHOLE;
+    o.read_root = s->tree;
+    o.transaction = k->txn.token;
+    o.transaction_only = k->txn.only;
+    if (s->entries.linked) {
+        o.entry = entry_of_linked;
+        o.entry_arg = &s->entries;
+    }
+    o.no_stat_cache = true; /* the site's own cache speaks of the live tree */
+    rc = snapshot_take(cat, site, s->kept_db, &o, progress, &result, err);
+    if (!rc)
+        rc = memory_string(result.record.id, id, err);
+    snapshot_result_release(&result);
+    return rc;
+}
+
+static enum error_kind save(struct catalog *cat, struct site *site, const struct place *p, struct kept *k,
+                            const struct progress *progress, struct error *err)
+{
+    struct saving s = {SNAPSHOT_RECORD_INIT, {NULL, NULL, BUFFER_INIT(16u << 20)}, REACH_INIT, NULL, NULL};
+    enum error_kind rc = snapshot_find(cat, NULL, k->txn.target, &s.target, err);
+
+    progress_step(progress, "saving what was taken away as a snapshot");
+    if (!rc)
+        rc = open_kept_tree(&s, cat, k, err);
+    if (!rc)
+        rc = open_kept_database(&s, cat, k, err);
+    if (!rc && (s.tree || s.kept_db))
+        rc = take(cat, site, &s, k, progress, &k->snapshot, err);
+    if (!rc && k->snapshot)
+        rc = kept_write(p, &k->txn, k->kept_is_old, k->snapshot, k->since_ns, err); /* K2 */
+    saving_release(&s);
+    return rc;
+}
+
+/* ---- going ---- */
+
+static enum error_kind drop_database(struct catalog *cat, const struct kept *k, const struct snapshot_record *safety,
+                                     struct error *err)
+{
+    struct reach r = REACH_INIT;
+    enum error_kind rc;
+
+    if (!k->txn.has_swap || !kept_identity(k))
+        return OK;
+    if (!safety->has_dump)
+        return error_set(err, ERR_REFUSED, 0, "snapshot %.8s has no dump of the kept database %s", safety->id,
+                         kept_database(k));
+    rc = reach_for_txn(&r, cat, &k->txn, safety, err);
+    if (!rc)
+        rc = database_kept_drop(r.db, kept_database(k), kept_identity(k), err);
+    reach_release(&r);
+    return rc;
+}
+
+static enum error_kind remove_trees(struct catalog *cat, const struct site *site, const struct kept *k,
+                                    const struct snapshot_record *safety, struct text_list *left, struct error *err)
+{
+    char *tree = NULL;
+    enum error_kind rc = stage_tree_path(&k->txn, &tree, err);
+
+    if (!rc && exists(tree))
+        rc = kept_remove_tree(cat, safety, site, tree, left, err);
+    free(tree);
+    for (size_t i = 0; i < k->txn.area_count && !rc; i++) {
+        const struct area *a = &k->txn.areas[i];
+
+        rc = memory_format(&tree, err, "%s/%s", a->folder, a->root_name);
+        if (!rc && exists(tree))
+            rc = kept_remove_tree(cat, safety, site, tree, left, err);
+        if (!rc && !left->count)
+            rc = directory_remove_tree(AT_FDCWD, a->folder, err);
+        free(tree);
+    }
+    if (!rc && k->txn.stage && !left->count)
+        rc = directory_remove_tree(AT_FDCWD, k->txn.stage, err);
+    return rc;
+}
+
+static enum error_kind let_go(struct catalog *cat, const struct site *site, const struct place *p,
+                              const struct kept *k, struct text_list *left, struct error *err)
+{
+    struct snapshot_record safety = SNAPSHOT_RECORD_INIT;
+    char *path = NULL;
+    enum error_kind rc = OK;
+
+    if (k->snapshot) {
+        rc = snapshot_find(cat, NULL, k->snapshot, &safety, err);
+        if (!rc)
+            rc = drop_database(cat, k, &safety, err);
+        if (!rc && k->txn.has_files)
+            rc = remove_trees(cat, site, k, &safety, left, err);
+    } else if (k->txn.stage) {
+        rc = directory_remove_tree(AT_FDCWD, k->txn.stage, err); /* nothing was taken away: only our own notes are there */
+    }
+    if (!rc)
+        rc = place_path(p, "kept", &path, err);
+    if (!rc)
+        rc = file_unlink(AT_FDCWD, path, err); /* K3 */
+    if (!rc)
+        rc = directory_sync(AT_FDCWD, p->folder, err);
+    snapshot_record_release(&safety);
+    free(path);
+    return rc;
+}
+
+static enum error_kind clear_locked(struct catalog *cat, struct site *site, const struct place *p,
+                                    const struct progress *progress, struct transaction_result *out,
+                                    struct error *err)
+{
+    struct kept k = {.txn = TXN_INIT};
+    enum error_kind rc = kept_read(p, &k, err);
+
+    if (!rc && !k.snapshot)
+        rc = save(cat, site, p, &k, progress, err);
+    if (!rc && k.snapshot)
+        rc = memory_string(k.snapshot, &out->safety_snapshot, err);
+    if (!rc)
+        rc = let_go(cat, site, p, &k, &out->left, err);
+    kept_release(&k);
+    return rc;
+}
+
+enum error_kind kept_clear(struct catalog *cat, struct site *site, const struct progress *progress,
+                           struct transaction_result *out, struct error *err)
+{
+    struct place p = PLACE_INIT;
+    enum error_kind rc = place_find(site->path, &p, err);
+
+    if (rc)
+        return rc;
+    if (place_has(&p, "journal")) {
+        rc = transaction_refuse_pending(site->path, err);
+        goto done;
+    }
+    if (!place_has(&p, "kept"))
+        goto done;
+    rc = place_lock(&p, 10000, err);
+    if (!rc && place_has(&p, "kept"))
+        rc = clear_locked(cat, site, &p, progress, out, err);
+    if (rc)
+        error_context(err, "saving what was taken away (it is still in %s)", p.folder);
+done:
+    place_release(&p);
+    return rc;
+}

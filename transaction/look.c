@@ -1,0 +1,140 @@
+/*
+ * Looking without touching: is a transaction pending, what is kept?
+ */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "transaction_internal.h"
+
+#define JOURNAL_MAX (64u << 20)
+
+/* A free lock is taken and dropped at once: a journal under a free lock is pending. */
+static enum error_kind lock_is_held(const struct place *p, bool *held, struct error *err)
+{
+    struct error why = ERROR_INIT;
+    char *path = NULL;
+    int fd = -1;
+    enum error_kind rc = place_path(p, "lock", &path, err);
+
+    *held = false;
+    if (rc)
+        return rc;
+    rc = file_open(AT_FDCWD, path, O_RDONLY | O_NOFOLLOW, 0, &fd, &why);
+    if (!rc) {
+        *held = flock(fd, LOCK_EX | LOCK_NB) != 0;
+        file_close(&fd);
+    } else if (rc != ERR_NOT_FOUND) {
+        error_copy(err, &why);
+    }
+    free(path);
+    return rc == ERR_NOT_FOUND ? OK : rc;
+}
+
+static enum error_kind describe(const struct place *p, char **out, struct error *err)
+{
+    struct buffer b = BUFFER_INIT(JOURNAL_MAX);
+    struct txn t = TXN_INIT;
+    char *path = NULL;
+    char when[TEXT_MAX];
+    uint64_t good = 0;
+    enum error_kind rc = place_path(p, "journal", &path, err);
+
+    if (!rc)
+        rc = file_read_whole(AT_FDCWD, path, JOURNAL_MAX, &b, err);
+    if (!rc)
+        rc = journal_replay(b.data, b.len, txn_replay, &t, &good, err);
+    if (!rc) {
+        text_moment(t.began_ns, when);
+        rc = memory_format(out, err, "rollback to %.8s, begun %s, %s", t.target ? t.target : "?", when,
+                           t.start_begun    ? "interrupted while starting the shop"
+                           : t.switch_begun ? "interrupted while exchanging files or database"
+                           : t.fence_begun  ? "interrupted with the shop stopped"
+                                            : "interrupted while preparing; the shop was not touched");
+    }
+    txn_release(&t);
+    buffer_release(&b);
+    free(path);
+    return rc;
+}
+
+enum error_kind transaction_look(const char *site_path, enum transaction_state *out, char **detail, struct error *err)
+{
+    struct place p = PLACE_INIT;
+    bool held = false;
+    enum error_kind rc = place_find(site_path, &p, err);
+
+    if (rc)
+        return rc;
+    if (detail)
+        *detail = NULL;
+    *out = TRANSACTION_NONE;
+    if (place_has(&p, "journal")) {
+        rc = lock_is_held(&p, &held, err);
+        *out = held ? TRANSACTION_RUNNING : TRANSACTION_PENDING;
+        if (!rc && detail)
+            rc = describe(&p, detail, err);
+    }
+    place_release(&p);
+    return rc;
+}
+
+enum error_kind transaction_refuse_pending(const char *site_path, struct error *err)
+{
+    enum transaction_state state = TRANSACTION_NONE;
+    char *detail = NULL;
+    enum error_kind rc = transaction_look(site_path, &state, &detail, err);
+
+    if (!rc && state == TRANSACTION_RUNNING) {
+        rc = error_set(err, ERR_BUSY, 0, "a transaction is running at %s", site_path);
+        error_hint(err, "wait for it to end, then try again");
+    } else if (!rc && state == TRANSACTION_PENDING) {
+        rc = error_set(err, ERR_PENDING, 0, "an unfinished transaction at %s: %s", site_path, detail ? detail : "?");
+        error_hint(err, "nopsnap recover %s", site_path);
+    }
+    free(detail);
+    return rc;
+}
+
+void kept_state_release(struct kept_state *k)
+{
+    free(k->tree);
+    free(k->database);
+    free(k->snapshot);
+    *k = (struct kept_state){false, NULL, NULL, NULL, 0, 0};
+}
+
+enum error_kind kept_look(const char *site_path, struct kept_state *out, struct error *err)
+{
+    struct error why = ERROR_INIT;
+    struct place p = PLACE_INIT;
+    struct kept k = {.txn = TXN_INIT};
+    enum error_kind rc = place_find(site_path, &p, err);
+
+    *out = (struct kept_state){false, NULL, NULL, NULL, 0, 0};
+    if (rc)
+        return rc;
+    rc = kept_read(&p, &k, &why);
+    if (rc == ERR_NOT_FOUND) {
+        rc = OK;
+        goto done;
+    }
+    if (rc) {
+        error_copy(err, &why);
+        goto done;
+    }
+    out->exists = true;
+    out->since_ns = k.since_ns;
+    if (k.txn.has_files && k.txn.stage)
+        rc = memory_string(k.txn.stage, &out->tree, err);
+    if (!rc && k.txn.has_swap)
+        rc = memory_string(k.kept_is_old ? k.txn.swap.kept : k.txn.swap.beside, &out->database, err);
+    if (!rc && k.snapshot)
+        rc = memory_string(k.snapshot, &out->snapshot, err);
+done:
+    kept_release(&k);
+    place_release(&p);
+    return rc;
+}

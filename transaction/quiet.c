@@ -1,0 +1,183 @@
+/*
+ * Proof of quiet (T5): no process has its working directory, its executable, a mapping or an open file in a tree. Such a
+ * process would go on writing into the tree that was taken away (tried; proc(5) names the four places).
+ */
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "transaction_internal.h"
+
+#define MAPS_LINE_MAX 8192
+
+struct scan {
+    const char *const *roots;
+    size_t count;
+    struct text_list *out;
+    bool complete;
+};
+
+static bool below(const struct scan *s, const char *path)
+{
+    for (size_t i = 0; i < s->count; i++) {
+        size_t n = strlen(s->roots[i]);
+
+        if (!strncmp(path, s->roots[i], n) && (path[n] == '\0' || path[n] == '/'))
+            return true;
+    }
+    return false;
+}
+
+/* True if the link leads below a root; target is filled in. */
+static bool link_below(struct scan *s, int dirfd, const char *name, char *target, size_t len)
+{
+    ssize_t n = readlinkat(dirfd, name, target, len - 1);
+
+    if (n < 0) {
+        if (errno == EACCES || errno == EPERM)
+            s->complete = false;
+        return false;
+    }
+    target[n] = '\0';
+    return below(s, target);
+}
+
+static bool descriptor_below(struct scan *s, int pid_fd, char *target, size_t len)
+{
+    int fd = openat(pid_fd, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    bool found = false;
+    struct dirent *e;
+
+    if (!dir) {
+        if (errno == EACCES || errno == EPERM)
+            s->complete = false;
+        if (fd >= 0)
+            close(fd);
+        return false;
+    }
+    while (!found && (e = readdir(dir)))
+        if (isdigit((unsigned char)e->d_name[0]))
+            found = link_below(s, dirfd(dir), e->d_name, target, len);
+    closedir(dir);
+    return found;
+}
+
+/* .NET maps its assemblies and closes the descriptors: the maps tell. */
+static bool mapping_below(struct scan *s, int pid_fd, char *target, size_t len)
+{
+    int fd = openat(pid_fd, "maps", O_RDONLY | O_CLOEXEC);
+    FILE *f = fd < 0 ? NULL : fdopen(fd, "r");
+    char line[MAPS_LINE_MAX];
+    bool found = false;
+
+    if (!f) {
+        if (errno == EACCES || errno == EPERM)
+            s->complete = false;
+        if (fd >= 0)
+            close(fd);
+        return false;
+    }
+    while (!found && fgets(line, sizeof(line), f)) {
+        char *path = strchr(line, '/');
+
+        if (!path)
+            continue;
+        path[strcspn(path, "\n")] = '\0';
+        found = below(s, path);
+        if (found)
+            (void)snprintf(target, len, "%s", path);
+    }
+    (void)fclose(f);
+    return found;
+}
+
+static enum error_kind report(struct scan *s, int pid_fd, const char *pid, const char *how, const char *target,
+                              struct error *err)
+{
+    char command[64] = "?";
+    struct stat st;
+    struct passwd *pw = NULL;
+    int fd = openat(pid_fd, "comm", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? 0 : read(fd, command, sizeof(command) - 1);
+
+    file_close(&fd);
+    if (n > 0) {
+        command[n] = '\0';
+        command[strcspn(command, "\n")] = '\0';
+    }
+    if (fstat(pid_fd, &st) == 0)
+        pw = getpwuid(st.st_uid);
+    return text_list_addf(s->out, err, "pid %s %s (%s): %s %s", pid, command, pw ? pw->pw_name : "?", how, target);
+}
+
+static enum error_kind look_at(struct scan *s, int proc_fd, const char *pid, struct error *err)
+{
+    char target[MAPS_LINE_MAX];
+    int pid_fd = openat(proc_fd, pid, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    enum error_kind rc = OK;
+
+    if (pid_fd < 0)
+        return OK; /* it has ended */
+    if (link_below(s, pid_fd, "cwd", target, sizeof(target)))
+        rc = report(s, pid_fd, pid, "works in", target, err);
+    else if (link_below(s, pid_fd, "exe", target, sizeof(target)))
+        rc = report(s, pid_fd, pid, "runs", target, err);
+    else if (descriptor_below(s, pid_fd, target, sizeof(target)))
+        rc = report(s, pid_fd, pid, "has open", target, err);
+    else if (mapping_below(s, pid_fd, target, sizeof(target)))
+        rc = report(s, pid_fd, pid, "maps", target, err);
+    close(pid_fd);
+    return rc;
+}
+
+enum error_kind quiet_processes(const char *const *roots, size_t count, struct text_list *out, bool *complete,
+                                struct error *err)
+{
+    struct scan s = {roots, count, out, true};
+    DIR *proc = opendir("/proc");
+    struct dirent *e;
+    enum error_kind rc = OK;
+
+    if (!proc)
+        return error_set(err, ERR_IO, errno, "/proc");
+    while (!rc && (e = readdir(proc))) {
+        if (!isdigit((unsigned char)e->d_name[0]) || strtol(e->d_name, NULL, 10) == (long)getpid())
+            continue;
+        rc = look_at(&s, dirfd(proc), e->d_name, err);
+    }
+    closedir(proc);
+    if (complete)
+        *complete = s.complete;
+    return rc;
+}
+
+enum error_kind quiet_wait(const char *const *roots, size_t count, int timeout_ms, struct error *err)
+{
+    int64_t deadline = clock_monotonic_ms() + timeout_ms;
+    struct text_list busy = TEXT_LIST_INIT;
+    enum error_kind rc;
+
+    for (;;) {
+        text_list_release(&busy);
+        rc = quiet_processes(roots, count, &busy, NULL, err);
+        if (rc || !busy.count)
+            break;
+        if (clock_monotonic_ms() >= deadline) {
+            rc = error_set(err, ERR_REFUSED, 0, "%zu process%s still at work in the shop's folder, first: %s", busy.count,
+                           busy.count == 1 ? " is" : "es are", busy.items[0]);
+            error_hint(err, "end them, or name the shop's `service` (or `stop` and `start`) in the config");
+            break;
+        }
+        nanosleep(&(struct timespec){0, 100000000}, NULL);
+    }
+    text_list_release(&busy);
+    return rc;
+}

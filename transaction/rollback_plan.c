@@ -1,0 +1,279 @@
+/*
+ * The plan of a rollback: what will change, what will be lost, what stands in the way. It writes nothing; --dry-run
+ * prints it, and rollback_run() takes it up where it ends.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "hash.h"
+#include "transaction_internal.h"
+
+#define CHANGES_SHOWN 1000
+
+void transaction_context_release(struct transaction_context *x)
+{
+    if (!x)
+        return;
+    linked_close(x->linked);
+    fence_release(&x->fence);
+    journal_close(&x->journal);
+    reach_release(&x->reach);
+    txn_release(&x->txn);
+    snapshot_record_release(&x->target);
+    database_facts_release(&x->facts);
+    memory_free_secret(x->keep_string);
+    catalog_site_unlock(x->site_lock);
+    place_release(&x->place);
+}
+
+void rollback_plan_free(struct rollback_plan *plan)
+{
+    if (!plan)
+        return;
+    snapshot_record_release(&plan->target);
+    free(plan->why_target);
+    free(plan->other_candidate);
+    text_list_release(&plan->changes);
+    database_losses_release(&plan->losses);
+    text_list_release(&plan->mails);
+    text_list_release(&plan->in_place);
+    text_list_release(&plan->remarks);
+    text_list_release(&plan->problems);
+    free(plan->stop_how);
+    free(plan->start_how);
+    if (plan->context)
+        transaction_context_release(plan->context);
+    free(plan->context);
+    free(plan);
+}
+
+void transaction_result_release(struct transaction_result *r)
+{
+    free(r->transaction);
+    free(r->safety_snapshot);
+    text_list_release(&r->left);
+    text_list_release(&r->exported);
+    *r = (struct transaction_result){.outcome = OUTCOME_NOTHING};
+}
+
+/* ---- differences ---- */
+
+/* Seen from the snapshot to the live tree; the plan speaks of the way back, so added becomes "goes". */
+static enum error_kind count_difference(void *arg, const struct difference *d, struct error *err)
+{
+    struct rollback_plan *plan = arg;
+    char shown[512];
+    char sign = '~';
+
+    if (d->kind == DIFFERENCE_ADDED) {
+        plan->files_removed++;
+        sign = '-';
+    } else if (d->kind == DIFFERENCE_REMOVED) {
+        plan->files_added++;
+        sign = '+';
+    } else {
+        plan->files_changed++;
+    }
+    if (d->kind != DIFFERENCE_ADDED && d->kind != DIFFERENCE_ATTRIBUTES)
+        plan->bytes_to_write += d->old_size;
+    if (plan->changes.count >= CHANGES_SHOWN)
+        return OK;
+    text_name(d->path, strlen(d->path), shown, sizeof(shown));
+    return text_list_addf(&plan->changes, err, "%c %s", sign, shown);
+}
+
+static enum error_kind plan_files(struct transaction_context *x, const struct progress *progress,
+                                  struct rollback_plan *plan, struct error *err)
+{
+    struct snapshot_root *root = &plan->target.roots[0];
+
+    if (!plan->files)
+        return OK;
+    if (!x->site->exists) {
+        plan->files_added = root->files;
+        plan->bytes_to_write = root->bytes;
+        return text_list_addf(&plan->remarks, err, "%s does not exist: it is made again whole", x->site->path);
+    }
+    progress_step(progress, "comparing %s with the snapshot", x->site->path);
+    return difference_live(x->cat, &plan->target, x->site, count_difference, plan, err);
+}
+
+/* ---- the database ---- */
+
+/*
+ * The database that is rolled back is the one that the restored settings will name. When those can't log in (a password rotated
+ * since) but today's settings reach the same database, --keep-connection is the way.
+ */
+static enum error_kind reach_database(struct transaction_context *x, const struct rollback_options *o,
+                                      struct rollback_plan *plan, struct error *err)
+{
+    struct site_connection restored = {SITE_SETTINGS_NONE, NULL, NULL, NULL};
+    const struct site_connection *live = &x->site->connection;
+    const char *admin = x->txn.database_admin;
+    struct error by_snapshot = ERROR_INIT;
+    enum error_kind rc = ERR_NOT_FOUND;
+
+    if (plan->files || !live->string)
+        rc = reach_snapshot_connection(x->cat, &plan->target, x->site->config, &restored, &by_snapshot);
+    if (!rc && live->string && live->form == SITE_SETTINGS_ENVIRONMENT) {
+        site_connection_release(&restored); /* the environment overrides whatever the restored file says */
+        rc = ERR_NOT_FOUND;
+    }
+    if (!rc && !(o->keep_connection && live->string))
+        rc = reach_by(&x->reach, &restored, admin, &by_snapshot);
+    else
+        rc = ERR_NOT_FOUND;
+    if (rc && live->string) {
+        plan->login_fails = plan->files && by_snapshot.kind == ERR_REMOTE;
+        rc = reach_by(&x->reach, live, admin, err);
+    } else if (rc) {
+        error_copy(err, &by_snapshot);
+    }
+    site_connection_release(&restored);
+    if (!rc && o->keep_connection && live->string)
+        rc = memory_string(live->string, &x->keep_string, err);
+    return rc;
+}
+
+static enum error_kind plan_losses(struct transaction_context *x, struct rollback_plan *plan, struct error *err)
+{
+    enum error_kind rc = database_newer(x->reach.db, &x->facts, &plan->losses, err);
+
+    if (!rc && x->facts.is_nopcommerce)
+        rc = database_mails(x->reach.db, NULL, &x->facts, false, &plan->mails, err);
+    return rc;
+}
+
+static enum error_kind plan_database(struct transaction_context *x, const struct rollback_options *o,
+                                     const struct progress *progress, struct rollback_plan *plan, struct error *err)
+{
+    struct database_info info = DATABASE_INFO_INIT;
+    enum error_kind rc;
+
+    if (!plan->database)
+        return OK;
+    progress_step(progress, "looking at the database");
+    rc = restore_database_facts(&plan->target, &x->facts, err);
+    x->has_facts = !rc;
+    if (!rc)
+        rc = reach_database(x, o, plan, err);
+    if (!rc)
+        rc = database_probe(x->reach.db, &info, err);
+    for (size_t i = 0; !rc && i < info.obstacles.count; i++)
+        rc = text_list_add(&plan->problems, info.obstacles.items[i], err);
+    for (size_t i = 0; !rc && i < info.remarks.count; i++)
+        rc = text_list_add(&plan->remarks, info.remarks.items[i], err);
+    if (!rc && x->facts.engine != info.engine)
+        rc = text_list_addf(&plan->problems, err, "the snapshot's dump is of %s, the shop's database is %s",
+                            database_engine_name(x->facts.engine), database_engine_name(info.engine));
+    x->txn.database_in_place = !rc && !info.can_beside;
+    if (x->txn.database_in_place)
+        rc = text_list_addf(&plan->in_place, err, "the database is changed in place: %s; the present state is saved first",
+                            info.why_in_place ? info.why_in_place : "no other database can be made");
+    if (!rc && info.exists)
+        rc = plan_losses(x, plan, err);
+    else if (!rc)
+        rc = text_list_addf(&plan->remarks, err, "the database does not exist: it is made again whole");
+    database_info_release(&info);
+    return rc;
+}
+
+/* ---- the whole ---- */
+
+static enum error_kind copy_text(const char *from, char **to, struct error *err)
+{
+    return from ? memory_string(from, to, err) : OK;
+}
+
+static enum error_kind describe_site(struct transaction_context *x, const struct rollback_options *o,
+                                     struct error *err)
+{
+    const struct site_config *c = x->site->config;
+    struct txn *t = &x->txn;
+    unsigned char token[4];
+    enum error_kind rc = random_bytes(token, sizeof(token), err);
+
+    if (rc)
+        return rc;
+    hex_encode(token, sizeof(token), t->token);
+    t->health_timeout_ms = o->health_timeout_ms;
+    rc = memory_string(x->site->path, &t->site_path, err);
+    if (!rc)
+        rc = copy_text(x->site->given, &t->site_given, err);
+    if (!rc && c) {
+        const char *const from[] = {c->name, c->service, c->stop, c->start,          c->open,
+                                    c->close, c->url,    c->environment, c->database_admin, c->cache_flush};
+        char **const to[] = {&t->site_name, &t->service, &t->stop,        &t->start,          &t->open,
+                             &t->close,     &t->url,     &t->environment, &t->database_admin, &t->cache_flush};
+
+        for (size_t i = 0; i < sizeof(from) / sizeof(from[0]) && !rc; i++)
+            rc = copy_text(from[i], to[i], err);
+    }
+    if (!rc && !t->service && !t->stop)
+        rc = copy_text(x->site->unit, &t->service, err); /* found by its working directory: nothing to configure */
+    return rc;
+}
+
+static enum error_kind describe_target(struct transaction_context *x, const struct rollback_plan *plan,
+                                       struct error *err)
+{
+    struct txn *t = &x->txn;
+    char id[33];
+    enum error_kind rc = path_real(catalog_path(x->cat), &t->catalog, err);
+
+    hex_encode(catalog_format(x->cat)->catalogue, 16, id);
+    if (!rc)
+        rc = memory_string(id, &t->catalog_id, err);
+    if (!rc)
+        rc = memory_string(plan->target.id, &t->target, err);
+    t->has_files = plan->files;
+    t->has_database = plan->database;
+    if (!rc && plan->files != plan->database)
+        rc = memory_string(plan->files ? "files" : "database", &t->only, err);
+    return rc;
+}
+
+enum error_kind rollback_plan(struct catalog *cat, struct site *site, const struct rollback_options *options,
+                              const struct progress *progress, struct rollback_plan **out, struct error *err)
+{
+    struct rollback_plan *plan = NULL;
+    struct transaction_context *x = NULL;
+    char site_id[17];
+    enum error_kind rc = memory_zeroed(1, sizeof(*plan), (void **)&plan, err);
+
+    if (!rc)
+        rc = memory_zeroed(1, sizeof(*x), (void **)&x, err);
+    if (rc)
+        goto done;
+    plan->context = x;
+    *x = (struct transaction_context){.cat = cat,
+                                      .site = site,
+                                      .place = PLACE_INIT,
+                                      .journal = JOURNAL_INIT,
+                                      .txn = TXN_INIT,
+                                      .facts = DATABASE_FACTS_INIT,
+                                      .reach = REACH_INIT,
+                                      .export_lost = options->export_lost};
+    rc = catalog_site_id(cat, site->path, site_id, err);
+    if (!rc)
+        rc = rollback_target(cat, site, site_id, options, plan, err);
+    if (!rc)
+        rc = describe_site(x, options, err);
+    if (!rc)
+        rc = describe_target(x, plan, err);
+    if (!rc)
+        rc = place_choose(site->path, site->layout == SITE_LEGACY, &x->place, err);
+    if (!rc)
+        rc = plan_database(x, options, progress, plan, err);
+    if (!rc)
+        rc = plan_files(x, progress, plan, err);
+    if (!rc)
+        rc = rollback_preflight(x, options, plan, err);
+done:
+    if (rc) {
+        rollback_plan_free(plan);
+        return rc;
+    }
+    *out = plan;
+    return OK;
+}

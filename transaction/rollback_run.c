@@ -1,0 +1,280 @@
+/*
+ * Acting on a plan, step by step as docs/architecture.md tells it. Any failure before the decision is undone in reverse.
+ */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "process.h"
+#include "thread.h"
+#include "transaction_internal.h"
+
+#define LOCK_TIMEOUT_MS 10000
+
+static enum error_kind refuse_problems(const struct rollback_plan *plan, struct error *err)
+{
+    enum error_kind rc;
+
+    if (!plan->problems.count)
+        return OK;
+    rc = error_set(err, ERR_REFUSED, 0, "preflight says no: %s%s", plan->problems.items[0],
+                   plan->problems.count > 1 ? " (and more, see --dry-run)" : "");
+    error_hint(err, "nopsnap rollback --dry-run lists every problem; nothing was changed");
+    return rc;
+}
+
+static enum error_kind add_area(struct txn *t, const char *root_name, const char *prefix, const char *live,
+                                const char *folder_parent, const char *folder_name, struct error *err)
+{
+    struct area *grown = realloc(t->areas, (t->area_count + 1) * sizeof(*grown));
+    struct area *a;
+    enum error_kind rc;
+
+    if (!grown)
+        return error_set(err, ERR_MEMORY, 0, "out of memory");
+    t->areas = grown;
+    a = &t->areas[t->area_count++];
+    *a = (struct area){NULL, NULL, NULL, NULL};
+    rc = memory_string(root_name, &a->root_name, err);
+    if (!rc)
+        rc = memory_string(prefix, &a->prefix, err);
+    if (!rc)
+        rc = memory_string(live, &a->live, err);
+    if (!rc)
+        rc = memory_format(&a->folder, err, "%s/%s/tx-%s", folder_parent, folder_name, t->token);
+    return rc;
+}
+
+/* Each mount below the root is staged on itself. */
+static enum error_kind mount_areas(struct transaction_context *x, struct error *err)
+{
+    struct text_list mounts = TEXT_LIST_INIT;
+    size_t n = strlen(x->txn.site_path);
+    enum error_kind rc = mounts_below(x->txn.site_path, &mounts, err);
+
+    for (size_t i = 0; i < mounts.count && !rc; i++)
+        if (mounts.items[i][n] == '/')
+            rc = add_area(&x->txn, "site", mounts.items[i] + n + 1, x->txn.site_path, mounts.items[i], ".nopsnap", err);
+    text_list_release(&mounts);
+    return rc;
+}
+
+/* Pictures at an absolute path outside the site are staged beside that path. */
+static enum error_kind outside_areas(struct transaction_context *x, struct error *err)
+{
+    enum error_kind rc = OK;
+
+    for (size_t i = 1; i < x->target.root_count && !rc; i++) {
+        const struct snapshot_root *root = &x->target.roots[i];
+        char *parent = NULL;
+        char *name = NULL;
+
+        rc = path_parent(root->path, &parent, err);
+        if (!rc)
+            rc = memory_format(&name, err, ".nopsnap-%s", path_base(root->path));
+        if (!rc)
+            rc = add_area(&x->txn, root->name, "", root->path, parent, name, err);
+        x->txn.split = true;
+        free(parent);
+        free(name);
+    }
+    return rc;
+}
+
+static enum error_kind begin(struct transaction_context *x, const struct progress *progress, struct error *err)
+{
+    struct json *record = NULL;
+    char site_id[17];
+    enum error_kind rc = place_make(&x->place, err);
+
+    progress_step(progress, "beginning");
+    if (!rc)
+        rc = place_lock(&x->place, LOCK_TIMEOUT_MS, err);
+    if (!rc && place_has(&x->place, "journal")) {
+        rc = error_set(err, ERR_PENDING, 0, "an unfinished transaction at %s", x->txn.site_path);
+        error_hint(err, "nopsnap recover %s", x->txn.site_path);
+    }
+    if (!rc && place_has(&x->place, "kept")) {
+        rc = error_set(err, ERR_REFUSED, 0, "what the last transaction took away is not saved, in %s", x->place.folder);
+        error_hint(err, "nopsnap snapshot %s saves it first", x->txn.site_path);
+    }
+    if (!rc)
+        rc = catalog_site_id(x->cat, x->txn.site_path, site_id, err);
+    if (!rc)
+        rc = catalog_site_lock(x->cat, site_id, true, LOCK_TIMEOUT_MS, &x->site_lock, err);
+    if (!rc)
+        rc = memory_format(&x->txn.stage, err, "%s/tx-%s", x->place.folder, x->txn.token);
+    if (!rc && x->txn.has_files)
+        rc = mount_areas(x, err);
+    if (!rc && x->txn.has_files)
+        rc = outside_areas(x, err);
+    x->txn.began_ns = clock_now();
+    if (!rc)
+        rc = txn_begin_record(&x->txn, &record, err);
+    if (!rc)
+        rc = journal_create(&x->journal, &x->place, record, err);
+    json_free(record);
+    return rc;
+}
+
+static enum error_kind step(struct transaction_context *x, const char *name, bool *flag, struct error *err)
+{
+    enum error_kind rc = cancel_check(err);
+
+    if (!rc)
+        rc = txn_step(&x->journal, name, err);
+    if (!rc)
+        *flag = true;
+    return rc;
+}
+
+static enum error_kind prepare(struct transaction_context *x, const struct progress *progress,
+                               struct transaction_result *out, struct error *err)
+{
+    enum error_kind rc = OK;
+
+    if (x->txn.has_files)
+        rc = stage_tree(x, progress, out, err);
+    if (!rc)
+        rc = step(x, "staged", &x->txn.staged, err);
+    if (!rc && x->txn.has_database)
+        rc = stage_database(x, progress, err);
+    return rc;
+}
+
+static enum error_kind journal_units(struct transaction_context *x, struct error *err)
+{
+    struct json *record = NULL;
+    enum error_kind rc;
+
+    if (!x->txn.has_files)
+        return OK;
+    rc = units_build(&x->txn, &x->place, &x->txn.units, err); /* mounts are looked at again, just before */
+    if (!rc)
+        rc = units_identify(&x->txn.units, err);
+    if (!rc)
+        rc = txn_units_record(&x->txn, &record, err);
+    if (!rc)
+        rc = journal_append(&x->journal, record, err);
+    json_free(record);
+    return rc;
+}
+
+static enum error_kind act(struct transaction_context *x, const struct progress *progress, struct error *err)
+{
+    enum error_kind rc = step(x, "fence_begun", &x->txn.fence_begun, err);
+
+    if (!rc)
+        rc = switch_stop(x, false, progress, err);
+    if (!rc)
+        rc = stage_catch_up(x, progress, err);
+    if (!rc)
+        rc = journal_units(x, err);
+    if (!rc)
+        rc = step(x, "switch_begun", &x->txn.switch_begun, err);
+    if (!rc)
+        rc = switch_to(x, true, progress, err);
+    if (!rc)
+        rc = step(x, "start_begun", &x->txn.start_begun, err);
+    if (!rc)
+        rc = switch_start(x, true, true, progress, err);
+    if (!rc)
+        rc = decision_write(&x->place, x->txn.token, DECISION_COMMIT, err); /* from here on only forward */
+    return rc;
+}
+
+static void flush_caches(struct transaction_context *x, const struct progress *progress)
+{
+    struct error err = ERROR_INIT;
+    int status = 0;
+
+    if (!x->txn.cache_flush)
+        return;
+    progress_step(progress, "flushing the shop's caches");
+    if (process_shell(x->txn.cache_flush, NULL, &status, &err) || status)
+        progress_warn(progress, "the `cache_flush` command of the config failed (status %d)", status);
+}
+
+/* Undo, and say in `err` why: the first failure, with what became of it. */
+static enum error_kind give_up(struct transaction_context *x, const struct progress *progress,
+                               struct transaction_result *out, struct error *err)
+{
+    struct error undo = ERROR_INIT;
+    enum error_kind why = err->kind;
+
+    if (switch_undo(x, progress, &undo) == OK) {
+        out->outcome = OUTCOME_UNDONE;
+        return why;
+    }
+    out->outcome = OUTCOME_HANDS;
+    progress_warn(progress, "first: %s", err->text);
+    error_clear(err);
+    error_copy(err, &undo);
+    err->kind = ERR_PENDING;
+    error_hint(err, "mend what the message names, then: nopsnap recover %s", x->txn.site_path);
+    return ERR_PENDING;
+}
+
+static void note_times(struct transaction_context *x, struct transaction_result *out)
+{
+    int64_t now = clock_monotonic_ms();
+
+    out->back_ms = (uint64_t)(now - x->began_ms);
+    if (x->stopped_ms && x->started_ms > x->stopped_ms)
+        out->down_ms = (uint64_t)(x->started_ms - x->stopped_ms);
+}
+
+/* The lock on the journal is held until here; saving what was taken away takes it again. */
+static void save_taken(struct transaction_context *x, const struct progress *progress, struct transaction_result *out)
+{
+    struct error err = ERROR_INIT;
+
+    file_lock_drop(&x->place.lock);
+    if (kept_clear(x->cat, x->site, progress, out, &err) != OK)
+        progress_warn(progress, "%s", err.text);
+}
+
+enum error_kind rollback_run(struct catalog *cat, struct site *site, struct rollback_plan *plan,
+                             const struct rollback_options *options, const struct progress *progress,
+                             struct transaction_result *out, struct error *err)
+{
+    struct transaction_context *x = plan->context;
+    enum error_kind rc = refuse_problems(plan, err);
+
+    (void)options;
+    *out = (struct transaction_result){.outcome = OUTCOME_NOTHING};
+    if (rc)
+        return rc;
+    x->cat = cat;
+    x->site = site;
+    x->exported = &out->exported;
+    x->began_ms = clock_monotonic_ms();
+    x->target = plan->target; /* moved: the plan's own is emptied */
+    plan->target = (struct snapshot_record)SNAPSHOT_RECORD_INIT;
+    rc = begin(x, progress, err);
+    if (!rc)
+        rc = memory_string(x->txn.token, &out->transaction, err);
+    if (!rc)
+        rc = fence_init(&x->fence, &x->place, &x->txn, err);
+    if (rc && x->journal.fd < 0)
+        return rc;
+    if (!rc)
+        rc = prepare(x, progress, out, err);
+    if (!rc)
+        rc = act(x, progress, err);
+    if (rc)
+        return give_up(x, progress, out, err);
+    rc = switch_end(x, true, err);
+    if (rc) {
+        out->outcome = OUTCOME_HANDS;
+        err->kind = ERR_PENDING;
+        error_hint(err, "the shop is back and running; nopsnap recover %s finishes the rest", x->txn.site_path);
+        return ERR_PENDING;
+    }
+    out->outcome = OUTCOME_DONE;
+    note_times(x, out);
+    flush_caches(x, progress);
+    reach_release(&x->reach);
+    save_taken(x, progress, out);
+    return OK;
+}

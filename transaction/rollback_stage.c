@@ -1,0 +1,384 @@
+/*
+ * Building the new state beside the old one, while the shop is open (P2), and catching up once it is stopped.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "transaction_internal.h"
+
+enum error_kind stage_tree_path(const struct txn *t, char **out, struct error *err)
+{
+    return path_join(t->stage, "site", out, err);
+}
+
+/* ---- files ---- */
+
+static enum error_kind note_placed(void *arg, const char *path, enum restore_how how, const struct stat *st,
+                                   const void *encoded, size_t len, struct error *err)
+{
+    (void)encoded;
+    (void)len;
+    return how == RESTORE_LINKED ? linked_add(arg, path, st, err) : OK;
+}
+
+struct linked_question {
+    struct linked *linked;
+};
+
+static bool was_linked(void *arg, const char *path, const struct stat *st)
+{
+    struct linked_question *q = arg;
+
+    return linked_find(q->linked, path, st) == LINKED_SAME;
+}
+
+static enum error_kind open_linked(struct transaction_context *x, struct error *err)
+{
+    char *path = NULL;
+    enum error_kind rc = path_join(x->txn.stage, "linked", &path, err);
+
+    linked_close(x->linked);
+    x->linked = NULL;
+    if (!rc)
+        rc = linked_open(path, &x->linked, err);
+    free(path);
+    return rc;
+}
+
+static enum error_kind write_site(struct transaction_context *x, const char *tree, struct restore_options *o,
+                                  const struct progress *progress, struct transaction_result *out, struct error *err)
+{
+    struct restore_result result = {.files = 0};
+    struct linked_writer *links = NULL;
+    char *path = NULL;
+    enum error_kind rc = path_join(x->txn.stage, "linked", &path, err);
+
+    if (!rc)
+        rc = linked_begin(path, &links, err);
+    if (rc)
+        goto done;
+    o->placed = note_placed;
+    o->placed_arg = links;
+    rc = restore_files(x->cat, &x->target, "site", tree, o, progress, &result, err);
+    if (rc)
+        goto done;
+    out->files_linked += result.linked + result.reflinked;
+    out->files_written += result.files - result.linked - result.reflinked;
+    for (size_t i = 0; i < result.notes.count; i++)
+        progress_note(progress, "%s", result.notes.items[i]);
+    rc = linked_commit(links, err);
+    links = NULL;
+done:
+    linked_discard(links);
+    restore_result_release(&result);
+    free(path);
+    return rc;
+}
+
+/* The settings of the restored state with today's connection string in them (--keep-connection). */
+static enum error_kind splice_connection(struct transaction_context *x, const char *tree, struct error *err)
+{
+    struct site_connection c = {SITE_SETTINGS_NONE, NULL, NULL, NULL};
+    struct site_version version = {0, 0, -1, ""};
+    struct error ignored = ERROR_INIT;
+    struct buffer old = BUFFER_INIT(16u << 20);
+    struct buffer new = BUFFER_INIT(16u << 20);
+    char *path = NULL;
+    int fd = -1;
+    enum error_kind rc;
+
+    if (!x->keep_string)
+        return OK;
+    if (x->target.nop_version)
+        (void)site_version_parse(x->target.nop_version, &version, &ignored);
+    rc = site_connection_read(tree, &version, false, &c, err);
+    if (!rc && (!c.file || c.form == SITE_SETTINGS_NONE))
+        rc = error_set(err, ERR_REFUSED, 0, "the snapshot's settings hold no connection to replace");
+    if (!rc)
+        rc = path_join(tree, c.file, &path, err);
+    if (!rc)
+        rc = file_read_whole(AT_FDCWD, path, old.max, &old, err);
+    if (!rc)
+        rc = site_connection_splice(c.form, old.data, old.len, x->keep_string, &new, err);
+    /* In place: the staged file is ours alone (settings are never linked), and keeps owner, mode and xattrs. */
+    if (!rc)
+        rc = file_open(AT_FDCWD, path, O_WRONLY | O_TRUNC | O_NOFOLLOW, 0, &fd, err);
+    if (!rc)
+        rc = file_write(fd, new.data, new.len, path, err);
+    if (!rc)
+        rc = file_sync(fd, path, err);
+    file_close(&fd);
+    free(path);
+    buffer_release_secret(&old);
+    buffer_release_secret(&new);
+    site_connection_release(&c);
+    return rc;
+}
+
+/* What lies on a mount, or outside the site, is staged on its own filesystem. */
+static enum error_kind write_area(struct transaction_context *x, const struct area *a, const struct progress *progress,
+                                  struct error *err)
+{
+    struct restore_options o = {.link_site = NULL};
+    struct restore_result result = {.files = 0};
+    const char *include[3] = {NULL, NULL, NULL};
+    char *itself = NULL;
+    char *below = NULL;
+    char *tree = NULL;
+    enum error_kind rc = directory_make_all(a->folder, err);
+
+    if (!rc)
+        rc = memory_format(&tree, err, "%s/%s", a->folder, a->root_name);
+    if (!rc && a->prefix[0])
+        rc = memory_format(&itself, err, "/%s", a->prefix);
+    if (!rc && a->prefix[0])
+        rc = memory_format(&below, err, "/%s/**", a->prefix);
+    include[0] = itself;
+    include[1] = below;
+    if (a->prefix[0])
+        o.include = include;
+    if (!rc)
+        rc = restore_files(x->cat, &x->target, a->root_name, tree, &o, progress, &result, err);
+    if (!rc)
+        rc = restore_verify(x->cat, &x->target, a->root_name, tree, &o, NULL, NULL, progress, err);
+    restore_result_release(&result);
+    free(itself);
+    free(below);
+    free(tree);
+    return rc;
+}
+
+enum error_kind stage_tree(struct transaction_context *x, const struct progress *progress,
+                           struct transaction_result *out, struct error *err)
+{
+    struct restore_options o = {.link_site = NULL};
+    struct linked_question q = {NULL};
+    char *tree = NULL;
+    enum error_kind rc = directory_make_all(x->txn.stage, err);
+
+    if (!rc)
+        rc = stage_tree_path(&x->txn, &tree, err);
+    if (rc)
+        goto done;
+    if (x->site->exists) {
+        o.link_site = x->site;
+        o.link_root = x->site->path;
+    }
+    progress_step(progress, "building the new tree beside the old one");
+    rc = write_site(x, tree, &o, progress, out, err);
+    if (!rc)
+        rc = open_linked(x, err);
+    q.linked = x->linked;
+    progress_step(progress, "reading it back");
+    if (!rc)
+        rc = restore_verify(x->cat, &x->target, "site", tree, &o, was_linked, &q, progress, err);
+    for (size_t i = 0; i < x->txn.area_count && !rc; i++)
+        rc = write_area(x, &x->txn.areas[i], progress, err);
+    if (!rc)
+        rc = splice_connection(x, tree, err);
+done:
+    if (rc)
+        error_context(err, "building the new tree");
+    free(tree);
+    return rc;
+}
+
+/* ---- database ---- */
+
+static enum error_kind journal_beside(struct transaction_context *x, struct error *err)
+{
+    struct json *v = json_object();
+    enum error_kind rc;
+
+    json_put_text(v, "step", "beside");
+    json_put_bytes(v, "beside", x->txn.beside, strlen(x->txn.beside));
+    rc = journal_append(&x->journal, v, err);
+    json_free(v);
+    return rc;
+}
+
+static enum error_kind compare_counts(struct transaction_context *x, const char *name, struct error *err)
+{
+    struct text_list differences = TEXT_LIST_INIT;
+    enum error_kind rc = database_compare(x->reach.db, name, &x->facts.counts, &differences, err);
+
+    if (!rc && differences.count)
+        rc = error_set(err, ERR_CORRUPT, 0, "the loaded database is not the one that was dumped: %s%s",
+                       differences.items[0], differences.count > 1 ? ", and more" : "");
+    text_list_release(&differences);
+    return rc;
+}
+
+enum error_kind stage_database(struct transaction_context *x, const struct progress *progress, struct error *err)
+{
+    struct json *record = NULL;
+    enum error_kind rc;
+
+    if (x->txn.database_in_place)
+        return OK;
+    progress_step(progress, "loading the database beside the live one");
+    rc = txn_step(&x->journal, "load_begun", err);
+    x->txn.load_begun = !rc;
+    if (!rc)
+        rc = database_load_begin(x->reach.db, &x->facts, x->txn.token, &x->txn.beside, err);
+    if (!rc)
+        rc = journal_beside(x, err);
+    if (!rc)
+        rc = restore_database_load(x->cat, &x->target, x->reach.db, x->txn.beside, progress, err);
+    progress_step(progress, "counting its rows");
+    if (!rc)
+        rc = compare_counts(x, x->txn.beside, err); /* P9 */
+    if (!rc)
+        rc = database_swap_prepare(x->reach.db, x->txn.beside, x->txn.token, &x->txn.swap, err);
+    x->txn.has_swap = !rc;
+    if (!rc)
+        rc = txn_swap_record(&x->txn, &record, err);
+    if (!rc)
+        rc = journal_append(&x->journal, record, err); /* T1: before anything is fenced or renamed */
+    json_free(record);
+    if (rc)
+        error_context(err, "loading the database");
+    return rc;
+}
+
+/* ---- once the shop is stopped ---- */
+
+static enum error_kind export_lost(struct transaction_context *x, struct error *err)
+{
+    if (!x->export_lost || !x->txn.has_database)
+        return OK;
+    return database_export_newer(x->reach.db, &x->facts, x->export_lost, x->exported, err);
+}
+
+/* Mails that have been sent since would be sent again by the restored shop. */
+static enum error_kind mark_mails(struct transaction_context *x, const struct progress *progress, struct error *err)
+{
+    struct text_list mails = TEXT_LIST_INIT;
+    enum error_kind rc = OK;
+
+    if (!x->txn.has_swap || !x->txn.swap.old_identity || !x->facts.is_nopcommerce)
+        return OK;
+    rc = database_mails(x->reach.db, x->txn.beside, &x->facts, true, &mails, err);
+    if (!rc && mails.count)
+        progress_note(progress, "%zu queued mail%s sent since the snapshot, marked so as not to be sent again",
+                      mails.count, mails.count == 1 ? " was" : "s were");
+    text_list_release(&mails);
+    return rc;
+}
+
+static enum error_kind journal_safety(struct transaction_context *x, const char *id, struct error *err)
+{
+    struct json *v = json_object();
+    enum error_kind rc = memory_string(id, &x->txn.safety, err);
+
+    json_put_text(v, "step", "safety");
+    json_put_text(v, "safety", id);
+    if (!rc)
+        rc = journal_append(&x->journal, v, err);
+    json_free(v);
+    return rc;
+}
+
+/* Where the old state can't be kept whole, it becomes a snapshot before it is changed (P3). */
+static enum error_kind save_first(struct transaction_context *x, const struct progress *progress, struct error *err)
+{
+    struct snapshot_options o = SNAPSHOT_OPTIONS_INIT;
+    struct snapshot_result result = {.files = 0};
+    enum error_kind rc;
+
+    if (!x->txn.split && !x->txn.database_in_place)
+        return OK;
+    if (!x->site->exists && !x->txn.database_in_place)
+        return OK;
+    progress_step(progress, "saving the present state");
+    o.kind = SNAPSHOT_SAFETY;
+    o.stopped = true;
+    o.part = !x->txn.has_files      ? SNAPSHOT_DATABASE_ONLY
+             : !x->txn.has_database ? SNAPSHOT_FILES_ONLY
+                                    : SNAPSHOT_WHOLE;
+    o.transaction = x->txn.token;
+    o.transaction_only = x->txn.only;
+    rc = snapshot_take(x->cat, x->site, x->txn.has_database ? x->reach.db : NULL, &o, progress, &result, err);
+    if (!rc && result.record.unread.count)
+        rc = error_set(err, ERR_REFUSED, 0, "the present state could not be saved whole: %s",
+                       result.record.unread.items[0]);
+    if (!rc)
+        rc = journal_safety(x, result.record.id, err);
+    snapshot_result_release(&result);
+    return rc;
+}
+
+static enum error_kind sync_stage(struct transaction_context *x, struct error *err)
+{
+    int fd = -1;
+    enum error_kind rc = file_open(AT_FDCWD, x->txn.stage, O_RDONLY | O_DIRECTORY, 0, &fd, err);
+
+    if (!rc)
+        rc = file_sync_filesystem(fd, x->txn.stage, err);
+    file_close(&fd);
+    return rc;
+}
+
+enum error_kind stage_catch_up(struct transaction_context *x, const struct progress *progress, struct error *err)
+{
+    uint64_t repaired = 0;
+    char *tree = NULL;
+    enum error_kind rc = export_lost(x, err);
+
+    if (!rc)
+        rc = save_first(x, progress, err);
+    if (!rc && x->txn.has_files) {
+        rc = stage_tree_path(&x->txn, &tree, err);
+        if (!rc) /* files that the shop rewrote since they were linked */
+            rc = linked_repair(x->cat, &x->target, x->linked, tree, true, &repaired, err);
+        if (!rc)
+            rc = sync_stage(x, err);
+    }
+    if (!rc)
+        rc = mark_mails(x, progress, err);
+    free(tree);
+    if (rc)
+        error_context(err, "catching up");
+    return rc;
+}
+
+/* ---- taking it away again ---- */
+
+static enum error_kind drop_beside(struct transaction_context *x, struct error *err)
+{
+    struct database_info info = DATABASE_INFO_INIT;
+    struct database *beside = NULL;
+    enum error_kind rc = OK;
+
+    if (!x->txn.load_begun && !x->txn.has_swap)
+        return OK;
+    if (!x->txn.beside) /* a crash came between its making and the journal: the same token gives the same name */
+        rc = database_load_begin(x->reach.db, &x->facts, x->txn.token, &x->txn.beside, err);
+    if (!rc)
+        rc = database_open_beside(x->reach.db, x->txn.beside, &beside, err);
+    if (!rc)
+        rc = database_probe(beside, &info, err);
+    database_close(beside);
+    if (!rc && info.exists)
+        rc = database_kept_drop(x->reach.db, x->txn.beside, info.identity, err);
+    database_info_release(&info);
+    return rc;
+}
+
+enum error_kind stage_remove(struct transaction_context *x, struct error *err)
+{
+    enum error_kind rc = OK;
+
+    linked_close(x->linked);
+    x->linked = NULL;
+    if (x->txn.has_database && !x->txn.database_in_place)
+        rc = drop_beside(x, err);
+    if (!rc && x->txn.stage)
+        rc = directory_remove_tree(AT_FDCWD, x->txn.stage, err);
+    for (size_t i = 0; i < x->txn.area_count && !rc; i++)
+        rc = directory_remove_tree(AT_FDCWD, x->txn.areas[i].folder, err);
+    return rc;
+}

@@ -1,0 +1,127 @@
+/*
+ * Which state a rollback goes to (design, "rollback SITE"): what the last rollback took away, unless a whole unflagged snapshot is newer than
+ * its end; else the newest such snapshot. In the "unless" case both are shown and the owner chooses.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "transaction_internal.h"
+
+struct candidates {
+    char taken[33]; /* the newest safety snapshot of a transaction */
+    int64_t taken_ns, taken_end_ns;
+    enum snapshot_part taken_part;
+    char taken_only[16];
+    char whole[33]; /* the newest whole unflagged one that is no safety snapshot */
+    int64_t whole_ns;
+};
+
+static enum error_kind consider(void *arg, const struct snapshot_record *r, struct error *err)
+{
+    struct candidates *c = arg;
+
+    (void)err;
+    if (r->kind == SNAPSHOT_SAFETY && r->transaction) {
+        if (!c->taken[0] || r->to_ns > c->taken_end_ns) {
+            memcpy(c->taken, r->id, sizeof(c->taken));
+            c->taken_ns = r->made_ns;
+            c->taken_end_ns = r->to_ns;
+            c->taken_part = r->part;
+            (void)snprintf(c->taken_only, sizeof(c->taken_only), "%s", r->transaction_only ? r->transaction_only : "");
+        }
+    } else if (r->part == SNAPSHOT_WHOLE && !r->suspicious && (!c->whole[0] || r->made_ns > c->whole_ns)) {
+        memcpy(c->whole, r->id, sizeof(c->whole));
+        c->whole_ns = r->made_ns;
+    }
+    return OK;
+}
+
+static enum error_kind nothing_there(struct catalog *cat, const struct site *site, struct error *err)
+{
+    enum error_kind rc = error_set(err, ERR_NOT_FOUND, 0, "no whole snapshot of %s in %s", site->path, catalog_path(cat));
+
+    error_hint(err, "nopsnap list shows what there is; a partial one needs --to ID --only files|database");
+    return rc;
+}
+
+static enum error_kind choose(struct catalog *cat, const struct site *site, const char *site_id,
+                              struct rollback_plan *plan, struct error *err)
+{
+    struct candidates c = {.taken = ""};
+    const char *id;
+    char when[TEXT_MAX];
+    enum error_kind rc = snapshot_each(cat, site_id, consider, &c, err);
+
+    if (rc)
+        return rc;
+    if (!c.taken[0] && !c.whole[0])
+        return nothing_there(cat, site, err);
+    plan->needs_choice = c.taken[0] && c.whole[0] && c.whole_ns > c.taken_end_ns;
+    id = c.taken[0] && !plan->needs_choice ? c.taken : c.whole;
+    rc = snapshot_find(cat, site_id, id, &plan->target, err);
+    if (rc)
+        return rc;
+    if (plan->needs_choice) {
+        text_moment(c.taken_ns, when);
+        rc = memory_format(&plan->other_candidate, err, "%.8s of %s: what the last rollback took away", c.taken, when);
+    }
+    if (!rc)
+        rc = memory_string(id == c.taken ? "what the last rollback took away" : "the newest whole snapshot",
+                           &plan->why_target, err);
+    return rc;
+}
+
+static enum error_kind refuse_partial(const struct snapshot_record *r, struct error *err)
+{
+    const char *part = r->part == SNAPSHOT_FILES_ONLY ? "files" : "database";
+    enum error_kind rc = error_set(err, ERR_REFUSED, 0, "snapshot %.8s is partial: it holds only the %s", r->id, part);
+
+    error_hint(err, "go back to that part alone with --only %s", part);
+    return rc;
+}
+
+static enum error_kind check_host(const struct site *site, const char *site_id, const struct rollback_options *o,
+                                  const struct snapshot_record *r, struct error *err)
+{
+    enum error_kind rc;
+
+    if (r->site_id && !strcmp(r->site_id, site_id))
+        return OK;
+    if (o->other_host)
+        return OK;
+    rc = error_set(err, ERR_REFUSED, 0, "snapshot %.8s is of %s on %s, not of %s on this host", r->id,
+                   r->site_path ? r->site_path : "?", r->host ? r->host : "?", site->path);
+    error_hint(err, "say --other-host if that is meant");
+    return rc;
+}
+
+enum error_kind rollback_target(struct catalog *cat, const struct site *site, const char *site_id,
+                                const struct rollback_options *o, struct rollback_plan *plan, struct error *err)
+{
+    enum snapshot_part only = o->only;
+    enum error_kind rc;
+
+    if (o->to) {
+        rc = snapshot_find(cat, NULL, o->to, &plan->target, err);
+        if (!rc)
+            rc = memory_string("named by --to", &plan->why_target, err);
+    } else {
+        rc = choose(cat, site, site_id, plan, err);
+        if (!rc && only == SNAPSHOT_WHOLE && plan->target.kind == SNAPSHOT_SAFETY)
+            only = plan->target.part; /* what was taken away in part comes back in part */
+    }
+    if (!rc)
+        rc = check_host(site, site_id, o, &plan->target, err);
+    if (!rc && plan->target.part != SNAPSHOT_WHOLE && only != plan->target.part)
+        rc = refuse_partial(&plan->target, err);
+    if (rc)
+        return rc;
+    plan->files = only != SNAPSHOT_DATABASE_ONLY && plan->target.root_count > 0;
+    plan->database = only != SNAPSHOT_FILES_ONLY && plan->target.has_dump;
+    if (!plan->files && !plan->database) {
+        rc = error_set(err, ERR_REFUSED, 0, "snapshot %.8s holds nothing of what --only asks for", plan->target.id);
+        error_hint(err, "nopsnap show %.8s", plan->target.id);
+    }
+    return rc;
+}

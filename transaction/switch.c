@@ -1,0 +1,236 @@
+/*
+ * Going to a side and starting there. Rollback calls these in order; an undo and recovery call the same functions with the
+ * other side: each ensures a state and may be repeated (T4).
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "thread.h"
+#include "transaction_internal.h"
+
+#define QUIET_TIMEOUT_MS 30000
+
+static enum error_kind prove_quiet(struct transaction_context *x, struct error *err)
+{
+    const char *roots[16];
+    size_t n = 0;
+
+    if (!x->txn.has_files)
+        return OK;
+    roots[n++] = x->txn.site_path;
+    if (x->txn.stage)
+        roots[n++] = x->txn.stage;
+    for (size_t i = 0; i < x->txn.area_count && n + 2 <= sizeof(roots) / sizeof(roots[0]); i++) {
+        roots[n++] = x->txn.areas[i].live;
+        roots[n++] = x->txn.areas[i].folder;
+    }
+    return quiet_wait(roots, n, QUIET_TIMEOUT_MS, err); /* T5 */
+}
+
+static enum error_kind prove_database_quiet(struct transaction_context *x, struct error *err)
+{
+    struct text_list sessions = TEXT_LIST_INIT;
+    enum error_kind rc = database_sessions(x->reach.db, NULL, &sessions, err);
+
+    if (!rc && sessions.count) {
+        rc = error_set(err, ERR_REFUSED, 0, "somebody is still in the database: %s", sessions.items[0]);
+        error_hint(err, "end that session, then try again");
+    }
+    text_list_release(&sessions);
+    return rc;
+}
+
+enum error_kind switch_stop(struct transaction_context *x, bool again, const struct progress *progress,
+                            struct error *err)
+{
+    enum error_kind rc;
+
+    progress_step(progress, "stopping the shop");
+    if (!x->stopped_ms)
+        x->stopped_ms = clock_monotonic_ms();
+    rc = again ? fence_again(&x->fence, err) : fence_up(&x->fence, err);
+    if (!rc && x->txn.has_swap) {
+        rc = database_end_own_sessions(x->reach.db, err);
+        if (!rc)
+            rc = database_fence(x->reach.db, &x->txn.swap, err);
+    }
+    if (!rc)
+        rc = prove_quiet(x, err);
+    if (!rc && x->txn.has_database && x->txn.database_in_place)
+        rc = prove_database_quiet(x, err);
+    return rc;
+}
+
+/* ---- files ---- */
+
+static enum error_kind move_across(struct transaction_context *x, bool to_live, struct error *err)
+{
+    uint64_t moved = 0;
+    char *tree = NULL;
+    enum error_kind rc = stage_tree_path(&x->txn, &tree, err);
+
+    if (!rc)
+        rc = to_live ? moves_left_out(x->site, tree, x->txn.site_path, &moved, err)
+                     : moves_left_out(x->site, x->txn.site_path, tree, &moved, err);
+    free(tree);
+    for (size_t i = 0; i < x->txn.area_count && !rc; i++) {
+        const struct area *a = &x->txn.areas[i];
+
+        if (!a->prefix[0])
+            continue; /* pictures outside the site: snapshots leave nothing of them out */
+        rc = memory_format(&tree, err, "%s/%s", a->folder, a->root_name);
+        if (!rc)
+            rc = to_live ? moves_left_out(x->site, tree, a->live, &moved, err)
+                         : moves_left_out(x->site, a->live, tree, &moved, err);
+        free(tree);
+    }
+    return rc;
+}
+
+/* Only where both trees stand as trees: with the site gone there is nothing that snapshots left out. */
+static bool both_sides(const struct txn *t)
+{
+    for (size_t i = 0; i < t->units.count; i++)
+        if (t->units.items[i].has_old && t->units.items[i].has_new)
+            return true;
+    return false;
+}
+
+static enum error_kind repair_old_tree(struct transaction_context *x, struct error *err)
+{
+    uint64_t repaired = 0;
+
+    if (!x->linked || !x->txn.start_begun)
+        return OK;
+    if (!x->cat)
+        return error_set(err, ERR_PENDING, 0, "linked files can't be checked without the catalogue %s", x->txn.catalog);
+    return linked_repair(x->cat, &x->target, x->linked, x->txn.site_path, false, &repaired, err); /* T7 */
+}
+
+static enum error_kind files_to(struct transaction_context *x, bool new_side, struct error *err)
+{
+    bool new_is_live = false;
+    enum error_kind rc;
+
+    if (!x->txn.has_files || !x->txn.units.count)
+        return OK;
+    rc = units_are(&x->txn.units, true, &new_is_live, err);
+    if (!rc && !new_side && new_is_live && both_sides(&x->txn))
+        rc = move_across(x, false, err);
+    if (!rc)
+        rc = units_ensure(&x->txn.units, new_side, err);
+    if (!rc && new_side && both_sides(&x->txn))
+        rc = move_across(x, true, err);
+    if (!rc && !new_side)
+        rc = repair_old_tree(x, err);
+    return rc;
+}
+
+/* ---- database ---- */
+
+static enum error_kind in_place(struct transaction_context *x, bool new_side, const struct progress *progress,
+                                struct error *err)
+{
+    struct snapshot_record safety = SNAPSHOT_RECORD_INIT;
+    enum error_kind rc;
+
+    if (!x->cat)
+        return error_set(err, ERR_PENDING, 0, "the database was being changed in place, and the catalogue %s can't be opened",
+                         x->txn.catalog);
+    progress_step(progress, "changing the database in place");
+    if (new_side)
+        return restore_database_in_place(x->cat, &x->target, x->reach.db, progress, err);
+    if (!x->txn.safety)
+        return OK; /* it was not begun */
+    rc = snapshot_find(x->cat, NULL, x->txn.safety, &safety, err);
+    if (!rc)
+        rc = restore_database_in_place(x->cat, &safety, x->reach.db, progress, err);
+    snapshot_record_release(&safety);
+    return rc;
+}
+
+static enum error_kind database_to(struct transaction_context *x, bool new_side, const struct progress *progress,
+                                   struct error *err)
+{
+    if (!x->txn.has_database)
+        return OK;
+    if (x->txn.database_in_place)
+        return x->txn.switch_begun ? in_place(x, new_side, progress, err) : OK;
+    if (!x->txn.has_swap)
+        return OK;
+    return database_swap_to(x->reach.db, &x->txn.swap, new_side ? DATABASE_NEW : DATABASE_OLD, err);
+}
+
+enum error_kind switch_to(struct transaction_context *x, bool new_side, const struct progress *progress,
+                          struct error *err)
+{
+    enum error_kind rc;
+
+    progress_step(progress, new_side ? "exchanging" : "putting the old state back");
+    rc = database_to(x, new_side, progress, err);
+    if (!rc)
+        rc = files_to(x, new_side, err);
+    return rc;
+}
+
+enum error_kind switch_start(struct transaction_context *x, bool new_side, bool health,
+                             const struct progress *progress, struct error *err)
+{
+    enum error_kind rc = OK;
+
+    (void)new_side;
+    progress_step(progress, "starting the shop");
+    if (x->txn.has_swap)
+        rc = database_unfence(x->reach.db, &x->txn.swap, err);
+    if (!rc)
+        rc = fence_start(&x->fence, err);
+    if (!rc && health)
+        rc = health_wait(&x->txn, progress, err);
+    if (!rc)
+        x->started_ms = clock_monotonic_ms();
+    return rc;
+}
+
+/* ---- the end ---- */
+
+enum error_kind switch_end(struct transaction_context *x, bool new_side, struct error *err)
+{
+    bool keep = new_side || x->txn.start_begun;
+    enum error_kind rc = OK;
+
+    if (x->txn.has_swap)
+        rc = database_swap_finish(x->reach.db, &x->txn.swap, err);
+    if (!rc && keep)
+        rc = kept_write(&x->place, &x->txn, new_side, new_side ? x->txn.safety : NULL, clock_now(), err);
+    else if (!rc)
+        rc = stage_remove(x, err);
+    if (!rc)
+        rc = fence_down(&x->fence, err);
+    if (!rc)
+        rc = journal_end(&x->journal, &x->place, err);
+    if (rc)
+        error_context(err, "ending the transaction");
+    return rc;
+}
+
+enum error_kind switch_undo(struct transaction_context *x, const struct progress *progress, struct error *err)
+{
+    enum error_kind rc;
+
+    cancel_reset(); /* the signal that asked for this must not cut it short */
+    progress_step(progress, "undoing");
+    rc = decision_write(&x->place, x->txn.token, DECISION_UNDO, err);
+    if (!rc && x->txn.fence_begun) {
+        if (x->txn.switch_begun)
+            rc = switch_stop(x, true, progress, err);
+        if (!rc && x->txn.switch_begun)
+            rc = switch_to(x, false, progress, err);
+        if (!rc)
+            rc = switch_start(x, false, false, progress, err);
+    }
+    if (!rc)
+        rc = switch_end(x, false, err);
+    if (rc)
+        error_context(err, "undoing");
+    return rc;
+}

@@ -1,0 +1,310 @@
+/*
+ * What the files of this room share. The public side is transaction.h; the story is told in docs/architecture.md.
+ */
+#ifndef NOPSNAP_TRANSACTION_INTERNAL_H
+#define NOPSNAP_TRANSACTION_INTERNAL_H
+
+#include <sys/stat.h>
+
+#include "file.h"
+#include "json.h"
+#include "transaction.h"
+
+/* ---- place.c: where the journal lives ---- */
+
+struct place {
+    char *root;   /* the live tree's real path; it may be gone */
+    char *parent; /* folder that holds root */
+    char *folder; /* .nopsnap-<name> beside root, or <root>/.nopsnap */
+    bool inside;  /* the latter */
+    struct file_lock lock;
+};
+#define PLACE_INIT {NULL, NULL, NULL, false, FILE_LOCK_INIT}
+
+/* Real path of a site that may be gone: symlinks resolved as far as they lead. */
+enum error_kind place_resolve(const char *site_path, char **out, struct error *err);
+/*
+ * Find the folder of an existing journal, or of kept things; else the one that a new transaction would use.
+ * Returns    ERR_PENDING when both places hold a journal
+ */
+enum error_kind place_find(const char *site_path, struct place *out, struct error *err);
+/* Where a new transaction's folder will be; fills why (may be NULL) when it is inside the root. */
+enum error_kind place_choose(const char *site_path, bool root_is_served, struct place *out, struct error *err);
+enum error_kind place_make(struct place *p, struct error *err); /* mkdir 0700, synced */
+/* Take the lock of a folder that exists. ERR_BUSY names the holder. */
+enum error_kind place_lock(struct place *p, int timeout_ms, struct error *err);
+void place_release(struct place *p);
+enum error_kind place_path(const struct place *p, const char *name, char **out, struct error *err);
+bool place_has(const struct place *p, const char *name);
+
+/* ---- journal.c ---- */
+
+enum decision { DECISION_NONE, DECISION_COMMIT, DECISION_UNDO };
+
+struct journal {
+    int fd;
+    char *path;
+    uint64_t len;
+};
+#define JOURNAL_INIT {-1, NULL, 0}
+
+/* Durable    the record, and the journal's name in its folder, survive power loss on return */
+enum error_kind journal_create(struct journal *j, const struct place *p, struct json *begin, struct error *err);
+enum error_kind journal_append(struct journal *j, struct json *record, struct error *err); /* T1 */
+typedef enum error_kind journal_fn(void *arg, struct json *record, struct error *err);
+/* Replay and open for appending; a torn last record is cut off. ERR_NOT_FOUND, ERR_PENDING when it is damaged. */
+enum error_kind journal_open(struct journal *j, const struct place *p, journal_fn *fn, void *arg, struct error *err);
+/* Replay without changing anything: for transaction_look() and fuzzing. good_len: where the torn part begins. */
+enum error_kind journal_replay(const void *bytes, size_t len, journal_fn *fn, void *arg, uint64_t *good_len,
+                               struct error *err);
+/* The transaction is over: the journal goes, then the decision. */
+enum error_kind journal_end(struct journal *j, const struct place *p, struct error *err);
+void journal_close(struct journal *j);
+
+enum error_kind decision_write(const struct place *p, const char *token, enum decision d, struct error *err); /* T3 */
+/* DECISION_NONE if absent, of another transaction, or its checksum is wrong. */
+enum error_kind decision_read(const struct place *p, const char *token, enum decision *out, struct error *err);
+
+/* A small JSON file with a checksum, replaced atomically. */
+enum error_kind sealed_write(const char *path, struct json *value, struct error *err);
+enum error_kind sealed_read(const char *path, struct json **out, struct error *err); /* ERR_NOT_FOUND, ERR_CORRUPT */
+
+/* ---- exchange.c: trees ---- */
+
+/* The smallest thing that is exchanged on its own: the whole root, or one entry where a mount forbids that. */
+struct unit {
+    char *live;
+    char *slot;
+    bool has_old, has_new;
+    struct file_identity old_identity, new_identity;
+};
+struct units {
+    struct unit *items;
+    size_t count;
+};
+#define UNITS_INIT {NULL, 0}
+void units_release(struct units *u);
+enum error_kind units_add(struct units *u, const char *live, const char *slot, struct error *err);
+/* Fill in identities of what stands at live and slot now (before the first exchange). */
+enum error_kind units_identify(struct units *u, struct error *err);
+/* Bring the wanted side to the live path; repeatable; parents synced (T2, T4). */
+enum error_kind units_ensure(const struct units *u, bool new_side, struct error *err);
+/* Is the wanted side live everywhere? */
+enum error_kind units_are(const struct units *u, bool new_side, bool *out, struct error *err);
+
+/* ---- mounts.c ---- */
+
+/* Mount points at or below root, real paths. */
+enum error_kind mounts_below(const char *root, struct text_list *out, struct error *err);
+
+/* ---- journal_state.c: what a journal says ---- */
+
+struct area { /* a place on one filesystem where part of the new state is staged, beside txn.stage */
+    char *root_name; /* "site" or "pictures" */
+    char *prefix;    /* relative to that root: "" or a mount's path */
+    char *live;      /* the live root that it belongs to */
+    char *folder;    /* .../tx-<token>; the tree is in <folder>/<root_name> */
+};
+
+struct txn {
+    char token[9]; /* 8 hex digits */
+    char *site_path, *site_given, *site_name;
+    char *catalog, *catalog_id;
+    char *target; /* snapshot */
+    char *only;   /* "files", "database" or NULL */
+    int64_t began_ns;
+    bool has_files, has_database, split; /* split: the tree is exchanged in parts */
+    bool database_in_place;
+    char *service, *stop, *start, *open, *close, *url, *environment, *database_admin, *cache_flush;
+    char *safety;    /* snapshot taken before the switch, where nothing can be kept */
+    char *stage;     /* tx-<token> folder */
+    struct area *areas;
+    size_t area_count;
+    struct units units;
+    struct database_swap swap;
+    bool has_swap;
+    int health_timeout_ms;
+    /* progress: information for messages and for choosing what to undo, never evidence of who is where */
+    bool staged, fence_begun, switch_begun, start_begun, load_begun;
+    char *beside; /* database loaded beside */
+};
+#define TXN_INIT {.token = ""}
+void txn_release(struct txn *t);
+enum error_kind txn_begin_record(const struct txn *t, struct json **out, struct error *err);
+enum error_kind txn_swap_record(const struct txn *t, struct json **out, struct error *err);
+enum error_kind txn_units_record(const struct txn *t, struct json **out, struct error *err);
+enum error_kind txn_replay(void *txn, struct json *record, struct error *err); /* a journal_fn */
+enum error_kind txn_step(struct journal *j, const char *step, struct error *err); /* a record with nothing but its name */
+/* For `kept`, which must say the same after the journal is gone. */
+enum error_kind txn_encode(const struct txn *t, struct json **out, struct error *err);
+enum error_kind txn_decode(struct json *v, struct txn *out, struct error *err);
+
+/* ---- fence.c ---- */
+
+struct fence {
+    const struct txn *txn; /* how to stop and start; borrowed */
+    char *file;            /* <folder>/fence */
+    char *dropin;          /* unit drop-in, or NULL */
+};
+enum error_kind fence_init(struct fence *f, const struct place *p, const struct txn *txn, struct error *err);
+void fence_release(struct fence *f);
+bool fence_can_stop(const struct txn *t);
+/* drop-in, reload, fence file, sync, stop */
+enum error_kind fence_up(const struct fence *f, struct error *err);
+/* fence file first, then stop: to undo after a start */
+enum error_kind fence_again(const struct fence *f, struct error *err);
+/* fence file away, start, seen active */
+enum error_kind fence_start(const struct fence *f, struct error *err);
+/* the drop-in goes last */
+enum error_kind fence_down(const struct fence *f, struct error *err);
+
+/* fence_unit.c: the unit's side */
+enum error_kind fence_unit_path(const char *unit, char **out, struct error *err);
+enum error_kind fence_unit_write(const char *dropin, const char *fence_file, const char *folder, struct error *err);
+enum error_kind fence_unit_remove(const char *dropin, struct error *err);
+enum error_kind fence_unit_active(const char *unit, bool *out, struct error *err);
+
+/* ---- quiet.c: proof that nobody is in a tree (T5) ---- */
+
+/*
+ * Processes (not ours) with a working directory, executable, mapping or open file below one of the roots.
+ * out         one line each: "pid 4711 dotnet (www-data): cwd /var/www/shop"
+ * complete    false when /proc could not be read for some process; may be NULL
+ */
+enum error_kind quiet_processes(const char *const *roots, size_t count, struct text_list *out, bool *complete,
+                                struct error *err);
+/* Wait until there is none. ERR_REFUSED naming them. */
+enum error_kind quiet_wait(const char *const *roots, size_t count, int timeout_ms, struct error *err);
+
+/* ---- health.c ---- */
+
+/* Wait until the shop answers: unit active, URL (if any) 2xx/3xx and not /install. ERR_REMOTE. */
+enum error_kind health_wait(const struct txn *t, const struct progress *progress, struct error *err);
+
+/* ---- linked.c: what linked files looked like (T7) ---- */
+
+enum linked_state { LINKED_NO, LINKED_SAME, LINKED_CHANGED };
+
+struct linked_writer;
+enum error_kind linked_begin(const char *path, struct linked_writer **out, struct error *err);
+enum error_kind linked_add(struct linked_writer *w, const char *file, const struct stat *st, struct error *err);
+enum error_kind linked_commit(struct linked_writer *w, struct error *err); /* sorted, checksummed, synced; frees w */
+void linked_discard(struct linked_writer *w);
+
+struct linked;
+enum error_kind linked_open(const char *path, struct linked **out, struct error *err); /* OK and NULL if absent */
+enum linked_state linked_find(const struct linked *l, const char *file, const struct stat *st);
+/* The link was broken on purpose: the file is no longer shared. */
+enum error_kind linked_forget(struct linked *l, const char *file, struct error *err);
+enum error_kind linked_sync(struct linked *l, struct error *err);
+void linked_close(struct linked *l);
+/* Walk a tree; every linked file that is not what its record says is replaced by the snapshot's content. */
+enum error_kind linked_repair(struct catalog *cat, const struct snapshot_record *snapshot, struct linked *l,
+                              const char *tree, bool forget, uint64_t *repaired, struct error *err);
+
+/* ---- moves.c ---- */
+
+/* Rename what snapshots leave out from one tree to the other, where it is missing there. Repeatable; synced. */
+enum error_kind moves_left_out(const struct site *rules, const char *from, const char *to, uint64_t *moved,
+                               struct error *err);
+
+/* ---- connection.c: how to reach the database ---- */
+
+/*
+ * Open the database that `txn` is about: by the live tree's settings, the other tree's, then the snapshot's; the first that
+ * names the right database and logs in.
+ */
+struct reach {
+    struct site_connection connection;
+    struct database_target target, admin;
+    bool has_admin;
+    struct database *db;
+};
+#define REACH_INIT {{SITE_SETTINGS_NONE, NULL, NULL, NULL}, DATABASE_TARGET_INIT, DATABASE_TARGET_INIT, false, NULL}
+void reach_release(struct reach *r);
+enum error_kind reach_by(struct reach *r, const struct site_connection *connection, const char *admin_spec,
+                         struct error *err);
+/* The connection that a snapshot's own settings name. ERR_NOT_FOUND when it has none. */
+enum error_kind reach_snapshot_connection(struct catalog *cat, const struct snapshot_record *snapshot,
+                                          const struct site_config *config, struct site_connection *out,
+                                          struct error *err);
+enum error_kind reach_for_txn(struct reach *r, struct catalog *cat, const struct txn *t,
+                              const struct snapshot_record *target, struct error *err);
+
+/* ---- the steps ---- */
+
+/* Everything a running transaction holds. */
+struct transaction_context {
+    struct catalog *cat;
+    struct catalog_site_lock *site_lock;
+    struct place place;
+    struct journal journal;
+    struct txn txn;
+    struct fence fence;
+    struct site *site; /* rules for walks; borrowed */
+    struct snapshot_record target;
+    struct database_facts facts;
+    bool has_facts;
+    struct reach reach;
+    struct linked *linked;
+    bool keep_connection;
+    char *keep_string; /* today's connection string, secret */
+    const char *export_lost;
+    int64_t stopped_ms, started_ms, began_ms;
+    struct text_list *exported; /* names of CSV files go here; borrowed, or NULL */
+};
+void transaction_context_release(struct transaction_context *x);
+
+/* rollback_target.c */
+enum error_kind rollback_target(struct catalog *cat, const struct site *site, const char *site_id,
+                                const struct rollback_options *o, struct rollback_plan *plan, struct error *err);
+/* exchange_split.c: the highest entries that hold no mount */
+enum error_kind units_build(const struct txn *t, const struct place *p, struct units *out, struct error *err);
+/* rollback_preflight.c */
+enum error_kind rollback_preflight(struct transaction_context *x, const struct rollback_options *o,
+                                   struct rollback_plan *plan, struct error *err);
+/* rollback_stage.c */
+enum error_kind stage_tree(struct transaction_context *x, const struct progress *progress,
+                           struct transaction_result *out, struct error *err);
+enum error_kind stage_database(struct transaction_context *x, const struct progress *progress, struct error *err);
+enum error_kind stage_catch_up(struct transaction_context *x, const struct progress *progress, struct error *err);
+enum error_kind stage_remove(struct transaction_context *x, struct error *err);
+/* <stage>/site; caller frees */
+enum error_kind stage_tree_path(const struct txn *t, char **out, struct error *err);
+
+/* switch.c: going to a side and starting there; both directions, both by rollback and by recovery */
+enum error_kind switch_stop(struct transaction_context *x, bool again, const struct progress *progress,
+                            struct error *err);
+enum error_kind switch_to(struct transaction_context *x, bool new_side, const struct progress *progress,
+                          struct error *err);
+enum error_kind switch_start(struct transaction_context *x, bool new_side, bool health,
+                             const struct progress *progress, struct error *err);
+/* After the decision: write `kept`, drop-in away, journal gone. */
+enum error_kind switch_end(struct transaction_context *x, bool new_side, struct error *err);
+/* Undo from wherever it is; writes the decision first. */
+enum error_kind switch_undo(struct transaction_context *x, const struct progress *progress, struct error *err);
+
+/* kept.c, kept_remove.c, kept_entries.c */
+struct kept {
+    struct txn txn;
+    bool kept_is_old; /* the old side was taken away (commit), or the new side (undo after a start) */
+    char *snapshot;
+    int64_t since_ns;
+};
+enum error_kind kept_write(const struct place *p, const struct txn *t, bool kept_is_old, const char *snapshot,
+                           int64_t since_ns, struct error *err);
+enum error_kind kept_read(const struct place *p, struct kept *out, struct error *err); /* ERR_NOT_FOUND */
+void kept_release(struct kept *k);
+/* Remove a kept tree, entry by entry, what the snapshot has; what it has not stays and is named (P8). */
+enum error_kind kept_remove_tree(struct catalog *cat, const struct snapshot_record *snapshot, const struct site *rules,
+                                 const char *tree, struct text_list *left, struct error *err);
+/* In-step reading of a snapshot's entries while a tree is walked in walk order. */
+struct entry_steps;
+enum error_kind entry_steps_open(struct catalog *cat, const struct snapshot_record *snapshot, const char *root_name,
+                                 struct entry_steps **out, struct error *err);
+/* The entry for `path`, NULL if the snapshot has none; borrowed until the next call. Paths in walk order. */
+enum error_kind entry_steps_get(struct entry_steps *s, const char *path, const struct tree_entry **out,
+                                struct error *err);
+void entry_steps_close(struct entry_steps *s);
+
+#endif
