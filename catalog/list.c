@@ -7,7 +7,6 @@
 #include "chunk.h"
 #include "list_internal.h"
 
-#define LIST_HEAD_LEN 9 /* magic, level u8, count u32 */
 #define LIST_GROUP 0xffffff02u
 
 /* ---- writing ---- */
@@ -56,7 +55,7 @@ void list_builder_free(struct list_builder *b)
 static enum error_kind put_list(struct list_builder *b, unsigned level, const struct buffer *ids, store_ticket *ticket,
                                 struct error *err)
 {
-    struct buffer list = BUFFER_INIT(LIST_HEAD_LEN + LIST_IDS_MAX * CHUNK_ID_LEN);
+    struct buffer list = BUFFER_INIT(LIST_LEN_MAX);
     enum error_kind rc = buffer_append(&list, LIST_MAGIC, 4, err);
 
     if (!rc)
@@ -200,6 +199,14 @@ void list_view_id(const struct list_view *v, size_t i, struct chunk_id *out)
     chunk_id_decode(v->ids + i * CHUNK_ID_LEN, out);
 }
 
+enum error_kind list_read(struct catalog *cat, const struct chunk_id *id, struct buffer *bytes, struct list_view *out,
+                          struct error *err)
+{
+    enum error_kind rc = chunk_read(cat, id, CHUNK_LIST, bytes, err);
+
+    return rc ? rc : list_parse(bytes->data, bytes->len, out, err);
+}
+
 /* One list a level is held: 80 KiB each, LIST_LEVELS at most. */
 struct list_reader {
     struct catalog *cat;
@@ -213,12 +220,10 @@ struct list_reader {
 
 static enum error_kind open_list(struct list_reader *r, const struct chunk_id *id, int level, struct error *err)
 {
-    struct buffer bytes = BUFFER_INIT(LIST_HEAD_LEN + LIST_IDS_MAX * CHUNK_ID_LEN);
+    struct buffer bytes = BUFFER_INIT(LIST_LEN_MAX);
     struct list_view view;
-    enum error_kind rc = chunk_read(r->cat, id, CHUNK_LIST, &bytes, err);
+    enum error_kind rc = list_read(r->cat, id, &bytes, &view, err);
 
-    if (!rc)
-        rc = list_parse(bytes.data, bytes.len, &view, err);
     if (!rc && level >= 0 && view.level != (unsigned)level)
         rc = error_set(err, ERR_CORRUPT, 0, "a list of ids of level %u stands where level %d should", view.level,
                        level);

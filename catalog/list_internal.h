@@ -13,6 +13,10 @@ struct list_view {
     size_t count;
     const unsigned char *ids; /* borrowed */
 };
+#define LIST_LEN_MAX (9u + LIST_IDS_MAX * CHUNK_ID_LEN)
+/* Read one list; the view is into bytes. */
+enum error_kind list_read(struct catalog *cat, const struct chunk_id *id, struct buffer *bytes, struct list_view *out,
+                          struct error *err);
 enum error_kind list_parse(const void *bytes, size_t len, struct list_view *out, struct error *err);
 void list_view_id(const struct list_view *v, size_t i, struct chunk_id *out);
 

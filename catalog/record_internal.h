@@ -41,22 +41,94 @@ enum error_kind record_id_new(char out[RECORD_ID_LEN + 1], struct error *err);
 
 /* ---- records in packs (record_pack.c) ---- */
 
-/* Called inside the transaction that makes the record's pack stand: the row goes with it, or neither does. */
+/* Called inside the transaction that makes the record's pack stand: the rows go with it, or neither does. */
 typedef enum error_kind record_rows_fn(void *arg, const struct chunk_id *chunk, struct error *err);
 /*
  * Write one record into a pack of its own.
  *
  * rows       inserts what shadows the record
- * Durable    on return OK the record and its rows survive power loss; on failure neither exists, unless power fails
- *            just after the rename: then the next exclusive lock finds the pack announced and there, and adopts it
+ * Durable    on return OK the record and its rows survive power loss; on failure neither exists. If power fails between the pack's
+ *            rename and the transaction, the pack is announced and there: prune adopts the record, as rebuild would
  */
 enum error_kind record_write(struct catalog *cat, enum chunk_type type, const void *bytes, size_t len,
                              record_rows_fn *rows, void *arg, struct error *err);
 
-/* Every record in packs in place, in the order in which they were written. bytes are checked and borrowed. */
-typedef enum error_kind record_fn(void *arg, const struct chunk_row *row, const void *bytes, size_t len,
+struct record_place {
+    struct pack_row pack;
+    struct footer_chunk chunk;
+};
+/*
+ * Every record in the packs themselves (P7), in no particular order. bytes are checked and borrowed.
+ *
+ * damaged    called with the pack alone and the error when a pack or a record in it can't be read; NULL: that is an error
+ */
+typedef enum error_kind record_fn(void *arg, const struct record_place *place, const void *bytes, size_t len,
                                   struct error *err);
-/* damaged: called for records that can't be read, with len 0 and bytes NULL; NULL: such a one is an error */
-enum error_kind record_each(struct catalog *cat, record_fn *fn, record_fn *damaged, void *arg, struct error *err);
+typedef enum error_kind record_damaged_fn(void *arg, const struct pack_row *pack, const struct error *why,
+                                          struct error *err);
+enum error_kind record_each(struct catalog *cat, record_fn *fn, record_damaged_fn *damaged, void *arg,
+                            struct error *err);
+
+/* ---- rows (snapshot_index.c, hold.c) ---- */
+
+enum snapshot_flag {
+    SNAPSHOT_FLAG_SUSPICIOUS = 1,
+    SNAPSHOT_FLAG_WARNED = 2,   /* something could not be read */
+    SNAPSHOT_FLAG_COMPLETE = 4, /* everything it reaches was seen to stand (C2) */
+};
+
+/* Row and guard together. Inside a transaction. */
+enum error_kind snapshot_row_add(struct index *ix, const struct snapshot_record *r, const struct chunk_id *chunk,
+                                 unsigned flags, struct error *err);
+/* Nothing happens if there is none. Inside a transaction. */
+enum error_kind snapshot_row_remove(struct index *ix, const char *id, struct error *err);
+enum error_kind snapshot_row_accept(struct index *ix, const char *id, struct error *err);   /* no longer suspicious */
+enum error_kind snapshot_row_complete(struct index *ix, const char *id, struct error *err); /* seen to stand whole */
+
+/* What a row says beyond struct snapshot_row. */
+struct snapshot_shadow {
+    struct snapshot_row row;
+    struct chunk_id chunk; /* the record */
+    unsigned flags;
+};
+struct snapshot_shadows {
+    struct snapshot_shadow *items;
+    size_t count, cap;
+};
+/* All rows (site_id NULL) or a site's, newest first. ERR_CORRUPT when any row was changed or is missing; what is good is in out all the same. */
+enum error_kind snapshot_shadows_read(struct index *ix, const char *site_id, struct snapshot_shadows *out,
+                                      struct error *err);
+void snapshot_shadows_release(struct snapshot_shadows *s);
+/* The record behind a row, checked against it (C5). */
+enum error_kind snapshot_shadow_record(struct catalog *cat, const struct snapshot_shadow *s,
+                                       struct snapshot_record *out, struct error *err);
+
+enum error_kind hold_row_add(struct index *ix, const struct small_record *r, struct error *err);
+enum error_kind hold_row_remove(struct index *ix, const char *id, struct error *err);
+/* Every hold that stands (snapshot NULL) or one snapshot's, also those whose end has come. */
+enum error_kind hold_rows_each(struct index *ix, const char *snapshot, snapshot_hold_fn *fn, void *arg,
+                               struct error *err);
+bool hold_is_over(const struct snapshot_hold *hold, int64_t now_ns);
+enum error_kind tombstone_row_add(struct index *ix, const char *snapshot, struct error *err);
+enum error_kind tombstone_row_remove(struct index *ix, const char *snapshot, struct error *err);
+enum error_kind tombstone_row_find(struct index *ix, const char *snapshot, bool *found, struct error *err);
+
+/*
+ * A guard is the sum of a table's row checksums, kept in meta: a row that vanished from a damaged file is noticed, not only one that changed.
+ */
+enum error_kind table_guard_add(struct index *ix, const char *table, int64_t sum, struct error *err);
+enum error_kind table_guard_subtract(struct index *ix, const char *table, int64_t sum, struct error *err);
+enum error_kind table_guard_check(struct index *ix, const char *table, uint64_t total, struct error *err);
+
+/* ---- reachability (reach.c) ---- */
+
+/*
+ * Does every id that a snapshot reaches stand, undamaged, in packs in place (C2)?
+ *
+ * base       a complete snapshot of the same site; what the two share is not looked at again. NULL: look at everything
+ * Returns    ERR_CORRUPT naming the first id that does not, and where it is used
+ */
+enum error_kind reach_check(struct catalog *cat, const struct snapshot_record *record,
+                            const struct snapshot_record *base, struct error *err);
 
 #endif
