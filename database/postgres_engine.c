@@ -330,7 +330,7 @@ enum error_kind postgres_end_sessions(struct postgres *pg, const char *name, boo
 static enum error_kind engine_end_own_sessions(struct database *db, struct error *err)
 {
     static const char condition[] = "application_name LIKE 'nopsnap-%' AND application_name <> $1 AND usename = current_user "
-                                    "AND (datname = $2 OR datname LIKE replace(replace(left($2, 40), '\\', '\\\\'), '_', '\\_') || "
+                                    "AND (datname = $2 OR datname LIKE replace(replace(left($2, 10), '\\', '\\\\'), '_', '\\_') || "
                                     "'%\\_nopsnap\\_%')";
     const char *parameters[] = {postgres_application(), db->name};
     int64_t deadline = clock_monotonic_ms() + END_SESSIONS_MS;

@@ -6,7 +6,9 @@
  *   postgres_properties.c  what belongs to the database itself and is in no dump
  *   postgres_counts.c      rows and highest Id of every table
  *   postgres_dump.c        consistent view, pg_dump, counts
- *   postgres_load.c        a database beside, or in place, from a dump
+ *   postgres_archive.c     a dump on its way into pg_restore
+ *   postgres_load.c        a database beside from a dump
+ *   postgres_in_place.c    the live database's content replaced in one transaction
  *   postgres_swap.c        fence, exchange, kept databases
  *   postgres_engine.c      the table of operations, connection, probe, sessions
  *
@@ -90,9 +92,29 @@ enum error_kind postgres_conninfo_name(const char *name, char **out, struct erro
  */
 enum error_kind postgres_tool(const char *program, int major, char **path, char **version, struct error *err);
 
-/* ---- postgres_engine.c ---- */
+/* ---- postgres_archive.c ---- */
 
-struct postgres_counting; /* a thread that counts while the dump runs */
+/* A dump on its way in: what was read ahead to see its table of contents, then the rest of the stream. */
+struct postgres_archive {
+    database_source_fn *source;
+    void *arg;
+    struct buffer head; /* handed out again before the stream goes on */
+    struct buffer contents; /* what `pg_restore --list` says */
+};
+
+/* Read ahead until pg_restore knows the table of contents. */
+enum error_kind postgres_archive_open(const char *pg_restore, database_source_fn *source, void *arg,
+                                      struct postgres_archive *out, struct error *err);
+void postgres_archive_release(struct postgres_archive *a);
+/* Feed the whole dump into a child's stdin. A child that stops reading is no failure here: its exit status tells. */
+enum error_kind postgres_archive_feed(struct postgres_archive *a, int fd, struct error *err);
+/* One entry of the contents: should it be restored? */
+typedef bool postgres_entry_fn(void *arg, const char *kind, const char *rest);
+/* The list for `pg_restore --use-list`, without the entries that `keep` refuses. */
+enum error_kind postgres_archive_list(const struct postgres_archive *a, postgres_entry_fn *keep, void *arg,
+                                      struct buffer *out, struct error *err);
+
+/* ---- postgres_engine.c ---- */
 
 struct postgres_engine {
     struct postgres *live;        /* to db->name; NULL until needed, while fenced off, or when there is none */
@@ -144,6 +166,9 @@ enum error_kind postgres_dump_begin(struct database_dump *dump, struct error *er
 enum error_kind postgres_dump_run(struct database_dump *dump, database_sink_fn *sink, void *arg, struct error *err);
 enum error_kind postgres_dump_end(struct database_dump *dump, struct database_facts *out, struct error *err);
 
+/* Path of a pg_restore that can read the dump and suits the server; caller frees. */
+enum error_kind postgres_restore_tool(struct postgres *pg, const struct database_facts *facts, char **path,
+                                      struct error *err);
 enum error_kind postgres_load_begin(struct database *db, const struct database_facts *facts, const char *token,
                                     char **name, struct error *err);
 enum error_kind postgres_load_run(struct database *db, const char *name, const struct database_facts *facts,

@@ -221,6 +221,20 @@ static enum error_kind apply_comment(struct postgres *pg, const char *quoted, st
     return rc;
 }
 
+static enum error_kind apply_limit(struct postgres *pg, const char *quoted, struct json *root, struct text_list *notes,
+                                   struct error *err)
+{
+    char *sql = NULL;
+    enum error_kind rc;
+
+    rc = memory_format(&sql, err, "ALTER DATABASE %s CONNECTION LIMIT %" PRId64, quoted,
+                       json_number(json_get(root, "limit"), -1));
+    if (!rc)
+        rc = run_or_note(pg, sql, "the database's connection limit", notes, err);
+    free(sql);
+    return rc;
+}
+
 static enum error_kind apply_owner(struct postgres *pg, const char *name, const char *quoted, struct json *root,
                                    struct text_list *notes, struct error *err)
 {
@@ -315,8 +329,7 @@ enum error_kind postgres_properties_apply(struct postgres *pg, const char *name,
     if (!rc)
         rc = apply_settings(pg, name, root, notes, err);
     if (!rc && scope == PROPERTIES_ALL) {
-        rc = postgres_run(pg, err, "ALTER DATABASE %s CONNECTION LIMIT %" PRId64, quoted,
-                          json_number(json_get(root, "limit"), -1));
+        rc = apply_limit(pg, quoted, root, notes, err);
         if (!rc)
             rc = apply_owner(pg, name, quoted, root, notes, err);
         if (!rc)

@@ -1,0 +1,183 @@
+/* A database beside the live one, made from a dump. The live one is not touched (D3). */
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "file.h"
+#include "postgres_internal.h"
+
+enum { SQL_MAX = 64 * 1024 };
+
+/* ---- creating ---- */
+
+/* The name holds the transaction's own random token and the live name: what carries it is an earlier try of ours (D6). */
+static enum error_kind drop_earlier_try(struct postgres *pg, const char *name, struct error *err)
+{
+    char *oid = NULL;
+    char *quoted = NULL;
+    enum error_kind rc;
+
+    rc = postgres_oid(pg, name, &oid, err);
+    if (rc || !oid)
+        goto done;
+    rc = postgres_quoted_name(pg, name, &quoted, err);
+    if (!rc)
+        rc = postgres_end_sessions(pg, name, false, err);
+    if (!rc)
+        rc = postgres_run(pg, err, "DROP DATABASE IF EXISTS %s", quoted);
+
+done:
+    free(oid);
+    free(quoted);
+    return rc;
+}
+
+enum error_kind postgres_load_begin(struct database *db, const struct database_facts *facts, const char *token,
+                                    char **name, struct error *err)
+{
+    struct buffer sql = BUFFER_INIT(SQL_MAX);
+    struct postgres *pg = NULL;
+    char *chosen = NULL;
+    enum error_kind rc;
+
+    rc = database_private_name(db->name, DATABASE_INFIX_BESIDE, token, POSTGRES_NAME_MAX, &chosen, err);
+    if (rc)
+        goto done;
+    assert(strcmp(chosen, db->name) != 0);
+    rc = postgres_maintenance(db, &pg, err);
+    if (!rc)
+        rc = drop_earlier_try(pg, chosen, err);
+    if (!rc)
+        rc = buffer_append_text(&sql, "CREATE DATABASE ", err);
+    if (!rc)
+        rc = postgres_append_name(pg, chosen, &sql, err);
+    if (!rc)
+        rc = buffer_append_text(&sql, " TEMPLATE template0", err);
+    if (!rc)
+        rc = postgres_properties_create(pg, facts->properties, &sql, err);
+    if (!rc)
+        rc = postgres_query(pg, (char *)sql.data, NULL, NULL, err);
+    if (rc)
+        goto done;
+    *name = chosen;
+    chosen = NULL;
+
+done:
+    buffer_release(&sql);
+    free(chosen);
+    return rc;
+}
+
+/* ---- loading ---- */
+
+enum error_kind postgres_restore_tool(struct postgres *pg, const struct database_facts *facts, char **path,
+                                      struct error *err)
+{
+    int dumped_by = facts->tool_version ? atoi(facts->tool_version) : 0;
+    int server = postgres_server_major(pg);
+
+    return postgres_tool("pg_restore", dumped_by > server ? dumped_by : server, path, NULL, err);
+}
+
+static enum error_kind check_empty(struct postgres *pg, const char *name, struct error *err)
+{
+    int64_t objects = 0;
+    enum error_kind rc;
+
+    rc = postgres_number(pg,
+                         "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+                         "WHERE n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema' AND NOT EXISTS (SELECT 1 FROM "
+                         "pg_depend e WHERE e.classid = 'pg_class'::regclass AND e.objid = c.oid AND e.deptype = 'e')",
+                         0, NULL, 0, &objects, err);
+    if (!rc && objects > 0) {
+        rc = error_set(err, ERR_EXISTS, 0, "database %s is not empty", name);
+        error_hint(err, "create a new, empty database and name that one");
+    }
+    return rc;
+}
+
+/* The child's own words explain more than our failing to write to it. */
+static enum error_kind end_tool(struct process *tool, enum error_kind feeding, struct error *err)
+{
+    struct error said = ERROR_INIT;
+    enum error_kind rc;
+
+    if (feeding && feeding != ERR_IO) { /* the dump could not be read, or we are to stop: the tool must not take it for the end */
+        process_kill(tool);
+        return feeding;
+    }
+    rc = process_wait(tool, NULL, NULL, &said);
+    if (rc)
+        *err = said;
+    return rc ? rc : feeding;
+}
+
+static enum error_kind run_restore(struct database *db, struct postgres *pg, const char *name,
+                                   const struct database_facts *facts, database_source_fn *source, void *arg,
+                                   struct error *err)
+{
+    struct postgres_environment environment = POSTGRES_ENVIRONMENT_INIT;
+    struct postgres_archive whole = {source, arg, BUFFER_INIT(0), BUFFER_INIT(0)};
+    struct process tool = PROCESS_INIT;
+    const char *argv[10] = {NULL};
+    struct process_spec spec = {.argv = argv, .pipe_stdin = true};
+    bool owners = true;
+    bool grants = true;
+    char *path = NULL;
+    char *connection = NULL;
+    int n = 0;
+    enum error_kind rc;
+
+    rc = postgres_properties_roles(pg, facts->properties, &owners, &grants, &db->notes, err);
+    if (!rc)
+        rc = postgres_restore_tool(pg, facts, &path, err);
+    if (!rc)
+        rc = postgres_environment_make(db, pg, &environment, err);
+    if (!rc)
+        rc = postgres_conninfo_name(name, &connection, err);
+    if (rc)
+        goto done;
+    argv[n++] = path;
+    argv[n++] = "--exit-on-error";
+    argv[n++] = "--no-password";
+    argv[n++] = "--format=custom";
+    if (!owners)
+        argv[n++] = "--no-owner";
+    if (!grants)
+        argv[n++] = "--no-privileges";
+    argv[n++] = "--dbname";
+    argv[n++] = connection;
+    spec.environment = environment.list;
+    rc = process_start(&tool, &spec, err);
+    if (!rc)
+        rc = end_tool(&tool, postgres_archive_feed(&whole, tool.stdin_fd, err), err);
+
+done:
+    process_kill(&tool);
+    postgres_environment_release(&environment);
+    free(path);
+    free(connection);
+    return rc;
+}
+
+enum error_kind postgres_load_run(struct database *db, const char *name, const struct database_facts *facts,
+                                  database_source_fn *source, void *arg, struct error *err)
+{
+    bool ours = database_is_private_name(name, db->name, DATABASE_INFIX_BESIDE, POSTGRES_NAME_MAX);
+    struct postgres *pg = NULL;
+    enum error_kind rc;
+
+    rc = postgres_open_other(db, name, &pg, err);
+    if (!rc && !ours)
+        rc = check_empty(pg, name, err);
+    if (!rc)
+        rc = run_restore(db, pg, name, facts, source, arg, err);
+    /* Fresh statistics, so that the shop's first queries do not crawl. */
+    if (!rc)
+        rc = postgres_query(pg, "ANALYZE", NULL, NULL, err);
+    if (!rc)
+        rc = postgres_properties_apply(pg, name, facts->properties, ours ? PROPERTIES_ALL : PROPERTIES_SETTINGS, &db->notes,
+                                       err);
+    postgres_close(pg);
+    return rc;
+}
