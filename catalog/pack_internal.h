@@ -142,6 +142,8 @@ const unsigned char *pack_draft_name(const struct pack_draft *d);
 int64_t pack_draft_made(const struct pack_draft *d);
 uint64_t pack_draft_size(const struct pack_draft *d); /* bytes so far; of the whole file once sealed */
 uint32_t pack_draft_frames(const struct pack_draft *d);
+/* Has it got its final name? True also when a sync after the rename failed. */
+bool pack_draft_published(const struct pack_draft *d);
 int pack_draft_fd(const struct pack_draft *d); /* for reading frames back; borrowed */
 enum error_kind pack_draft_frame(struct pack_draft *d, uint8_t codec, const void *stored, uint32_t stored_len,
                                  uint32_t raw_len, uint32_t *frame, struct footer_frame *where, struct error *err);

@@ -102,6 +102,11 @@ uint32_t pack_draft_frames(const struct pack_draft *d)
     return d->frames;
 }
 
+bool pack_draft_published(const struct pack_draft *d)
+{
+    return d->published;
+}
+
 int pack_draft_fd(const struct pack_draft *d)
 {
     return d->fd;

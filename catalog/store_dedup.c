@@ -1,0 +1,154 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "store_internal.h"
+
+struct entry **map_bucket(struct store *s, const struct hash *first)
+{
+    /* Hashed once more, so that also a weak hash's few bits (tests) reach every bucket there is for them. */
+    return &s->map[hash64_of(0, first->bytes, HASH_LEN) & (MAP_BUCKETS - 1)];
+}
+
+void map_remove(struct store *s, struct entry *e)
+{
+    struct entry **at = map_bucket(s, &e->first);
+
+    while (*at && *at != e)
+        at = &(*at)->next;
+    if (*at)
+        *at = e->next;
+}
+
+static bool looks_equal(const struct entry *a, const struct entry *b)
+{
+    return a->len == b->len && a->type == b->type && memcmp(&a->first, &b->first, sizeof(a->first)) == 0 &&
+           memcmp(&a->second, &b->second, sizeof(a->second)) == 0;
+}
+
+/*
+ * The raw bytes of a pinned frame. One that was written and dropped is read back from the draft, which stays open while a frame of it
+ * is pinned.
+ */
+static enum error_kind raw_of(struct store *s, struct store_frame *f, struct error *err)
+{
+    struct buffer back = BUFFER_INIT(FRAME_RAW_MAX + 1);
+    enum error_kind rc;
+    bool present;
+
+    pthread_mutex_lock(&s->lock);
+    present = f->raw.cap > 0;
+    pthread_mutex_unlock(&s->lock);
+    if (present)
+        return OK;
+    rc = frame_read(pack_draft_fd(f->pack->draft), &f->where, "pack being written", &back, err);
+    if (rc)
+        return rc;
+    pthread_mutex_lock(&s->lock);
+    f->raw = back;
+    s->raw_bytes += f->raw.cap;
+    frame_cache_use(s, f);
+    frame_cache_shrink(s, 0);
+    pthread_mutex_unlock(&s->lock);
+    return OK;
+}
+
+/* Is there the same content in flight? The bytes decide (C3). */
+static enum error_kind search_in_flight(struct store *s, const struct entry *wanted, const void *bytes,
+                                        struct dedup *out, struct error *err)
+{
+    enum error_kind rc = OK;
+    struct entry *e;
+    bool equal;
+
+    pthread_mutex_lock(&s->lock);
+    for (e = *map_bucket(s, &wanted->first); e; e = e->next) {
+        if (!looks_equal(e, wanted))
+            continue;
+        e->frame->pins++; /* keeps frame, entry and pack where they are */
+        pthread_mutex_unlock(&s->lock);
+        rc = raw_of(s, e->frame, err);
+        equal = !rc && (wanted->len == 0 || memcmp(e->frame->raw.data + e->offset, bytes, wanted->len) == 0);
+        pthread_mutex_lock(&s->lock);
+        if (equal) {
+            out->result = DEDUP_IN_FLIGHT;
+            out->ticket = e->ticket;
+        }
+        if (--e->frame->pins == 0)
+            pthread_cond_broadcast(&s->changed);
+        if (rc || equal)
+            break;
+    }
+    pthread_mutex_unlock(&s->lock);
+    return rc;
+}
+
+/* Compare with a copy in place. *damaged: it can't be read. */
+static enum error_kind compare_stored(struct store *s, const struct chunk_row *row, const void *bytes, bool *equal,
+                                      bool *damaged, struct error *err)
+{
+    struct chunk_place place = {row->pack, row->frame, row->offset, row->len, row->type};
+    struct chunk_frame *frame = NULL;
+    struct error why = ERROR_INIT;
+    const void *stored = NULL;
+    enum error_kind rc;
+
+    *equal = *damaged = false;
+    rc = chunk_frame_open(s->cat, row->pack, row->frame, &frame, &why);
+    if (!rc)
+        rc = chunk_frame_get(frame, &row->id, &place, &stored, &why);
+    if (!rc)
+        *equal = row->len == 0 || memcmp(stored, bytes, row->len) == 0;
+    chunk_frame_close(frame);
+    if (rc == ERR_CORRUPT) {
+        *damaged = true;
+        return OK;
+    }
+    if (rc)
+        *err = why;
+    return rc;
+}
+
+/* Attempt by attempt: a copy that stands and is equal ends the search, and so does an attempt that nobody has taken. */
+static enum error_kind search_index(struct store *s, const struct entry *wanted, const void *bytes, struct dedup *out,
+                                    struct error *err)
+{
+    struct chunk_id id = {.attempt = 0};
+    struct chunk_row row;
+    enum error_kind rc;
+    bool found, equal, damaged;
+
+    memcpy(id.hash, wanted->first.bytes, HASH_LEN);
+    for (;; id.attempt++) {
+        rc = catalog_chunk_find(s->cat, &id, &row, &found, err);
+        if (rc || !found) {
+            out->row.id = id;
+            return rc;
+        }
+        /* Against a claim that is not in place nothing is compared (P5). */
+        if (!row.in_place || row.len != wanted->len || row.type != wanted->type ||
+            memcmp(&row.second, &wanted->second, sizeof(row.second)) != 0)
+            continue;
+        rc = compare_stored(s, &row, bytes, &equal, &damaged, err);
+        if (rc)
+            return rc;
+        if (equal || damaged) {
+            out->result = equal ? DEDUP_STANDS : DEDUP_DAMAGED;
+            out->row = row;
+            return OK;
+        }
+    }
+}
+
+enum error_kind dedup_search(struct store *s, const struct entry *wanted, const void *bytes, struct dedup *out,
+                             struct error *err)
+{
+    enum error_kind rc;
+
+    memset(out, 0, sizeof(*out));
+    out->result = DEDUP_NEW;
+    /* In this order: an entry leaves the map only after the index has it in place. */
+    rc = search_in_flight(s, wanted, bytes, out, err);
+    if (!rc && out->result == DEDUP_NEW)
+        rc = search_index(s, wanted, bytes, out, err);
+    return rc;
+}
