@@ -43,8 +43,8 @@ void chunk_id_decode(const unsigned char in[CHUNK_ID_LEN], struct chunk_id *out)
 /* Locks, renames and syncs mean less on a network filesystem than the promises need. */
 static enum error_kind refuse_network(int dirfd, const char *path, struct error *err)
 {
-    static const unsigned long network[] = {NFS_SUPER_MAGIC, SMB_SUPER_MAGIC, CIFS_MAGIC,   SMB2_MAGIC,
-                                            FUSE_MAGIC,      CEPH_MAGIC,      LUSTRE_MAGIC, GFS2_MAGIC,
+    static const unsigned long network[] = {NFS_SUPER_MAGIC, SMB_SUPER_MAGIC,  CIFS_MAGIC,     SMB2_MAGIC,
+                                            FUSE_MAGIC,      CEPH_MAGIC,       LUSTRE_MAGIC,   GFS2_MAGIC,
                                             AFS_SUPER_MAGIC, CODA_SUPER_MAGIC, NCP_SUPER_MAGIC};
     enum error_kind rc;
     struct statfs fs;

@@ -83,7 +83,7 @@ enum error_kind store_begin_records(struct catalog *cat, struct store **out, str
 
 /* Caches of chunk.c. */
 enum error_kind chunk_cache_new(struct chunk_cache **out, struct error *err);
-void chunk_cache_free(struct chunk_cache *c); /* accepts NULL */
+void chunk_cache_free(struct chunk_cache *c);              /* accepts NULL */
 void chunk_cache_drop(struct catalog *cat, uint64_t pack); /* 0: everything; after prune removed packs */
 /* Thread-safe lookup through cat->lookup. */
 enum error_kind catalog_chunk_find(struct catalog *cat, const struct chunk_id *id, struct chunk_row *out, bool *found,

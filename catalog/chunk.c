@@ -388,7 +388,8 @@ enum error_kind chunk_frame_get(struct chunk_frame *f, const struct chunk_id *id
     enum error_kind rc;
 
     if (place->pack != f->pack->number || place->frame != f->number || !footer_agrees(f->pack->pack, id, place)) {
-        rc = error_set(err, ERR_CORRUPT, 0, "index: the place of a chunk is not what its pack says (pack %llu, frame %u)",
+        rc = error_set(err, ERR_CORRUPT, 0,
+                       "index: the place of a chunk is not what its pack says (pack %llu, frame %u)",
                        (unsigned long long)place->pack, place->frame);
         error_hint(err, "make the index again from the packs: nopsnap rebuild");
         return rc;

@@ -12,7 +12,7 @@
 
 /* Where a chunk lies. Sorting places by (pack, frame, offset) makes a restore read each frame once. */
 struct chunk_place {
-    uint64_t pack;   /* the index's number of the pack */
+    uint64_t pack; /* the index's number of the pack */
     uint32_t frame;
     uint32_t offset; /* in the raw frame */
     uint32_t len;    /* bytes, raw */

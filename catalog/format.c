@@ -77,11 +77,10 @@ static enum error_kind checksum_of(const struct catalog_format *f, int64_t forma
     enum error_kind rc;
 
     hex_encode(f->catalogue, sizeof(f->catalogue), id);
-    rc = buffer_append_format(&text, err,
-                              FORMAT_MAGIC "\n%" PRId64 "\n%s\n%016" PRIx64 "\n%016" PRIx64 "\n%u\n%u\n%u\n%u\n%u\n%u",
-                              format, id, f->seed, f->seed2, f->weak_hash_bits, (unsigned)f->whole_max,
-                              (unsigned)f->cut_min, (unsigned)f->cut_avg, (unsigned)f->cut_max,
-                              (unsigned)f->frame_size);
+    rc = buffer_append_format(
+        &text, err, FORMAT_MAGIC "\n%" PRId64 "\n%s\n%016" PRIx64 "\n%016" PRIx64 "\n%u\n%u\n%u\n%u\n%u\n%u", format,
+        id, f->seed, f->seed2, f->weak_hash_bits, (unsigned)f->whole_max, (unsigned)f->cut_min, (unsigned)f->cut_avg,
+        (unsigned)f->cut_max, (unsigned)f->frame_size);
     if (!rc) {
         uint64_t value = hash64_of(0, text.data, text.len);
 

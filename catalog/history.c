@@ -55,7 +55,7 @@ enum error_kind catalog_event_each(struct catalog *cat, const char *site_id, cat
         goto done;
     index_bind_text(st, 1, site_id);
     while (!(rc = index_step(st, &row, err)) && row) {
-        e = (struct catalog_event){index_number(st, 0),        (char *)index_text(st, 1), (char *)index_text(st, 2),
+        e = (struct catalog_event){index_number(st, 0), (char *)index_text(st, 1), (char *)index_text(st, 2),
                                    (char *)index_text(st, 3), (int)index_number(st, 4)};
         if (!e.site_id || !e.what || event_sum(&e) != index_number(st, 5))
             rc = index_row_damaged("history", err);

@@ -105,8 +105,8 @@ done:
 static int64_t pack_sum(const struct pack_row *p)
 {
     struct row_sum s = row_sum_of("packs");
-    const int64_t fields[] = {(int64_t)p->number, p->state,  p->kind, (int64_t)p->size,
-                              p->frames,          p->chunks, (int64_t)p->generation, p->made_ns};
+    const int64_t fields[] = {(int64_t)p->number,     p->state,  p->kind, (int64_t)p->size, p->frames, p->chunks,
+                              (int64_t)p->generation, p->made_ns};
 
     row_sum_bytes(&s, p->name, PACK_NAME_LEN);
     for (size_t i = 0; i < sizeof(fields) / sizeof(*fields); i++)
@@ -158,8 +158,10 @@ enum error_kind index_pack_add(struct index *ix, struct pack_row *row, struct er
 
     assert(index_in_transaction(ix));
     /* AUTOINCREMENT's own memory of the highest number, so that none is used twice; the number is part of the row's checksum. */
-    rc = index_prepare(ix, "SELECT max(coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'packs'), 0),"
-                           " coalesce((SELECT max(number) FROM packs), 0)) + 1", &st, err);
+    rc = index_prepare(ix,
+                       "SELECT max(coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'packs'), 0),"
+                       " coalesce((SELECT max(number) FROM packs), 0)) + 1",
+                       &st, err);
     if (rc)
         goto done;
     rc = index_step(st, &have, err);
@@ -168,8 +170,8 @@ enum error_kind index_pack_add(struct index *ix, struct pack_row *row, struct er
     row->number = (uint64_t)index_number(st, 0);
     index_finish(st);
     st = NULL;
-    rc = index_prepare(ix, "INSERT INTO packs (" PACK_COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
-                       &st, err);
+    rc = index_prepare(ix, "INSERT INTO packs (" PACK_COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)", &st,
+                       err);
     if (rc)
         goto done;
     pack_bind(st, row);
@@ -220,8 +222,7 @@ static enum error_kind pack_one(struct index_statement *st, struct pack_row *out
     return rc;
 }
 
-enum error_kind index_pack_find(struct index *ix, uint64_t number, struct pack_row *out, bool *found,
-                                struct error *err)
+enum error_kind index_pack_find(struct index *ix, uint64_t number, struct pack_row *out, bool *found, struct error *err)
 {
     struct index_statement *st = NULL;
     enum error_kind rc;
@@ -475,7 +476,8 @@ enum error_kind index_damage_each(struct index *ix, index_damage_fn *fn, void *a
                                              index_number(st, 3)) != index_number(st, 4))
             rc = index_row_damaged("damage", err);
         else
-            rc = fn(arg, (uint64_t)index_number(st, 0), index_number(st, 1), index_text(st, 2), index_number(st, 3), err);
+            rc = fn(arg, (uint64_t)index_number(st, 0), index_number(st, 1), index_text(st, 2), index_number(st, 3),
+                    err);
     }
     index_finish(st);
     return rc;

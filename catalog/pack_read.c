@@ -12,7 +12,8 @@ struct pack {
     uint64_t size;
     uint32_t frames, chunks;
     uint64_t footer_at;
-    unsigned char *footer; /* as on disk: entries are decoded one by one, so that a footer takes no more than its bytes */
+    unsigned char
+        *footer; /* as on disk: entries are decoded one by one, so that a footer takes no more than its bytes */
     size_t footer_len;
 };
 
@@ -143,8 +144,8 @@ static enum error_kind read_footer(struct pack *p, const unsigned char raw_heade
     }
     p->frames = get_u32(p->footer);
     p->chunks = get_u32(p->footer + 4);
-    if (p->footer_len != FOOTER_HEAD_LEN + (uint64_t)p->frames * FOOTER_FRAME_LEN +
-                             (uint64_t)p->chunks * FOOTER_CHUNK_LEN) {
+    if (p->footer_len !=
+        FOOTER_HEAD_LEN + (uint64_t)p->frames * FOOTER_FRAME_LEN + (uint64_t)p->chunks * FOOTER_CHUNK_LEN) {
         rc = footer_damaged(p, err);
         goto done;
     }

@@ -22,17 +22,17 @@ struct store;
 typedef uint64_t store_ticket;
 
 struct store_options {
-    int level;    /* zstd level; 0: the default */
-    int workers;  /* 0: one a processor */
+    int level;          /* zstd level; 0: the default */
+    int workers;        /* 0: one a processor */
     uint64_t pack_size; /* stored bytes after which a pack is closed; 0: the default */
 };
 
 struct store_stats {
-    uint64_t chunks_put, bytes_put;     /* everything that came in */
-    uint64_t chunks_new, bytes_new;     /* what was not there */
-    uint64_t bytes_stored;              /* what it takes on disk */
+    uint64_t chunks_put, bytes_put; /* everything that came in */
+    uint64_t chunks_new, bytes_new; /* what was not there */
+    uint64_t bytes_stored;          /* what it takes on disk */
     uint64_t packs;
-    uint64_t repaired;                  /* damaged copies replaced by good ones */
+    uint64_t repaired; /* damaged copies replaced by good ones */
 };
 
 enum error_kind store_begin(struct catalog *cat, const struct store_options *options, struct store **out,

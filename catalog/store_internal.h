@@ -44,8 +44,8 @@ enum claim_state {
 };
 
 struct entry {
-    struct entry *next;             /* in its bucket */
-    struct entry *newer, *older;    /* among those whose claim is CLAIM_NONE */
+    struct entry *next;          /* in its bucket */
+    struct entry *newer, *older; /* among those whose claim is CLAIM_NONE */
     struct store_frame *frame;
     struct hash first, second;
     store_ticket ticket;
@@ -65,11 +65,11 @@ struct entry_block {
 enum frame_state { FRAME_OPEN, FRAME_SEALED, FRAME_WRITTEN };
 
 struct store_frame {
-    struct store_frame *next;         /* in its pack */
+    struct store_frame *next;          /* in its pack */
     struct store_frame *newer, *older; /* among written frames whose raw bytes are still in memory */
     enum frame_state state;
     uint32_t group;
-    uint64_t used; /* for finding the slot least recently used */
+    uint64_t used;     /* for finding the slot least recently used */
     struct buffer raw; /* cap 0: dropped */
     bool cached;
     unsigned pins; /* readers of raw, or of the pack's descriptor */
@@ -175,7 +175,7 @@ enum error_kind dedup_search(struct store *s, const struct entry *wanted, const 
 void *store_finisher(void *arg);
 /* Take back the claims of what never got in place. Best effort: prune does it otherwise. */
 void claim_withdraw(struct store *s);
-void store_pack_free(struct store_pack *p); /* and its frames; accepts NULL */
+void store_pack_free(struct store_pack *p);              /* and its frames; accepts NULL */
 void unclaimed_add(struct store *s, struct entry *e);    /* with s->lock held */
 void unclaimed_remove(struct store *s, struct entry *e); /* with s->lock held */
 
