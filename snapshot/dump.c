@@ -1,0 +1,100 @@
+#include "snapshot_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "thread.h"
+
+#define DUMP_GROUP 0x7ffffffeu
+
+static enum error_kind sink(void *arg, const void *bytes, size_t len, struct error *err)
+{
+    struct taking *t = arg;
+    enum error_kind rc = store_stream_write(t->dump, bytes, len, err);
+
+    if (rc)
+        return rc;
+    t->result->record.dump_bytes += len;
+    progress_advance(t->progress, t->result->record.dump_bytes, 0, "bytes");
+    return cancel_check(err);
+}
+
+/* The view is closed whatever happens; facts are of a dump that was complete. */
+static enum error_kind run(struct taking *t, struct database_facts *facts, struct error *err)
+{
+    struct database_dump *dump = NULL;
+    struct error ignored = ERROR_INIT;
+    enum error_kind rc = database_dump_begin(t->db, &dump, err);
+
+    if (rc)
+        return rc;
+    rc = database_dump_run(dump, sink, t, err);
+    if (rc)
+        (void)database_dump_end(dump, NULL, &ignored);
+    else
+        rc = database_dump_end(dump, facts, err);
+    return rc;
+}
+
+static enum error_kind record_facts(struct taking *t, const struct database_facts *facts, struct error *err)
+{
+    struct snapshot_record *record = &t->result->record;
+    struct buffer json = BUFFER_INIT(16 << 20);
+    enum error_kind rc = database_facts_encode(facts, &json, err);
+
+    if (!rc)
+        record->dump_facts = buffer_detach(&json);
+    for (size_t i = 0; !rc && i < facts->warnings.count; i++) {
+        progress_warn(t->progress, "%s", facts->warnings.items[i]);
+        rc = text_list_add(&record->notes, facts->warnings.items[i], err);
+    }
+    record->has_dump = true;
+    buffer_release(&json);
+    return rc;
+}
+
+enum error_kind dump_take(struct taking *t, struct error *err)
+{
+    struct database_facts facts = DATABASE_FACTS_INIT;
+    uint64_t bytes = 0;
+    char *pictures = NULL;
+    enum error_kind rc;
+
+    progress_step(t->progress, "dumping the database");
+    rc = store_stream_begin(t->store, DUMP_GROUP, &t->dump, err);
+    if (!rc)
+        rc = run(t, &facts, err);
+    if (!rc)
+        rc = store_stream_end(t->dump, &t->dump_chunks, &bytes, err);
+    if (!rc)
+        rc = record_facts(t, &facts, err);
+    if (!rc && facts.is_nopcommerce && !facts.pictures_in_database)
+        rc = site_picture_path(t->site, facts.picture_path, &pictures, err);
+    if (!rc && pictures && pictures[0] == '/') {
+        t->pictures = pictures;
+        pictures = NULL;
+    }
+    free(pictures);
+    database_facts_release(&facts);
+    return rc;
+}
+
+enum error_kind dump_list(struct taking *t, struct error *err)
+{
+    struct list_builder *list = NULL;
+    struct chunk_id id;
+    enum error_kind rc;
+
+    if (!t->dump)
+        return OK;
+    rc = list_builder_new(t->store, &list, err);
+    for (uint64_t n = 0; !rc && n < t->dump_chunks; n++) {
+        rc = store_stream_id(t->dump, n, &id, err);
+        if (!rc)
+            rc = list_builder_add(list, &id, err);
+    }
+    if (!rc)
+        rc = list_builder_end(list, &t->result->record.dump, err);
+    list_builder_free(list);
+    return rc;
+}

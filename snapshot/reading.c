@@ -1,0 +1,344 @@
+#include "reading_internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "file.h"
+#include "open_below.h"
+#include "thread.h"
+#include "tree.h"
+#include "walk.h"
+
+#define RING_SIZE (24u << 20)
+#define SLOTS 256 /* results in flight */
+#define THREADS_MAX 32
+
+struct slot {
+    struct read_result result;
+    size_t place;    /* in the ring */
+    size_t reserved; /* bytes of the ring, with those skipped at its end */
+    bool done;
+};
+
+struct reading {
+    int rootfd;
+    const struct read_job *jobs;
+    size_t count;
+    size_t whole_max;
+    unsigned char *ring;
+    pthread_mutex_t lock;
+    pthread_cond_t room;  /* a slot or bytes of the ring came free */
+    pthread_cond_t ready; /* the slot that is waited for is done */
+    size_t head, used;    /* of the ring */
+    size_t taken;         /* jobs given to readers */
+    size_t handed;        /* results given to the caller */
+    bool stop;
+    bool borrowed; /* the caller holds result number handed - 1 */
+    struct slot slots[SLOTS];
+    struct walk_attributes *attributes[THREADS_MAX];
+    pthread_t threads[THREADS_MAX];
+    unsigned thread_count;
+};
+
+struct reader {
+    struct reading *r;
+    struct walk_attributes *attributes;
+};
+
+void reading_pause(unsigned attempt)
+{
+    struct timespec wait = {0, 20 * 1000 * 1000 * (long)attempt};
+
+    nanosleep(&wait, NULL);
+}
+
+bool file_is_sparse(int fd, const struct stat *st)
+{
+    /* Compressing filesystems use fewer blocks too: the question costs a system call, so it is asked only then. */
+    return st->st_blocks * 512 < st->st_size && lseek(fd, 0, SEEK_HOLE) < st->st_size;
+}
+
+/* ---- one file ---- */
+
+static void failed(struct read_result *result, const struct error *error)
+{
+    result->outcome = error->kind == ERR_NOT_FOUND ? READ_GONE : READ_FAILED;
+    if (result->outcome == READ_GONE)
+        return;
+    result->error = malloc(sizeof *result->error);
+    if (result->error)
+        *result->error = *error;
+}
+
+/* Read up to room bytes. -1 with errno. */
+static ssize_t read_all(int fd, unsigned char *bytes, size_t room)
+{
+    size_t len = 0;
+    ssize_t got = 1;
+
+    while (len < room && got > 0) {
+        got = pread(fd, bytes + len, room - len, (off_t)len);
+        if (got < 0 && errno == EINTR)
+            got = 1;
+        else if (got > 0)
+            len += (size_t)got;
+    }
+    return got < 0 ? -1 : (ssize_t)len;
+}
+
+/* One reading: OK with *same telling whether the file held still. Content and attributes are of one inode. */
+static enum error_kind read_once(struct walk_attributes *a, int fd, const struct stat *before, unsigned char *bytes,
+                                 struct read_result *result, bool *same, struct error *err)
+{
+    struct tree_entry entry;
+    struct stat after;
+    struct stat_key key;
+    ssize_t got = read_all(fd, bytes, (size_t)before->st_size);
+    enum error_kind rc;
+
+    if (got < 0)
+        return error_set(err, ERR_IO, errno, "reading it");
+    rc = walk_attributes_read_open(a, fd, before, result->job->path, &entry, err);
+    if (rc)
+        return rc;
+    entry.size = (uint64_t)got;
+    buffer_clear(&result->encoded);
+    rc = tree_entry_encode(&entry, &result->encoded, err);
+    if (rc)
+        return rc;
+    if (fstat(fd, &after))
+        return error_set(err, ERR_IO, errno, "looking at it");
+    stat_key_of(&after, &key);
+    stat_key_of(before, &result->key);
+    result->bytes = bytes;
+    result->len = (size_t)got;
+    *same = stat_key_equal(&key, &result->key) && got == before->st_size;
+    return OK;
+}
+
+static enum error_kind read_open_file(struct reading *r, struct walk_attributes *a, int fd, unsigned char *bytes,
+                                      struct read_result *result, struct error *err)
+{
+    struct stat st;
+    bool same = false;
+    enum error_kind rc = OK;
+
+    for (unsigned attempt = 0; !rc && !same && attempt < READ_ATTEMPTS; attempt++) {
+        if (attempt)
+            reading_pause(attempt);
+        if (fstat(fd, &st))
+            return error_set(err, ERR_IO, errno, "looking at it");
+        result->outcome = READ_STREAM;
+        if (!S_ISREG(st.st_mode) || st.st_ino != result->job->key.inode || st.st_dev != result->job->key.device ||
+            (uint64_t)st.st_size != result->job->key.size || (size_t)st.st_size > r->whole_max ||
+            file_is_sparse(fd, &st))
+            return OK;
+        rc = read_once(a, fd, &st, bytes, result, &same, err);
+        result->outcome = same ? READ_WHOLE : READ_RESTLESS;
+    }
+    return rc;
+}
+
+static void read_job(struct reader *self, struct slot *slot)
+{
+    struct read_result *result = &slot->result;
+    struct error err = ERROR_INIT;
+    int fd = -1;
+    enum error_kind rc;
+
+    result->outcome = READ_STREAM;
+    if (result->job->key.size > self->r->whole_max)
+        return;
+    rc = walk_open_below(self->r->rootfd, result->job->path, O_RDONLY | O_NONBLOCK | O_NOCTTY, &fd, &err);
+    if (!rc)
+        rc = read_open_file(self->r, self->attributes, fd, self->r->ring + slot->place, result, &err);
+    if (rc)
+        failed(result, &err);
+    file_close(&fd);
+}
+
+/* ---- the ring and the readers ---- */
+
+static size_t bytes_of(const struct reading *r, const struct read_job *job)
+{
+    return job->key.size > r->whole_max ? 0 : (size_t)job->key.size;
+}
+
+/* Is there room for the next job? Then it is taken. With the lock held. */
+static bool take_place(struct reading *r, size_t len, struct slot *slot)
+{
+    size_t skipped = r->head + len > RING_SIZE ? RING_SIZE - r->head : 0;
+
+    if (r->taken - r->handed >= SLOTS - 1 || r->used + skipped + len > RING_SIZE)
+        return false;
+    slot->place = skipped ? 0 : r->head;
+    slot->reserved = skipped + len;
+    r->head = slot->place + len;
+    r->used += slot->reserved;
+    return true;
+}
+
+static struct slot *take_job(struct reading *r)
+{
+    struct slot *slot = NULL;
+    const struct read_job *job;
+
+    pthread_mutex_lock(&r->lock);
+    while (!r->stop && r->taken < r->count) {
+        job = &r->jobs[r->taken];
+        slot = &r->slots[r->taken % SLOTS];
+        if (take_place(r, bytes_of(r, job), slot)) {
+            r->taken++;
+            slot->done = false;
+            slot->result.job = job;
+            slot->result.error = NULL;
+            break;
+        }
+        slot = NULL;
+        pthread_cond_wait(&r->room, &r->lock);
+    }
+    pthread_mutex_unlock(&r->lock);
+    return slot;
+}
+
+static void *run_reader(void *arg)
+{
+    struct reader *self = arg;
+    struct reading *r = self->r;
+    struct slot *slot;
+
+    while ((slot = take_job(r)) != NULL) {
+        read_job(self, slot);
+        pthread_mutex_lock(&r->lock);
+        slot->done = true;
+        if (slot == &r->slots[r->handed % SLOTS])
+            pthread_cond_signal(&r->ready);
+        pthread_mutex_unlock(&r->lock);
+    }
+    free(self);
+    return NULL;
+}
+
+static enum error_kind start_reader(struct reading *r, struct error *err)
+{
+    unsigned n = r->thread_count;
+    void *memory = NULL;
+    struct reader *self;
+    enum error_kind rc = walk_attributes_new(&r->attributes[n], err);
+
+    if (!rc)
+        rc = memory_zeroed(1, sizeof *self, &memory, err);
+    if (rc)
+        return rc;
+    self = memory;
+    self->r = r;
+    self->attributes = r->attributes[n];
+    rc = thread_start(&r->threads[n], run_reader, self, err);
+    if (rc)
+        free(self);
+    else
+        r->thread_count++;
+    return rc;
+}
+
+enum error_kind reading_begin(int rootfd, const struct read_job *jobs, size_t count,
+                              const struct reading_options *options, struct reading **out, struct error *err)
+{
+    unsigned threads = options->threads > THREADS_MAX ? THREADS_MAX : options->threads;
+    void *memory = NULL;
+    struct reading *r;
+    enum error_kind rc = memory_zeroed(1, sizeof *r, &memory, err);
+
+    if (rc)
+        return rc;
+    r = memory;
+    r->rootfd = rootfd;
+    r->jobs = jobs;
+    r->count = count;
+    r->whole_max =
+        options->whole_max < RING_SIZE / 2 ? options->whole_max : RING_SIZE / 2; /* so that R1 never waits for itself */
+    pthread_mutex_init(&r->lock, NULL);
+    pthread_cond_init(&r->room, NULL);
+    pthread_cond_init(&r->ready, NULL);
+    for (size_t i = 0; i < SLOTS; i++)
+        r->slots[i].result.encoded = (struct buffer)BUFFER_INIT(16 << 20);
+    memory = NULL;
+    rc = memory_allocate(RING_SIZE, &memory, err);
+    r->ring = memory;
+    for (unsigned i = 0; !rc && i < threads && i < count; i++)
+        rc = start_reader(r, err);
+    if (rc && r->thread_count) { /* fewer readers do as well */
+        error_clear(err);
+        rc = OK;
+    }
+    if (rc) {
+        reading_end(r);
+        return rc;
+    }
+    *out = r;
+    return OK;
+}
+
+/* The caller is done with the result before. With the lock held. */
+static void give_back(struct reading *r)
+{
+    struct slot *slot = &r->slots[(r->handed - 1) % SLOTS];
+
+    r->used -= slot->reserved;
+    free(slot->result.error);
+    slot->result.error = NULL;
+    if (slot->result.encoded.cap > 64 * 1024)
+        buffer_release(&slot->result.encoded);
+    r->borrowed = false;
+    pthread_cond_broadcast(&r->room);
+}
+
+enum error_kind reading_next(struct reading *r, const struct read_result **out, struct error *err)
+{
+    struct slot *slot;
+
+    *out = NULL;
+    pthread_mutex_lock(&r->lock);
+    if (r->borrowed)
+        give_back(r);
+    slot = &r->slots[r->handed % SLOTS];
+    if (r->handed < r->count) {
+        while (r->taken <= r->handed || !slot->done)
+            pthread_cond_wait(&r->ready, &r->lock);
+        r->handed++;
+        r->borrowed = true;
+        *out = &slot->result;
+    }
+    pthread_mutex_unlock(&r->lock);
+    if (*out && (*out)->outcome == READ_FAILED && !(*out)->error)
+        return error_set(err, ERR_MEMORY, 0, "no memory to read files");
+    return OK;
+}
+
+void reading_end(struct reading *r)
+{
+    if (!r)
+        return;
+    pthread_mutex_lock(&r->lock);
+    r->stop = true;
+    pthread_cond_broadcast(&r->room);
+    pthread_mutex_unlock(&r->lock);
+    for (unsigned i = 0; i < r->thread_count; i++)
+        pthread_join(r->threads[i], NULL);
+    for (unsigned i = 0; i < THREADS_MAX; i++)
+        walk_attributes_free(r->attributes[i]);
+    for (size_t i = 0; i < SLOTS; i++) {
+        buffer_release(&r->slots[i].result.encoded);
+        free(r->slots[i].result.error);
+    }
+    pthread_mutex_destroy(&r->lock);
+    pthread_cond_destroy(&r->room);
+    pthread_cond_destroy(&r->ready);
+    free(r->ring);
+    free(r);
+}
