@@ -1,0 +1,51 @@
+/* Settings files: parsed, printed and parsed again, and one value replaced. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "fuzz.h"
+#include "json.h"
+
+#define CEILING (16 << 20)
+
+static void must(int condition)
+{
+    if (!condition)
+        abort();
+}
+
+static void print_and_parse(struct json *root)
+{
+    struct buffer line = BUFFER_INIT(CEILING);
+    struct buffer name = BUFFER_INIT(CEILING);
+    struct error err = ERROR_INIT;
+    struct json *again = NULL;
+
+    if (root && !json_print(root, &line, &err) && !json_parse(line.data, line.len, &again, &err))
+        json_free(again);
+    (void)json_bytes(root, &name, &err);
+    buffer_release(&line);
+    buffer_release(&name);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
+{
+    static const char *const path[] = {"ConnectionStrings", "ConnectionString", NULL};
+    static const char value[] = "Server=\"new\"\\;Password=x";
+    struct buffer out = BUFFER_INIT(CEILING);
+    struct error err = ERROR_INIT;
+    struct json *root = NULL;
+
+    if (!json_parse(bytes, len, &root, &err))
+        print_and_parse(root);
+    json_free(root);
+    if (!json_splice_text(bytes, len, path, value, &out, &err)) {
+        const char *text;
+
+        must(json_parse(out.data, out.len, &root, &err) == OK);
+        text = json_text(json_get_nocase(json_get_nocase(root, path[0]), path[1]));
+        must(text && strcmp(text, value) == 0);
+        json_free(root);
+    }
+    buffer_release(&out);
+    return 0;
+}
