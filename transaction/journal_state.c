@@ -330,7 +330,7 @@ enum error_kind txn_decode(struct json *v, struct txn *out, struct error *err)
         rc = get_units(v, out, err);
     if (!rc)
         rc = get_swap(v, out, err);
-    if (!rc && (!out->site_path || !out->catalog || !out->target))
+    if (!rc && (!out->site_path || !out->catalog || ((out->has_files || out->has_database) && !out->target)))
         rc = error_set(err, ERR_CORRUPT, 0, "the journal does not name its site, catalogue and snapshot");
     return rc;
 }

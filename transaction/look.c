@@ -48,7 +48,9 @@ static enum error_kind describe(const struct place *p, char **out, struct error 
         rc = journal_replay(b.data, b.len, txn_replay, &t, &good, err);
     if (!rc) {
         text_moment(t.began_ns, when);
-        rc = memory_format(out, err, "rollback to %.8s, begun %s, %s", t.target ? t.target : "?", when,
+        rc = memory_format(out, err, "%s %.8s, begun %s, %s",
+                           t.target ? "rollback to snapshot" : "snapshot of the stopped shop", t.target ? t.target : "",
+                           when,
                            t.start_begun    ? "interrupted while starting the shop"
                            : t.switch_begun ? "interrupted while exchanging files or database"
                            : t.fence_begun  ? "interrupted with the shop stopped"

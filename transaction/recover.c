@@ -44,7 +44,7 @@ static enum error_kind open_catalog(struct recovery *r, struct catalog *cat, con
     if (r->x.txn.catalog_id && strcmp(id, r->x.txn.catalog_id) != 0)
         return error_set(err, ERR_PENDING, 0, "%s is not the catalogue of this transaction (%s)",
                          catalog_path(r->x.cat), r->x.txn.catalog);
-    return snapshot_find(r->x.cat, NULL, r->x.txn.target, &r->x.target, err);
+    return r->x.txn.target ? snapshot_find(r->x.cat, NULL, r->x.txn.target, &r->x.target, err) : OK;
 }
 
 /* The rules of the site are those of the state that the snapshot holds, whatever is left of the tree. */

@@ -180,50 +180,12 @@ static enum error_kind plan_database(struct transaction_context *x, const struct
 
 /* ---- the whole ---- */
 
-static enum error_kind copy_text(const char *from, char **to, struct error *err)
-{
-    return from ? memory_string(from, to, err) : OK;
-}
-
-static enum error_kind describe_site(struct transaction_context *x, const struct rollback_options *o,
-                                     struct error *err)
-{
-    const struct site_config *c = x->site->config;
-    struct txn *t = &x->txn;
-    unsigned char token[4];
-    enum error_kind rc = random_bytes(token, sizeof(token), err);
-
-    if (rc)
-        return rc;
-    hex_encode(token, sizeof(token), t->token);
-    t->health_timeout_ms = o->health_timeout_ms;
-    rc = memory_string(x->site->path, &t->site_path, err);
-    if (!rc)
-        rc = copy_text(x->site->given, &t->site_given, err);
-    if (!rc && c) {
-        const char *const from[] = {c->name, c->service, c->stop, c->start,          c->open,
-                                    c->close, c->url,    c->environment, c->database_admin, c->cache_flush};
-        char **const to[] = {&t->site_name, &t->service, &t->stop,        &t->start,          &t->open,
-                             &t->close,     &t->url,     &t->environment, &t->database_admin, &t->cache_flush};
-
-        for (size_t i = 0; i < sizeof(from) / sizeof(from[0]) && !rc; i++)
-            rc = copy_text(from[i], to[i], err);
-    }
-    if (!rc && !t->service && !t->stop)
-        rc = copy_text(x->site->unit, &t->service, err); /* found by its working directory: nothing to configure */
-    return rc;
-}
-
 static enum error_kind describe_target(struct transaction_context *x, const struct rollback_plan *plan,
                                        struct error *err)
 {
     struct txn *t = &x->txn;
-    char id[33];
-    enum error_kind rc = path_real(catalog_path(x->cat), &t->catalog, err);
+    enum error_kind rc = txn_describe_catalog(t, x->cat, err);
 
-    hex_encode(catalog_format(x->cat)->catalogue, 16, id);
-    if (!rc)
-        rc = memory_string(id, &t->catalog_id, err);
     if (!rc)
         rc = memory_string(plan->target.id, &t->target, err);
     t->has_files = plan->files;
@@ -258,7 +220,7 @@ enum error_kind rollback_plan(struct catalog *cat, struct site *site, const stru
     if (!rc)
         rc = rollback_target(cat, site, site_id, options, plan, err);
     if (!rc)
-        rc = describe_site(x, options, err);
+        rc = txn_describe(&x->txn, site, options->health_timeout_ms, err);
     if (!rc)
         rc = describe_target(x, plan, err);
     if (!rc)

@@ -119,6 +119,17 @@ enum error_kind rollback_run(struct catalog *cat, struct site *site, struct roll
 enum error_kind recover_run(const char *site_path, const struct config *config, struct catalog *cat,
                             const struct progress *progress, struct transaction_result *out, struct error *err);
 
+/* ---- a snapshot of a stopped shop ---- */
+
+/*
+ * Stop the shop, prove it quiet, take the snapshot, start it again. Journaled, so that `recover` starts a shop that a crash left stopped.
+ *
+ * Returns    ERR_REFUSED when nopsnap does not know how to stop the shop and something is running
+ */
+enum error_kind fenced_snapshot(struct catalog *cat, struct site *site, struct database *db,
+                                const struct snapshot_options *options, const struct progress *progress,
+                                struct snapshot_result *out, struct error *err);
+
 /* ---- kept things ---- */
 
 struct kept_state {

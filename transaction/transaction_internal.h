@@ -110,7 +110,7 @@ struct txn {
     char token[9]; /* 8 hex digits */
     char *site_path, *site_given, *site_name;
     char *catalog, *catalog_id;
-    char *target; /* snapshot */
+    char *target; /* snapshot; NULL when the shop is only stopped for one */
     char *only;   /* "files", "database" or NULL */
     int64_t began_ns;
     bool has_files, has_database, split; /* split: the tree is exchanged in parts */
@@ -130,6 +130,9 @@ struct txn {
 };
 #define TXN_INIT {.token = ""}
 void txn_release(struct txn *t);
+/* journal_begin.c: a new token, the site, how it is stopped and started */
+enum error_kind txn_describe(struct txn *t, const struct site *site, int health_timeout_ms, struct error *err);
+enum error_kind txn_describe_catalog(struct txn *t, struct catalog *cat, struct error *err);
 enum error_kind txn_begin_record(const struct txn *t, struct json **out, struct error *err);
 enum error_kind txn_swap_record(const struct txn *t, struct json **out, struct error *err);
 enum error_kind txn_units_record(const struct txn *t, struct json **out, struct error *err);

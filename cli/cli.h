@@ -1,0 +1,139 @@
+/*
+ * What the verbs share: options, the catalogue, the site, output, the exit status.
+ *
+ * Only this room prints, and only cli_exit.c picks an exit status. Primary output goes to stdout, talk to stderr.
+ */
+#ifndef NOPSNAP_CLI_H
+#define NOPSNAP_CLI_H
+
+#include <getopt.h>
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "catalog.h"
+#include "database.h"
+#include "json.h"
+#include "record.h"
+#include "site.h"
+#include "text.h"
+#include "transaction.h"
+
+enum exit_status {
+    EXIT_DONE = 0,
+    EXIT_FAILED = 1,   /* failed or declined, nothing changed */
+    EXIT_USAGE = 2,
+    EXIT_WARNED = 3,   /* done with warnings; diff: different */
+    EXIT_UNDONE = 4,   /* an upgrade or rollback failed and was undone cleanly */
+    EXIT_HANDS = 5,    /* needs hands, or recover */
+    EXIT_BUSY = 6,     /* someone else holds the lock */
+    EXIT_DAMAGE = 7,   /* damage found */
+    EXIT_SIGNAL = 128, /* plus the signal's number */
+};
+
+struct cli {
+    const char *catalog_given; /* --catalog, or NULL */
+    const char *config_given;  /* --config, or NULL */
+    bool json, quiet, verbose;
+    bool warned;               /* something made the status 3 */
+    struct config config;
+    struct progress progress;
+    struct cli_bar *bar;
+};
+
+struct command {
+    const char *name;
+    const char *arguments; /* after the name: "SITE [--tag T]" */
+    const char *summary;   /* one line */
+    const char *help;      /* options and examples */
+    int (*run)(struct cli *cli, int argc, char **argv); /* argv[0] is the verb; returns an exit status */
+};
+
+extern const struct command cli_commands[];
+const struct command *cli_command_find(const char *name);
+
+/* ---- cli_exit.c ---- */
+
+int cli_status_of(enum error_kind kind);
+/* The graver of two: 5 > 7 > 4 > 1 > 6 > 3 > 0. */
+int cli_status_worse(int a, int b);
+/* Print an error and its hint; returns its status. */
+int cli_fail(struct cli *cli, const struct error *err);
+int cli_usage(struct cli *cli, const struct command *command, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* 0, or 3 when something was warned of. */
+int cli_done(const struct cli *cli);
+
+/* ---- cli_options.c ---- */
+
+/* Next option by getopt_long(); --help is handled: prints and returns 'h'. '?' was reported. -1 at the end. */
+int cli_option(struct cli *cli, const struct command *command, int argc, char **argv, const struct option *options);
+void cli_help(const struct command *command, FILE *to);
+
+/* ---- cli_catalog.c ---- */
+
+/* The catalogue's folder: --catalog, the config's, or the default. Caller frees. is_default: nobody named it. */
+enum error_kind cli_catalog_path(struct cli *cli, char **out, bool *is_default, struct error *err);
+/* make: a missing default catalogue is made, and said. */
+enum error_kind cli_catalog_open(struct cli *cli, enum catalog_mode mode, bool make, struct catalog **out,
+                                 struct error *err);
+/* Refuse or warn about where the catalogue lies against a site (P10). */
+enum error_kind cli_catalog_check_place(struct cli *cli, const char *catalog, const struct site *site,
+                                        struct error *err);
+
+/* ---- cli_site.c ---- */
+
+/* A path, or a name of the config. loose: settings may be broken. */
+enum error_kind cli_site_open(struct cli *cli, const char *name, bool loose, struct site *out, struct error *err);
+/* Connect to the site's database; *out NULL when it has none. The targets live in r. */
+struct cli_database {
+    struct database_target target, admin;
+    bool has_admin;
+    struct database *db;
+};
+#define CLI_DATABASE_INIT {DATABASE_TARGET_INIT, DATABASE_TARGET_INIT, false, NULL}
+enum error_kind cli_database_open(const struct site *site, struct cli_database *out, struct error *err);
+void cli_database_release(struct cli_database *d);
+/* One warning line when a transaction is pending; for commands that only read. */
+void cli_warn_pending(struct cli *cli, const char *site_path);
+
+/* ---- cli_progress.c ---- */
+
+enum error_kind cli_progress_init(struct cli *cli, struct error *err);
+void cli_progress_end(struct cli *cli); /* clears the bar */
+void cli_progress_free(struct cli *cli);
+
+/* ---- cli_print.c ---- */
+
+void cli_warn(struct cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void cli_note(struct cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* One object as one line on stdout; frees it. */
+void cli_json(struct json *object);
+struct json *cli_json_new(const char *type);
+/* Remember what happened, for `history` and `status`; a failure to do so is only a warning. */
+void cli_event(struct cli *cli, struct catalog *cat, const char *site_id, const char *what, struct json *detail,
+               int status);
+
+/* ---- the verbs ---- */
+
+int cli_init(struct cli *cli, int argc, char **argv);
+int cli_snapshot(struct cli *cli, int argc, char **argv);
+int cli_list(struct cli *cli, int argc, char **argv);
+int cli_show(struct cli *cli, int argc, char **argv);
+int cli_ls(struct cli *cli, int argc, char **argv);
+int cli_cat(struct cli *cli, int argc, char **argv);
+int cli_diff(struct cli *cli, int argc, char **argv);
+int cli_status(struct cli *cli, int argc, char **argv);
+int cli_history(struct cli *cli, int argc, char **argv);
+int cli_rollback(struct cli *cli, int argc, char **argv);
+int cli_recover(struct cli *cli, int argc, char **argv);
+int cli_restore(struct cli *cli, int argc, char **argv);
+int cli_export(struct cli *cli, int argc, char **argv);
+int cli_hold(struct cli *cli, int argc, char **argv);
+int cli_release(struct cli *cli, int argc, char **argv);
+int cli_accept(struct cli *cli, int argc, char **argv);
+int cli_forget(struct cli *cli, int argc, char **argv);
+int cli_prune(struct cli *cli, int argc, char **argv);
+int cli_verify(struct cli *cli, int argc, char **argv);
+int cli_rebuild(struct cli *cli, int argc, char **argv);
+
+#endif

@@ -1,0 +1,48 @@
+#include <stdlib.h>
+
+#include "cli.h"
+#include "file.h"
+
+int cli_init(struct cli *cli, int argc, char **argv)
+{
+    static const struct option options[] = {{"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
+    const struct command *me = cli_command_find("init");
+    struct error err = ERROR_INIT;
+    bool is_default = false;
+    char *path = NULL;
+    char *parent = NULL;
+    char *real = NULL;
+    int status = EXIT_DONE;
+    int c = cli_option(cli, me, argc, argv, options);
+
+    if (c != -1)
+        return c == 'h' ? EXIT_DONE : EXIT_USAGE;
+    if (optind < argc)
+        return cli_usage(cli, me, "init takes no argument; name the folder with --catalog");
+    if (cli_catalog_path(cli, &path, &is_default, &err) || path_parent(path, &parent, &err) ||
+        directory_make_all(parent, &err) || path_real(parent, &real, &err))
+        goto fail;
+    if (site_serves(real)) {
+        error_set(&err, ERR_REFUSED, 0, "%s is inside a site: visitors could read the catalogue", path);
+        error_hint(&err, "choose a folder that no web server hands out");
+        goto fail;
+    }
+    if (catalog_init(path, &err))
+        goto fail;
+    if (cli->json) {
+        struct json *v = cli_json_new("catalog");
+
+        json_put_text(v, "path", path);
+        cli_json(v);
+    } else if (!cli->quiet) {
+        printf("%s is a new catalogue\n", path);
+    }
+    goto done;
+fail:
+    status = cli_fail(cli, &err);
+done:
+    free(path);
+    free(parent);
+    free(real);
+    return status;
+}
