@@ -186,7 +186,7 @@ static enum error_kind start_restore(struct in_place *p, bool owners, bool grant
 }
 
 /* Only when everything before went well does psql get to see the COMMIT. */
-static enum error_kind finish(struct in_place *p, enum error_kind so_far, struct error *err)
+static enum error_kind finish(struct in_place *p, enum error_kind so_far, bool psql_gone, struct error *err)
 {
     static const char commit[] = "\nCOMMIT;\n";
     struct error said = ERROR_INIT;
@@ -194,9 +194,9 @@ static enum error_kind finish(struct in_place *p, enum error_kind so_far, struct
 
     if (!rc)
         rc = file_write(p->psql.stdin_fd, commit, strlen(commit), "the input of psql", err);
-    if (rc == ERR_CANCELLED) {
+    if (so_far && !psql_gone) { /* its end undoes what it has done so far */
         process_kill(&p->psql);
-        return rc;
+        return so_far;
     }
     if (process_wait(&p->psql, NULL, NULL, &said)) {
         *err = said; /* psql's words are the reason, our failing to write to it a consequence */
@@ -233,7 +233,7 @@ static enum error_kind replace_content(struct in_place *p, struct postgres_archi
         error_copy(err, &pump.error);
         rc = err->kind;
     }
-    return finish(p, rc, err);
+    return finish(p, rc, pump.error.kind != OK, err);
 }
 
 enum error_kind postgres_load_in_place(struct database *db, const struct database_facts *facts,
