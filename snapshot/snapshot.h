@@ -10,6 +10,8 @@
 #ifndef NOPSNAP_SNAPSHOT_H
 #define NOPSNAP_SNAPSHOT_H
 
+#include <sys/stat.h>
+
 #include "catalog.h"
 #include "database.h"
 #include "record.h"
