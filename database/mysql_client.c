@@ -1,6 +1,7 @@
 /* The one place that knows libmariadb: connections, statements, and its way of failing turned into ours. */
 #include <mysql.h>
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,9 +41,8 @@ enum mysql_tls mysql_tls_wanted(const struct database_target *login)
 
 const char *mysql_tls_file(const struct database_target *login, const char *what)
 {
-    static const char *const keys[][3] = {{"ca", "SslCa", "CACertificateFile"},
-                                          {"cert", "SslCert", "CertificateFile"},
-                                          {"key", "SslKey", NULL}};
+    static const char *const keys[][3] = {
+        {"ca", "SslCa", "CACertificateFile"}, {"cert", "SslCert", "CertificateFile"}, {"key", "SslKey", NULL}};
     const char *value = NULL;
 
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
@@ -147,7 +147,8 @@ static void set_tls(MYSQL *m, const struct database_target *login, enum mysql_tl
     mysql_options(m, MYSQL_OPT_SSL_VERIFY_SERVER_CERT, &verify);
     if (!on)
         return;
-    mysql_ssl_set(m, mysql_tls_file(login, "key"), mysql_tls_file(login, "cert"), mysql_tls_file(login, "ca"), NULL, NULL);
+    mysql_ssl_set(m, mysql_tls_file(login, "key"), mysql_tls_file(login, "cert"), mysql_tls_file(login, "ca"), NULL,
+                  NULL);
 }
 
 /* The address part of an option file's login: only where the file itself is silent about it. */
@@ -219,9 +220,7 @@ static enum error_kind session_start(struct mysql_client *c, struct error *err)
     if (rc)
         return rc;
     /* Best effort: a cluster may refuse named locks, and then our own idle sessions are listed with the shop's. */
-    snprintf(locks, sizeof locks,
-             "SELECT GET_LOCK(CONCAT('nopsnap.', CONNECTION_ID()), 0), GET_LOCK(CONCAT('nopsnap.', CONNECTION_ID(), '.%ld'), 0)",
-             (long)getpid());
+    snprintf(locks, sizeof locks, MYSQL_SESSION_LOCKS, (long)getpid());
     (void)mysql_client_run(c, locks, strlen(locks), NULL, NULL, &ignored);
     return OK;
 }

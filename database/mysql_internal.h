@@ -9,7 +9,7 @@
  *     mysql_events      events of a dump switched off or on as it passes
  *     mysql_objects     definitions of triggers, views, routines, events: read, kept as JSON, made again
  *     mysql_marker      nopsnap's own table in each set of tables: which set this is
- *     mysql_engine, mysql_probe, mysql_dump, mysql_load, mysql_swap     the engine's table of functions
+ *     mysql_engine, mysql_probe, mysql_dump, mysql_load, mysql_prepare, mysql_swap     the engine's table of functions
  */
 #ifndef NOPSNAP_MYSQL_INTERNAL_H
 #define NOPSNAP_MYSQL_INTERNAL_H
@@ -18,9 +18,9 @@
 #include "json.h"
 
 enum {
-    MYSQL_NAME_MAX = 64,                /* characters in a name; taken as bytes where we make one up */
-    MYSQL_SQL_MAX = 256 * 1024 * 1024,  /* ceiling of a statement that we build (a rename of every table, a routine) */
-    MYSQL_MARKER_MAX = 64,              /* an identity and its NUL */
+    MYSQL_NAME_MAX = 64,               /* characters in a name; taken as bytes where we make one up */
+    MYSQL_SQL_MAX = 256 * 1024 * 1024, /* ceiling of a statement that we build (a rename of every table, a routine) */
+    MYSQL_MARKER_MAX = 64,             /* an identity and its NUL */
 };
 
 #define MYSQL_MARKER "nopsnap_marker"
@@ -44,7 +44,7 @@ enum {
 
 /*
  * Connect. Sessions read and write UTF-8, keep times in UTC, have a plain SQL mode (backslash escapes), and hold two
- * named locks by which any process can tell them from the shop's (see mysql_own_session_condition()).
+ * named locks by which any process can tell them from the shop's (MYSQL_SESSION_LOCKS).
  *
  * login      whose name and password; with a `service` its option file is read as well, and says more than the rest
  * fallback   fills host and port where an option file names none; may be NULL
@@ -75,7 +75,10 @@ struct mysql_tool {
     unsigned version;    /* 101114 is 10.11.14 */
     char *version_text;
 };
-#define MYSQL_TOOL_INIT {NULL, false, 0, NULL}
+#define MYSQL_TOOL_INIT      \
+    {                        \
+        NULL, false, 0, NULL \
+    }
 
 enum error_kind mysql_tool_find_dump(struct mysql_tool *out, struct error *err);   /* ERR_NOT_FOUND with the package */
 enum error_kind mysql_tool_find_client(struct mysql_tool *out, struct error *err); /* the same */
@@ -91,8 +94,8 @@ enum error_kind mysql_tool_options(struct database *db, const struct mysql_tool 
 struct mysql {
     struct mysql_client *client;
     bool mariadb;
-    unsigned version;      /* the server's */
-    char *account;         /* who we are to the server: "shop@%" */
+    unsigned version;        /* the server's */
+    char *account;           /* who we are to the server: "shop@%" */
     struct text_list grants; /* SHOW GRANTS, read once; never shown: they may carry a password's hash (P10) */
 };
 
@@ -185,23 +188,26 @@ enum mysql_object_kind { MYSQL_ROUTINE, MYSQL_VIEW, MYSQL_TRIGGER, MYSQL_EVENT }
 /* One definition, exactly as the server gives it. */
 struct mysql_object {
     enum mysql_object_kind kind;
-    char *word;       /* "PROCEDURE", "FUNCTION", "PACKAGE", "PACKAGE BODY", "VIEW", "TRIGGER", "EVENT" */
+    char *word; /* "PROCEDURE", "FUNCTION", "PACKAGE", "PACKAGE BODY", "VIEW", "TRIGGER", "EVENT" */
     char *name;
-    char *create;     /* the statement, without the schema's name; in the character set `charset` */
+    char *create; /* the statement, without the schema's name; in the character set `charset` */
     size_t create_len;
     char *sql_mode;
-    char *charset;    /* character_set_client */
-    char *collation;  /* collation_connection */
+    char *charset;          /* character_set_client */
+    char *collation;        /* collation_connection */
     char *schema_collation; /* the schema's default when it was made: decides the type of its parameters */
-    char *time_zone;  /* of an event */
-    bool enabled;     /* of an event */
+    char *time_zone;        /* of an event */
+    bool enabled;           /* of an event */
 };
 
 struct mysql_objects {
     struct mysql_object *items; /* in the order in which they can be made */
     size_t count;
 };
-#define MYSQL_OBJECTS_INIT {NULL, 0}
+#define MYSQL_OBJECTS_INIT \
+    {                      \
+        NULL, 0            \
+    }
 
 /* Read every definition of a schema. An event named in `held_back` counts as enabled (see mysql_marker). */
 enum error_kind mysql_objects_read(struct database *db, const char *schema, const struct text_list *held_back,
@@ -217,9 +223,9 @@ enum error_kind mysql_object_decode(const void *bytes, size_t len, struct mysql_
  */
 enum error_kind mysql_objects_apply(struct database *db, const char *schema, const struct mysql_objects *wanted,
                                     const struct mysql_objects *other, bool events_on, struct error *err);
-/* Drop the triggers of both sets in `schema` (they would refuse the rename); absent ones are fine. */
-enum error_kind mysql_objects_drop_triggers(struct database *db, const char *schema, const struct mysql_objects *a,
-                                            const struct mysql_objects *b, struct error *err);
+/* Drop the triggers (they would refuse the rename) and events (they would run during it) of both sets in `schema`. */
+enum error_kind mysql_objects_clear(struct database *db, const char *schema, const struct mysql_objects *a,
+                                    const struct mysql_objects *b, struct error *err);
 /* Drop every view, routine and event of a schema (in-place loading). */
 enum error_kind mysql_objects_drop_all(struct database *db, const char *schema, struct error *err);
 /* Accounts in whose name something in the schema runs, other than ours: "root@localhost". */
@@ -237,6 +243,7 @@ enum error_kind mysql_definers(struct database *db, const char *schema, struct t
  *     event:NAME     an event that is to run, held back for now
  *     moving         a move has begun; then also:
  *     table:NAME     a table of this set
+ *     keys           how many foreign keys it has
  *     object:NNN     a definition of this set, as JSON
  */
 struct mysql_marker {
@@ -244,11 +251,15 @@ struct mysql_marker {
     char identity[MYSQL_MARKER_MAX]; /* empty if there is none */
     bool loading;
     bool moving;
-    struct text_list events;  /* held back */
-    struct text_list tables;  /* while moving */
+    struct text_list events; /* held back */
+    struct text_list tables; /* while moving */
     struct mysql_objects objects;
+    int64_t keys; /* foreign keys */
 };
-#define MYSQL_MARKER_INIT {false, "", false, false, TEXT_LIST_INIT, TEXT_LIST_INIT, MYSQL_OBJECTS_INIT}
+#define MYSQL_MARKER_INIT                                                              \
+    {                                                                                  \
+        false, "", false, false, TEXT_LIST_INIT, TEXT_LIST_INIT, MYSQL_OBJECTS_INIT, 0 \
+    }
 
 enum error_kind mysql_marker_read(struct database *db, const char *schema, struct mysql_marker *out, struct error *err);
 void mysql_marker_release(struct mysql_marker *m);
@@ -259,7 +270,7 @@ enum error_kind mysql_marker_set(struct database *db, const char *schema, const 
 enum error_kind mysql_marker_remove(struct database *db, const char *schema, struct error *err); /* the whole table */
 /* Note in the marker what the set consists of; part of the caller's transaction. */
 enum error_kind mysql_marker_begin_move(struct database *db, const char *schema, const struct text_list *tables,
-                                        const struct mysql_objects *objects, struct error *err);
+                                        const struct mysql_objects *objects, int64_t keys, struct error *err);
 /* The move is over; part of the caller's transaction. */
 enum error_kind mysql_marker_end_move(struct database *db, const char *schema, struct error *err);
 /* Is the schema an empty shell, or a set that nopsnap made? */
@@ -267,8 +278,12 @@ enum error_kind mysql_schema_is_empty(struct database *db, const char *schema, b
 
 /* ---- mysql_engine.c ---- */
 
-/* SQL condition on information_schema.PROCESSLIST p: a session of this process, or (children) of any tool we started. */
-#define MYSQL_OWN_SESSION "IS_USED_LOCK(CONCAT('nopsnap.', p.ID, '.pid')) <=> p.ID"
+/*
+ * Every session that nopsnap opens takes the named locks "nopsnap.<id>" and "nopsnap.<id>.<pid>", id being its own number on
+ * the server: so any process can tell nopsnap's sessions from the shop's, and its own from another nopsnap's.
+ */
+#define MYSQL_SESSION_LOCKS \
+    "SELECT GET_LOCK(CONCAT('nopsnap.', CONNECTION_ID()), 0), GET_LOCK(CONCAT('nopsnap.', CONNECTION_ID(), '.%ld'), 0)"
 /* End every session in any of the schemas but our own, to a deadline. ERR_BUSY names who is left. */
 enum error_kind mysql_end_sessions(struct database *db, const struct text_list *schemas, struct error *err);
 
@@ -283,19 +298,19 @@ enum error_kind mysql_schema_collation(struct database *db, const char *schema, 
 /* CREATE DATABASE with the collation that properties name, if this server has it. */
 enum error_kind mysql_schema_create(struct database *db, const char *schema, const char *properties, struct error *err);
 
-/* ---- mysql_dump.c, mysql_load.c, mysql_swap.c: the engine's functions of these names ---- */
+/* ---- mysql_dump.c, mysql_load.c, mysql_prepare.c, mysql_swap.c: the engine's functions of these names ---- */
 
 enum error_kind mysql_dump_begin(struct database_dump *dump, struct error *err);
 enum error_kind mysql_dump_run(struct database_dump *dump, database_sink_fn *sink, void *arg, struct error *err);
 enum error_kind mysql_dump_end(struct database_dump *dump, struct database_facts *out, struct error *err);
-enum error_kind mysql_load_begin(struct database *db, const struct database_facts *facts, const char *token, char **name,
-                                 struct error *err);
+enum error_kind mysql_load_begin(struct database *db, const struct database_facts *facts, const char *token,
+                                 char **name, struct error *err);
 enum error_kind mysql_load_run(struct database *db, const char *name, const struct database_facts *facts,
                                database_source_fn *source, void *arg, struct error *err);
 enum error_kind mysql_load_in_place(struct database *db, const struct database_facts *facts, database_source_fn *source,
                                     void *arg, struct error *err);
-enum error_kind mysql_swap_prepare(struct database *db, const char *beside, const char *token, struct database_swap *out,
-                                   struct error *err);
+enum error_kind mysql_swap_prepare(struct database *db, const char *beside, const char *token,
+                                   struct database_swap *out, struct error *err);
 enum error_kind mysql_fence(struct database *db, const struct database_swap *swap, struct error *err);
 enum error_kind mysql_unfence(struct database *db, const struct database_swap *swap, struct error *err);
 enum error_kind mysql_swap_to(struct database *db, const struct database_swap *swap, enum database_side side,

@@ -204,8 +204,8 @@ enum error_kind mysql_list(struct database *db, struct text_list *out, struct er
 enum error_kind mysql_schema_exists(struct database *db, const char *schema, bool *out, struct error *err)
 {
     int64_t count = 0;
-    enum error_kind rc = mysql_number(db, 0, &count, err,
-                                      "SELECT COUNT(*) FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = %t", schema);
+    enum error_kind rc = mysql_number(
+        db, 0, &count, err, "SELECT COUNT(*) FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = %t", schema);
 
     if (!rc)
         *out = count > 0;
