@@ -1,0 +1,70 @@
+/*
+ * What verify, prune and rebuild share: the book of all records, and marks on what snapshots reach.
+ */
+#ifndef NOPSNAP_MAINTAIN_INTERNAL_H
+#define NOPSNAP_MAINTAIN_INTERNAL_H
+
+#include "maintain.h"
+#include "record_internal.h"
+
+/* ---- the book: every record, as the packs have them, never as index rows do (P7, P8) ---- */
+
+struct book_entry {
+    enum chunk_type type;
+    char id[RECORD_ID_LEN + 1];
+    uint64_t pack;      /* its number */
+    struct chunk_id chunk;
+    bool is_void;       /* snapshot: forgotten. hold: released, or its snapshot has gone */
+    struct text_list targets;
+};
+
+struct book {
+    struct book_entry *items; /* sorted by type and id once read */
+    size_t count, cap;
+    struct text_list damage;  /* packs of records that can't be read: one line each */
+};
+#define BOOK_INIT {NULL, 0, 0, TEXT_LIST_INIT}
+/*
+ * Read all records.
+ *
+ * Returns    OK with damage listed: what can't be read may be anything, so who removes must refuse then
+ */
+enum error_kind book_read(struct catalog *cat, struct book *out, struct error *err);
+void book_release(struct book *b);
+const struct book_entry *book_find(const struct book *b, enum chunk_type type, const char *id); /* NULL: none */
+/* The record of a snapshot in the book. */
+enum error_kind book_snapshot(struct catalog *cat, const struct book_entry *e, struct snapshot_record *out,
+                              struct error *err);
+/*
+ * Make the index's rows say what the records say: a snapshot or a hold that has a record gets a row, one that is void loses it. In
+ * transactions of its own.
+ */
+enum error_kind book_apply(struct catalog *cat, const struct book *b, struct error *err);
+
+/* ---- marks: what is reached (mark.c) ---- */
+
+/*
+ * One bit a chunk, by the row in the index, found by id and checked: set when the chunk and all below it were seen to stand. What bears
+ * a mark is not entered again, so marking every snapshot costs what there is, not what there was.
+ */
+struct mark;
+/* What was found wrong, and where: "site/wwwroot/a.jpg", "the database's dump". Return an error to stop. */
+typedef enum error_kind mark_wrong_fn(void *arg, const char *path, const char *why, struct error *err);
+
+enum error_kind mark_new(struct catalog *cat, struct mark **out, struct error *err);
+void mark_free(struct mark *m); /* accepts NULL */
+/*
+ * Mark all that a snapshot reaches.
+ *
+ * wrong      told of each chunk that is missing, damaged or of the wrong type; NULL: the first one is the error
+ * whole      set to whether nothing was wrong
+ */
+enum error_kind mark_snapshot(struct mark *m, const struct snapshot_record *record, mark_wrong_fn *wrong, void *arg,
+                              bool *whole, struct error *err);
+bool mark_has(const struct mark *m, int64_t row);
+/* Raw bytes and chunks that are marked in a pack. */
+uint64_t mark_pack_bytes(const struct mark *m, uint64_t pack);
+uint64_t mark_pack_chunks(const struct mark *m, uint64_t pack);
+uint64_t mark_chunks(const struct mark *m);
+
+#endif
