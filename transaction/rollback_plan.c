@@ -219,6 +219,8 @@ enum error_kind rollback_plan(struct catalog *cat, struct site *site, const stru
     rc = catalog_site_id(cat, site->path, site_id, err);
     if (!rc)
         rc = rollback_target(cat, site, site_id, options, plan, err);
+    if (!rc && plan->files && plan->target.nop_layout) /* what is left of the tree may no longer look like a shop */
+        rc = site_assume(site, plan->target.nop_layout, plan->target.nop_version, err);
     if (!rc)
         rc = txn_describe(&x->txn, site, options->health_timeout_ms, err);
     if (!rc)
