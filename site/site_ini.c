@@ -58,6 +58,7 @@ enum error_kind site_ini_parse(const char *text, const char *shown, site_ini_fn 
     ini_use_stack = false; /* its stack buffer has 200 bytes */
     ini_max_line = LINE_MAX_BYTES + 3;
     ini_initial_alloc = LINE_MAX_BYTES + 3;
+    ini_stop_on_first_error = true;
     ini_allow_multiline = false; /* an indented line would be taken for more of the value above */
     bad_line = ini_parse_stream(next_line, &p, entry, &p);
     if (p.rc)

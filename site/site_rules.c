@@ -61,7 +61,9 @@ static const char *const precious[] = {
 
 /* Rewritten in place by the application, by version at one time or another. */
 static const char *const rewritten[] = {
-    "/App_Data/*",
+    "/App_Data/*.json",
+    "/App_Data/*.txt",
+    "/App_Data/*.sdf",
     "/App_Data/DataProtectionKeys/**",
     "/App_Data/Gmail/**",
     "/appsettings*.json",
