@@ -276,7 +276,7 @@ enum error_kind store_put(struct store *s, enum chunk_type type, uint32_t group,
     if (known.result != DEDUP_NEW)
         rc = put_known(s, &known, wanted.ticket, err);
     if (!rc && (known.result == DEDUP_NEW || known.result == DEDUP_DAMAGED))
-        rc = frame_append(s, group, bytes, &wanted, err);
+        rc = frame_append(s, codec_is_dense(bytes, len) ? GROUP_DENSE : group, bytes, &wanted, err);
     if (rc)
         goto done;
     count_put(s, &known, len);
