@@ -127,7 +127,7 @@ enum error_kind postgres_archive_open(const char *pg_restore, database_source_fn
         kill(tool.pid, SIGKILL);
     pthread_join(thread, NULL);
     if (!rc)
-        rc = process_wait(&tool, NULL, NULL, err);
+        rc = postgres_tool_wait(&tool, "pg_restore", err);
     if (!rc && reader.error.kind) {
         error_copy(err, &reader.error);
         rc = err->kind;

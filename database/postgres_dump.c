@@ -138,8 +138,13 @@ enum error_kind postgres_dump_begin(struct database_dump *dump, struct error *er
 static void *count_in_view(void *arg)
 {
     struct dump *d = arg;
+    struct error ignored = ERROR_INIT;
 
-    postgres_count_all(d->view, &d->stop, &d->facts.counts, &d->count_error);
+    /* A count that fails (a right is missing) must not end the view: pg_dump has a better way to say it. */
+    if (postgres_query(d->view, "SAVEPOINT counting", NULL, NULL, &d->count_error))
+        return NULL;
+    if (postgres_count_all(d->view, &d->stop, &d->facts.counts, &d->count_error))
+        (void)postgres_query(d->view, "ROLLBACK TO SAVEPOINT counting", NULL, NULL, &ignored);
     return NULL;
 }
 
@@ -167,7 +172,7 @@ enum error_kind postgres_dump_run(struct database_dump *dump, database_sink_fn *
             rc = sink(arg, piece, got, err);
     } while (!rc && got);
     if (!rc)
-        rc = process_wait(&d->tool, NULL, NULL, err);
+        rc = postgres_tool_wait(&d->tool, "pg_dump", err);
     d->complete = !rc;
 
 done:

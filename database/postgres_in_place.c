@@ -198,7 +198,7 @@ static enum error_kind finish(struct in_place *p, enum error_kind so_far, bool p
         process_kill(&p->psql);
         return so_far;
     }
-    if (process_wait(&p->psql, NULL, NULL, &said)) {
+    if (postgres_tool_wait(&p->psql, "psql", &said)) {
         *err = said; /* psql's words are the reason, our failing to write to it a consequence */
         return said.kind;
     }
@@ -228,7 +228,7 @@ static enum error_kind replace_content(struct in_place *p, struct postgres_archi
         kill(p->restore.pid, SIGKILL);
     pthread_join(thread, NULL);
     if (!rc)
-        rc = process_wait(&p->restore, NULL, NULL, err);
+        rc = postgres_tool_wait(&p->restore, "pg_restore", err);
     if (!rc && pump.error.kind) {
         error_copy(err, &pump.error);
         rc = err->kind;

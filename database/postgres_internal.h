@@ -79,6 +79,8 @@ struct postgres_environment {
 enum error_kind postgres_environment_make(struct database *db, struct postgres *pg, struct postgres_environment *out,
                                           struct error *err);
 void postgres_environment_release(struct postgres_environment *e);
+/* Wait for a tool's end. ERR_REMOTE with the line of its stderr that says what went wrong. */
+enum error_kind postgres_tool_wait(struct process *p, const char *program, struct error *err);
 /* "dbname='...'": a bare name that holds "=" would be read as a connection string. Caller frees. */
 enum error_kind postgres_conninfo_name(const char *name, char **out, struct error *err);
 

@@ -106,7 +106,7 @@ static enum error_kind end_tool(struct process *tool, enum error_kind feeding, s
         process_kill(tool);
         return feeding;
     }
-    rc = process_wait(tool, NULL, NULL, &said);
+    rc = postgres_tool_wait(tool, "pg_restore", &said);
     if (rc)
         *err = said;
     return rc ? rc : feeding;

@@ -31,7 +31,7 @@ static const char read_query[] =
     "'owners', (SELECT jsonb_agg(DISTINCT pg_get_userbyid(x.o)) FROM ("
     "  SELECT relowner o, oid, 'pg_class'::regclass::oid c, relnamespace n FROM pg_class UNION ALL "
     "  SELECT proowner, oid, 'pg_proc'::regclass::oid, pronamespace FROM pg_proc UNION ALL "
-    "  SELECT typowner, oid, 'pg_type'::regclass::oid, typnamespace FROM pg_type UNION ALL "
+    "  SELECT typowner, oid, 'pg_type'::regclass::oid, typnamespace FROM pg_type WHERE typtype IN ('e', 'd', 'r') UNION ALL "
     "  SELECT nspowner, oid, 'pg_namespace'::regclass::oid, oid FROM pg_namespace UNION ALL "
     "  SELECT lomowner, oid, 0, 0 FROM pg_largeobject_metadata) x "
     "  LEFT JOIN pg_namespace n ON n.oid = x.n WHERE coalesce(n.nspname, '') NOT LIKE 'pg\\_%' "

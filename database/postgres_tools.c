@@ -103,6 +103,35 @@ done:
     return rc;
 }
 
+/* The first line that speaks of an error; the lines after it only say in which query. */
+static const char *telling_line(const char *said)
+{
+    static const char *const words[] = {"ERROR:", "FATAL:", "error:"};
+    const char *found = NULL;
+
+    for (size_t i = 0; !found && i < sizeof words / sizeof words[0]; i++)
+        found = strstr(said, words[i]);
+    return found ? found : said;
+}
+
+enum error_kind postgres_tool_wait(struct process *p, const char *program, struct error *err)
+{
+    struct buffer said = BUFFER_INIT(64 * 1024);
+    int status = 0;
+    enum error_kind rc;
+
+    rc = process_wait(p, &status, &said, err);
+    if (!rc && status) {
+        const char *line = said.data ? telling_line((char *)said.data) : "";
+
+        rc = error_set(err, strstr(line, "No space left") ? ERR_SPACE : ERR_REMOTE, 0, "%s failed (status %d): %.*s", program, status, (int)strcspn(line, "\n"), line);
+        if (strstr(line, "permission denied") || strstr(line, "must be owner") || strstr(line, "must be superuser"))
+            error_hint(err, "name a login that has the right with database-admin in the config");
+    }
+    buffer_release(&said);
+    return rc;
+}
+
 /* ---- the environment of a child ---- */
 
 static enum error_kind put(struct postgres_environment *e, const char *name, const char *value, struct error *err)

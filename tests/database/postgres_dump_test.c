@@ -302,7 +302,8 @@ static void database_dump__unreadable_table_is_named(void **state)
         database_dump_end(dump, NULL, &err);
     }
     assert_int_equal(rc, ERR_REMOTE);
-    assert_non_null(strstr(err.text, "of_another"));
+    if (!strstr(err.text, "of_another"))
+        fail_msg("%s", err.text);
     session_close(&s);
 }
 
@@ -337,7 +338,7 @@ static void load_and_compare(const char *user, const char *admin)
     after = pg_text(name);
     assert_string_equal(before, after);
     assert_int_equal(pg_number(name, "SELECT nextval('\"Order_Id_seq\"')"), 5001);
-    pg_sql(name, "DELETE FROM plugin.\"Kinds\" WHERE \"Id\" = 1; CREATE TABLE plugin.extra (a int)");
+    pg_sql(name, "SET ROLE shop; DELETE FROM plugin.\"Kinds\" WHERE \"Id\" = 1; CREATE TABLE plugin.extra (a int)");
     assert_ok(database_compare(s.db, name, &d.facts.counts, &differences, &err));
     assert_int_equal(differences.count, 2);
     text_list_release(&differences);
