@@ -37,6 +37,7 @@ struct reading {
     size_t head, used;    /* of the ring */
     size_t taken;         /* jobs given to readers */
     size_t handed;        /* results given to the caller */
+    unsigned waiting;     /* readers that wait for room */
     bool stop;
     bool borrowed; /* the caller holds result number handed - 1 */
     struct slot slots[SLOTS];
@@ -200,7 +201,9 @@ static struct slot *take_job(struct reading *r)
             break;
         }
         slot = NULL;
+        r->waiting++;
         pthread_cond_wait(&r->room, &r->lock);
+        r->waiting--;
     }
     pthread_mutex_unlock(&r->lock);
     return slot;
@@ -284,6 +287,12 @@ enum error_kind reading_begin(int rootfd, const struct read_job *jobs, size_t co
     return OK;
 }
 
+/* Readers are woken when there is work for all of them: one wake-up a file would cost more than reading it. */
+static bool worth_waking(const struct reading *r)
+{
+    return r->waiting && r->used <= RING_SIZE / 4 * 3 && r->taken - r->handed <= SLOTS / 4 * 3;
+}
+
 /* The caller is done with the result before. With the lock held. */
 static void give_back(struct reading *r)
 {
@@ -295,7 +304,8 @@ static void give_back(struct reading *r)
     if (slot->result.encoded.cap > 64 * 1024)
         buffer_release(&slot->result.encoded);
     r->borrowed = false;
-    pthread_cond_broadcast(&r->room);
+    if (worth_waking(r))
+        pthread_cond_broadcast(&r->room);
 }
 
 enum error_kind reading_next(struct reading *r, const struct read_result **out, struct error *err)
