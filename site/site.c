@@ -37,6 +37,12 @@ static enum error_kind locate(const char *given, struct site *site, struct error
             return ERR_REFUSED;
         }
         site->exists = true;
+        /* An unreadable shop must not pass for an empty folder that is none. */
+        if (faccessat(AT_FDCWD, site->path, R_OK | X_OK, AT_EACCESS)) {
+            error_set(err, ERR_IO, errno, "cannot read the folder %s", site->path);
+            error_hint(err, "run nopsnap as root or as the shop's user");
+            return err->kind;
+        }
         return OK;
     }
     if (rc != ERR_NOT_FOUND) {
@@ -252,6 +258,16 @@ static const char *environment_name(const struct site_environment *e, const stru
     return config && config->environment ? config->environment : "Production";
 }
 
+/* No snapshot holds a unit, and a settings file that is put back changes nothing where the environment has the say. */
+static enum error_kind note_override(struct site *site, const struct site_notes *notes, struct error *err)
+{
+    if (site->connection.form != SITE_SETTINGS_ENVIRONMENT)
+        return OK;
+    return site_remark(notes, err,
+                       "the connection string comes from the environment set in %s, not from a settings file",
+                       site->connection.file);
+}
+
 static enum error_kind read_connection(struct site *site, const struct site_notes *notes, struct error *err)
 {
     struct site_environment environment = SITE_ENVIRONMENT_INIT;
@@ -265,6 +281,8 @@ static enum error_kind read_connection(struct site *site, const struct site_note
     if (!rc)
         rc = site_settings_resolve(site->path, &site->version, &environment,
                                    environment_name(&environment, site->config), &site->connection, notes, err);
+    if (!rc)
+        rc = note_override(site, notes, err);
     site_environment_release(&environment);
     return rc;
 }

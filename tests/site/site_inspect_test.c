@@ -1,6 +1,8 @@
 /* Whole sites, made by tests/fixture/make_site.py, of every version. */
 #include "site_test_support.h"
 
+#include <sys/wait.h>
+
 #define SECRET "s3cr3t;with \"quotes\" \\ and 1=1"
 
 static void make(const char *version, const char *more)
@@ -169,6 +171,35 @@ static void inspect__uninstalled_shop_has_no_database_and_broken_one_keeps_its_r
     site_release(&site);
 }
 
+static void inspect__a_folder_that_may_not_be_read_is_an_error(void **state)
+{
+    struct site site = SITE_INIT;
+    struct error err = ERROR_INIT;
+
+    (void)state;
+    if (geteuid() == 0) { /* root may read all: in a child, not to lose the right for good */
+        pid_t child;
+        int status = 1;
+
+        assert_int_equal(chmod(".", 0755), 0);
+        assert_int_equal(mkdir("shut", 0711), 0);
+        child = fork();
+        assert_true(child >= 0);
+        if (child == 0) {
+            int bad = setresgid(65534, 65534, 65534) || setresuid(65534, 65534, 65534);
+
+            _exit(bad || site_inspect("shut", NULL, &site, &err) != ERR_IO || err.hint[0] == '\0');
+        }
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_int_equal(status, 0);
+        return;
+    }
+    assert_int_equal(mkdir("shut", 0311), 0);
+    assert_int_equal(site_inspect("shut", NULL, &site, &err), ERR_IO);
+    assert_true(err.hint[0] != '\0');
+    site_release(&site);
+}
+
 static void inspect__plain_gone_and_impossible_paths(void **state)
 {
     struct site site = SITE_INIT;
@@ -209,6 +240,7 @@ int main(void)
         site_test(inspect__stray_settings_of_an_old_version_are_a_warning),
         site_test(inspect__risks_are_remarked),
         site_test(inspect__uninstalled_shop_has_no_database_and_broken_one_keeps_its_rules),
+        site_test(inspect__a_folder_that_may_not_be_read_is_an_error),
         site_test(inspect__plain_gone_and_impossible_paths),
     };
 

@@ -46,6 +46,7 @@ static void expect(const struct site_config *config, const char *unit, const cha
     assert_string_equal(site.connection.string, string);
     assert_int_equal(site.connection.form,
                      strcmp(string, "from file") == 0 ? SITE_SETTINGS_APP_JSON : SITE_SETTINGS_ENVIRONMENT);
+    assert_int_equal(list_mentions(&site.remarks, "comes from the environment"), strcmp(string, "from file") != 0);
     if (warning)
         assert_true(list_mentions(&site.warnings, warning));
     else
