@@ -3,7 +3,8 @@
  *
  * The tool's view is open (D1) once it writes about the first table: it does so only after START TRANSACTION WITH CONSISTENT
  * SNAPSHOT. What had to be read for that is kept and handed out first. A table that is altered or dropped while the
- * tool is on its way makes the tool fail, and that is our failure; its exit status is the last word.
+ * tool is on its way mostly makes the tool fail, and that is our failure. Where the server lets it pass (a column added
+ * instantly) the columns before and after tell.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -32,6 +33,7 @@ struct dump {
     int64_t moment_ns;
     struct text_list warnings;
     char *ignore;
+    struct text_list shapes; /* the tables and their columns before, one line a table */
     bool no_events;
     bool no_triggers;
     bool complete;
@@ -131,6 +133,41 @@ static enum error_kind server_clock(struct database *db, int64_t *out, struct er
 
     if (!rc)
         *out = us * 1000;
+    return rc;
+}
+
+/* ---- what the tables look like ---- */
+
+static enum error_kind read_shapes(struct database *db, struct text_list *out, struct error *err)
+{
+    enum error_kind rc = mysql_run(db, err, "SET SESSION group_concat_max_len = 4194304");
+
+    return rc ? rc
+              : mysql_list(
+                    db, out, err,
+                    "SELECT CONCAT(t.TABLE_NAME, ' ', MD5(GROUP_CONCAT(CONCAT_WS('/', c.COLUMN_NAME, c.COLUMN_TYPE, "
+                    "c.IS_NULLABLE, COALESCE(c.COLUMN_DEFAULT, ''), c.EXTRA, COALESCE(c.COLLATION_NAME, '')) "
+                    "ORDER BY c.ORDINAL_POSITION))) FROM information_schema.TABLES t JOIN information_schema.COLUMNS c "
+                    "USING (TABLE_SCHEMA, TABLE_NAME) WHERE t.TABLE_SCHEMA = %t AND t.TABLE_TYPE IN ('BASE TABLE', "
+                    "'SYSTEM VERSIONED') AND t.TABLE_NAME <> %t GROUP BY t.TABLE_NAME ORDER BY t.TABLE_NAME",
+                    db->name, MYSQL_MARKER);
+}
+
+/* A table that came meanwhile is not of this view and takes nothing from it. */
+static enum error_kind check_shapes(struct database *db, const struct text_list *before, struct error *err)
+{
+    struct text_list after = TEXT_LIST_INIT;
+    enum error_kind rc = read_shapes(db, &after, err);
+
+    for (size_t i = 0; !rc && i < before->count; i++)
+        if (!mysql_list_has(&after, before->items[i])) {
+            int name_len = (int)(strrchr(before->items[i], ' ') - before->items[i]);
+
+            rc = error_set(err, ERR_REMOTE, 0, "table %.*s was altered or dropped while it was dumped", name_len,
+                           before->items[i]);
+            error_hint(err, "try again when nothing is being installed or upgraded");
+        }
+    text_list_release(&after);
     return rc;
 }
 
@@ -265,6 +302,8 @@ static enum error_kind prepare(struct database *db, struct dump *d, struct error
     if (!rc)
         rc = find_history(db, d, err);
     if (!rc)
+        rc = read_shapes(db, &d->shapes, err);
+    if (!rc)
         rc = mysql_marker_read(db, db->name, &marker, err);
     if (rc)
         return rc;
@@ -341,6 +380,8 @@ enum error_kind mysql_dump_run(struct database_dump *dump, database_sink_fn *sin
         rc = mysql_scan_end(d->scan, err);
     if (!rc && d->events)
         rc = mysql_events_end(d->events, err);
+    if (!rc)
+        rc = check_shapes(dump->db, &d->shapes, err);
     d->complete = !rc;
     return rc;
 }
@@ -386,6 +427,7 @@ enum error_kind mysql_dump_end(struct database_dump *dump, struct database_facts
     mysql_tool_release(&d->tool);
     text_list_release(&d->warnings);
     text_list_release(&d->held_back);
+    text_list_release(&d->shapes);
     free(d->ignore);
     free(d);
     dump->engine = NULL;

@@ -152,18 +152,18 @@ static enum error_kind switch_event(struct mysql_events *e, size_t begin, size_t
 {
     const char *sql = (const char *)e->line.data;
     char *name = event_name(sql, e->line.len);
-    const char *status = "DISABLE";
-    size_t status_len = 0;
+    const char *status = sql + begin;
+    size_t status_len = end - begin;
+    bool was_on = status_len == strlen("ENABLE"); /* the others are longer */
     enum error_kind rc = OK;
 
     if (!name)
         return error_set(err, ERR_CORRUPT, 0, "the dump has an event without a name");
-    status_len = strlen(status);
-    if (e->enable) {
-        bool on = mysql_list_has(e->enable, name);
-        status = on ? "ENABLE" : sql + begin;
-        status_len = on ? strlen(status) : end - begin;
-    } else if (e->found && end - begin == strlen("ENABLE"))
+    if (e->enable ? mysql_list_has(e->enable, name) : was_on) {
+        status = e->enable ? "ENABLE" : "DISABLE";
+        status_len = strlen(status);
+    }
+    if (was_on && e->found)
         rc = text_list_add(e->found, name, err);
     free(name);
     if (!rc)
