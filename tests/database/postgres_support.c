@@ -6,9 +6,9 @@
 
 char *pg_folder;
 
-static char *source_folder(void)
+static const char *source_folder(void)
 {
-    char *folder = getenv("NOPSNAP_SOURCE_DIR");
+    const char *folder = getenv("NOPSNAP_SOURCE_DIR");
 
     return folder ? folder : ".";
 }
