@@ -13,11 +13,11 @@
 
 #define CATALOGUE "c"
 
-#define assert_ok(call)                                                                                                \
-    do {                                                                                                               \
-        enum error_kind rc_ = (call);                                                                                  \
-        if (rc_ != OK)                                                                                                 \
-            fail_msg("%s: kind %d: %s", #call, (int)rc_, err.text);                                                    \
+#define assert_ok(call)                                             \
+    do {                                                            \
+        enum error_kind rc_ = (call);                               \
+        if (rc_ != OK)                                              \
+            fail_msg("%s: kind %d: %s", #call, (int)rc_, err.text); \
     } while (0)
 
 static inline uint64_t mix(uint64_t z)

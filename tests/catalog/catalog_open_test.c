@@ -307,7 +307,8 @@ static void events__newest_first_and_checked(void **state)
 
     (void)state;
     for (int i = 0; i < 6; i++) {
-        struct catalog_event e = {100 + i, (char *)(i % 2 ? "aaaaaaaaaaaaaaaa" : "bbbbbbbbbbbbbbbb"), (char *)"snapshot", (char *)"{}", 0};
+        struct catalog_event e = {100 + i, (char *)(i % 2 ? "aaaaaaaaaaaaaaaa" : "bbbbbbbbbbbbbbbb"),
+                                  (char *)"snapshot", (char *)"{}", 0};
 
         assert_ok(catalog_event_add(cat, &e, &err));
     }

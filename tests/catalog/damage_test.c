@@ -59,12 +59,24 @@ struct place {
 static void flip__is_reported_and_repaired(void **state)
 {
     static const struct place places[] = {
-        {"header's magic", 0},           {"header's seed", 50},           {"header's checksum", 125},
-        {"frame header's magic", 128},   {"frame header's codec", 132},   {"frame header's raw length", 137},
-        {"frame header's stored", 141},  {"frame header's checksum", 147}, {"frame body's begin", 160},
-        {"frame body", 1000},            {"footer's last entry", -70},    {"footer's first counts", -64 - 8 - 20 - 49 * CHUNKS},
-        {"footer's frame", -64 - 49 * CHUNKS - 10}, {"trailer's footer offset", -64}, {"trailer's sum", -40},
-        {"trailer's name", -30},         {"trailer's zero", -12},         {"trailer's magic", -1},
+        {"header's magic", 0},
+        {"header's seed", 50},
+        {"header's checksum", 125},
+        {"frame header's magic", 128},
+        {"frame header's codec", 132},
+        {"frame header's raw length", 137},
+        {"frame header's stored", 141},
+        {"frame header's checksum", 147},
+        {"frame body's begin", 160},
+        {"frame body", 1000},
+        {"footer's last entry", -70},
+        {"footer's first counts", -64 - 8 - 20 - 49 * CHUNKS},
+        {"footer's frame", -64 - 49 * CHUNKS - 10},
+        {"trailer's footer offset", -64},
+        {"trailer's sum", -40},
+        {"trailer's name", -30},
+        {"trailer's zero", -12},
+        {"trailer's magic", -1},
     };
     struct chunk_id ids[CHUNKS], again[CHUNKS];
     struct store_stats stats;
@@ -80,8 +92,10 @@ static void flip__is_reported_and_repaired(void **state)
         catalog_close(cat);
         pack = find_packs();
         assert_int_equal(pack.packs, 1);
-        flip_byte(pack.path, places[i].from_start >= 0 ? (uint64_t)places[i].from_start
-                                                       : pack.size - (uint64_t)-places[i].from_start, 0x10);
+        flip_byte(pack.path,
+                  places[i].from_start >= 0 ? (uint64_t)places[i].from_start
+                                            : pack.size - (uint64_t)-places[i].from_start,
+                  0x10);
         cat = open_catalogue(CATALOG_WRITE);
         if (damaged_of(cat, ids) != CHUNKS)
             fail_msg("flip in the %s went unnoticed", places[i].what);
@@ -235,12 +249,9 @@ static void read__from_many_threads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        folder_test(flip__is_reported_and_repaired),
-        folder_test(cut__at_any_length_is_reported),
-        folder_test(index__row_that_disagrees_is_damage),
-        folder_test(index__row_with_a_wrong_checksum_is_damage),
-        folder_test(read__unknown_or_of_another_type),
-        folder_test(read__from_many_threads),
+        folder_test(flip__is_reported_and_repaired),      folder_test(cut__at_any_length_is_reported),
+        folder_test(index__row_that_disagrees_is_damage), folder_test(index__row_with_a_wrong_checksum_is_damage),
+        folder_test(read__unknown_or_of_another_type),    folder_test(read__from_many_threads),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

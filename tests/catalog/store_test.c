@@ -4,7 +4,8 @@
 
 static size_t length_of(unsigned i)
 {
-    static const size_t odd[] = {0, 1, 2, 15, 16, 17, 240, 241, 4095, 4096, 65536, 524288, 2 << 20, (2 << 20) + 1, 8 << 20};
+    static const size_t odd[] = {0,      1, 2, 15, 16, 17, 240, 241, 4095, 4096, 65536, 524288, 2 << 20, (2 << 20) + 1,
+                                 8 << 20};
 
     return i < sizeof(odd) / sizeof(*odd) ? odd[i] : mix(i) % 20000;
 }
