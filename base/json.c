@@ -247,7 +247,10 @@ static struct json *new_text(const char *text, size_t len)
 
 void json_put_text(struct json *object, const char *key, const char *text)
 {
-    json_put(object, key, new_text(text, strlen(text)));
+    if (text)
+        json_put(object, key, new_text(text, strlen(text)));
+    else if (!object || json_object_object_add(inner(object), key, NULL))
+        mark(object);
 }
 
 void json_replace_text(struct json *object, const char *key, const char *text)
