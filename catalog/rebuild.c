@@ -1,0 +1,563 @@
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "maintain_internal.h"
+#include "rebuild_internal.h"
+#include "stat_cache_internal.h"
+#include "thread.h"
+
+/*
+ * A new index, beside the old one, from the packs alone; then it takes the old one's place.
+ *
+ *   1  the exclusive lock
+ *   2  format.json, or what every pack's header repeats of it
+ *   3  a row for each pack and each chunk in its footer; a pack that can't be read whole is damage, and what the old index can prove
+ *      about its frames is copied into a new pack
+ *   4  rows for snapshots and holds, as the records say; which snapshots stand whole is seen by walking them
+ *   5  what has no twin in a pack (history, checks) comes from the old index, row by row, as far as it can be read
+ *   6  synced, exchanged, the old one removed
+ *
+ * Until 6 nothing of the old state is touched. A kill after 3 may leave a new pack that the old index does not know: then that one is
+ * refused (C1), and the way out is another rebuild.
+ */
+#define NEW_NAME INDEX_NAME ".new"
+#define OLD_NAME INDEX_NAME ".old"
+#define LOCK_WAIT_MS 10000
+#define HISTORY_MAX 100000
+
+static enum error_kind report_line(struct rebuild *r, const char *line, struct error *err)
+{
+    progress_note(r->progress, "%s", line);
+    return text_list_add(r->report, line, err);
+}
+
+/* ---- 2: the format ---- */
+
+struct format_search {
+    struct rebuild *r;
+    bool found;
+};
+
+static enum error_kind try_format(void *arg, const unsigned char name[PACK_NAME_LEN], bool part, uint64_t size,
+                                  struct error *err)
+{
+    struct format_search *s = arg;
+    struct error ignored = ERROR_INIT;
+    struct pack *pack = NULL;
+
+    (void)size;
+    (void)err;
+    if (part || s->found || pack_open(s->r->cat.dirfd, name, NULL, &pack, &ignored) != OK)
+        return OK;
+    s->r->cat.format = pack_header_of(pack)->format;
+    s->found = true;
+    pack_close(pack);
+    return OK;
+}
+
+static enum error_kind find_format(struct rebuild *r, struct error *err)
+{
+    struct format_search search = {r, false};
+    struct error why = ERROR_INIT;
+    enum error_kind rc = format_read(r->cat.dirfd, &r->cat.format, &why);
+
+    if (rc == ERR_NOT_FOUND || rc == ERR_CORRUPT) {
+        if (faccessat(r->cat.dirfd, PACKS_NAME, F_OK, 0) == 0)
+            rc = pack_file_each(r->cat.dirfd, try_format, &search, err);
+        else
+            search.found = false;
+        if (search.found) {
+            rc = format_check(&r->cat.format, err);
+            if (!rc)
+                rc = format_write(r->cat.path, &r->cat.format, err);
+            return rc ? rc : report_line(r, "format.json was lost or damaged: made again from a pack's header", err);
+        }
+        error_set(err, ERR_NOT_FOUND, 0, "%s holds no pack that tells of its catalogue", r->cat.path);
+        error_hint(err, "if this is where a catalogue should be: nopsnap init");
+        return ERR_NOT_FOUND;
+    }
+    if (rc)
+        *err = why;
+    return rc;
+}
+
+/* ---- the generation: above any that anybody has seen ---- */
+
+static enum error_kind look_at_cache(void *arg, const char *name, struct error *err)
+{
+    struct rebuild *r = arg;
+    unsigned char head[STAT_HEADER_LEN];
+    struct stat_header h;
+    struct error ignored = ERROR_INIT;
+    char path[512];
+    size_t got = 0;
+    int fd = -1;
+
+    (void)err;
+    if (snprintf(path, sizeof(path), CACHE_NAME "/%s", name) >= (int)sizeof(path))
+        return OK;
+    if (file_open(r->cat.dirfd, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0, &fd, &ignored) != OK)
+        return OK;
+    if (file_read(fd, head, sizeof(head), &got, path, &ignored) == OK && got == sizeof(head)
+        && stat_header_decode(head, &h) && h.generation > r->generation && h.generation < INT64_MAX)
+        r->generation = h.generation;
+    file_close(&fd);
+    return OK;
+}
+
+/* Disposable, and made of ids that this index may no longer have. */
+static enum error_kind drop_cache(void *arg, const char *name, struct error *err)
+{
+    struct rebuild *r = arg;
+    struct error ignored = ERROR_INIT;
+    size_t len = strlen(name);
+    char path[512];
+
+    (void)err;
+    if (len > 5 && strcmp(name + len - 5, ".stat") == 0
+        && snprintf(path, sizeof(path), CACHE_NAME "/%s", name) < (int)sizeof(path))
+        (void)file_unlink(r->cat.dirfd, path, &ignored);
+    return OK;
+}
+
+static enum error_kind choose_generation(struct rebuild *r, struct error *err)
+{
+    struct error ignored = ERROR_INIT;
+    int64_t old = 0;
+
+    (void)err;
+    if (r->old && index_meta_get(r->old, "generation", &old, &ignored) == OK && old > 0)
+        r->generation = (uint64_t)old;
+    (void)folder_each(r->cat.dirfd, CACHE_NAME, look_at_cache, r, &ignored);
+    r->cat.generation = ++r->generation;
+    return OK;
+}
+
+/* ---- 3: packs and chunks ---- */
+
+/*
+ * An id that stands twice is one that was repaired, or moved by a prune that did not end: the younger copy is the good one.
+ */
+static enum error_kind choose_copy(struct rebuild *r, struct chunk_row *row, const struct pack_row *pack,
+                                   struct error *err)
+{
+    struct chunk_row other;
+    struct pack_row its_pack;
+    bool found = false;
+    enum error_kind rc = index_chunk_find(r->cat.index, &row->id, &other, &found, err);
+
+    if (!rc && found)
+        rc = index_pack_find(r->cat.index, other.pack, &its_pack, &found, err);
+    if (rc || !found || its_pack.made_ns >= pack->made_ns)
+        return rc;
+    row->row = other.row;
+    return index_chunk_update(r->cat.index, row, err);
+}
+
+enum error_kind rebuild_add_chunk(struct rebuild *r, const struct footer_chunk *chunk, const struct pack_row *pack,
+                                  struct error *err)
+{
+    struct chunk_row row = {.id = chunk->id,
+                            .pack = pack->number,
+                            .frame = chunk->frame,
+                            .offset = chunk->offset,
+                            .len = chunk->len,
+                            .type = chunk->type,
+                            .second = chunk->second,
+                            .generation = r->generation};
+    bool added = false;
+    enum error_kind rc = index_chunk_add(r->cat.index, &row, &added, err);
+
+    return rc || added ? rc : choose_copy(r, &row, pack, err);
+}
+
+static enum error_kind add_whole_pack(struct rebuild *r, const struct pack *pack, struct error *err)
+{
+    const struct pack_header *h = pack_header_of(pack);
+    struct pack_row row = {.state = PACK_IN_PLACE,
+                           .kind = h->kind,
+                           .size = pack_size(pack),
+                           .frames = pack_frame_count(pack),
+                           .chunks = pack_chunk_count(pack),
+                           .generation = r->generation,
+                           .made_ns = h->made_ns};
+    enum error_kind rc;
+
+    memcpy(row.name, h->name, PACK_NAME_LEN);
+    rc = index_pack_add(r->cat.index, &row, err);
+    for (uint32_t i = 0; !rc && i < row.chunks; i++) {
+        struct footer_chunk chunk;
+
+        pack_chunk_at(pack, i, &chunk);
+        rc = rebuild_add_chunk(r, &chunk, &row, err);
+    }
+    return rc;
+}
+
+/* The kind as the header says, or, where that is lost too, the one that makes prune refuse. */
+static enum pack_kind kind_of_damaged(const struct rebuild *r, const char *path, int64_t *made_ns)
+{
+    unsigned char raw[PACK_HEADER_LEN];
+    struct error ignored = ERROR_INIT;
+    struct pack_header h;
+    enum pack_kind kind = PACK_RECORDS;
+    int fd = -1;
+
+    if (file_open(r->cat.dirfd, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0, &fd, &ignored) == OK
+        && file_read_at(fd, raw, sizeof(raw), 0, path, &ignored) == OK
+        && pack_header_decode(raw, path, &h, &ignored) == OK) {
+        kind = h.kind;
+        *made_ns = h.made_ns;
+    }
+    file_close(&fd);
+    return kind;
+}
+
+static enum error_kind add_damaged_pack(struct rebuild *r, const unsigned char name[PACK_NAME_LEN], uint64_t size,
+                                        const char *why, struct error *err)
+{
+    struct pack_row row = {.state = PACK_IN_PLACE, .size = size, .generation = r->generation};
+    char path[PACK_PATH_MAX];
+    enum error_kind rc;
+
+    pack_path(name, false, path);
+    memcpy(row.name, name, PACK_NAME_LEN);
+    row.kind = kind_of_damaged(r, path, &row.made_ns);
+    rc = index_pack_add(r->cat.index, &row, err);
+    if (!rc)
+        rc = index_damage_add(r->cat.index, row.number, DAMAGE_WHOLE_PACK, why, err);
+    if (!rc)
+        rc = report_line(r, why, err);
+    if (!rc && row.kind == PACK_DATA)
+        rc = text_list_add(&r->damaged, path, err);
+    return rc;
+}
+
+static enum error_kind add_pack(void *arg, const unsigned char name[PACK_NAME_LEN], bool part, uint64_t size,
+                                struct error *err)
+{
+    struct rebuild *r = arg;
+    struct error why = ERROR_INIT;
+    struct pack *pack = NULL;
+    enum error_kind rc;
+
+    if (part)
+        return OK;
+    rc = cancel_check(err);
+    if (rc)
+        return rc;
+    rc = pack_open(r->cat.dirfd, name, &r->cat.format, &pack, &why);
+    if (rc && rc != ERR_CORRUPT) {
+        *err = why;
+        return rc;
+    }
+    rc = index_begin(r->cat.index, err);
+    if (!rc)
+        rc = pack ? add_whole_pack(r, pack, err) : add_damaged_pack(r, name, size, why.text, err);
+    if (!rc)
+        rc = index_commit(r->cat.index, err);
+    index_rollback(r->cat.index);
+    pack_close(pack);
+    progress_advance(r->progress, ++r->packs, 0, "packs");
+    return rc;
+}
+
+/* ---- 4: records ---- */
+
+struct snapshot_damage {
+    struct rebuild *r;
+    const char *id;
+    uint64_t count;
+};
+
+static enum error_kind note_touched(void *arg, const char *path, const char *why, struct error *err)
+{
+    struct snapshot_damage *d = arg;
+    char shown[512], line[1024];
+
+    if (d->count++ > 0)
+        return OK; /* one line a snapshot; verify names every file */
+    text_name(path, strlen(path), shown, sizeof(shown));
+    snprintf(line, sizeof(line), "snapshot %.12s is not whole: %s: %.200s", d->id, shown, why);
+    return report_line(d->r, line, err);
+}
+
+static enum error_kind complete_snapshot(struct rebuild *r, struct mark *mark, const struct book_entry *e,
+                                         struct error *err)
+{
+    struct snapshot_damage damage = {r, e->id, 0};
+    struct snapshot_record record = SNAPSHOT_RECORD_INIT;
+    bool whole = false;
+    enum error_kind rc = book_snapshot(&r->cat, e, &record, err);
+
+    if (!rc)
+        rc = mark_snapshot(mark, &record, note_touched, &damage, &whole, err);
+    if (!rc && whole) {
+        rc = index_begin(r->cat.index, err);
+        if (!rc)
+            rc = snapshot_row_complete(r->cat.index, e->id, err);
+        if (!rc)
+            rc = index_commit(r->cat.index, err);
+        index_rollback(r->cat.index);
+    }
+    snapshot_record_release(&record);
+    return rc;
+}
+
+static enum error_kind add_records(struct rebuild *r, struct error *err)
+{
+    struct book book = BOOK_INIT;
+    struct mark *mark = NULL;
+    enum error_kind rc = book_read(&r->cat, &book, err);
+
+    if (!rc)
+        rc = book_apply(&r->cat, &book, err);
+    if (!rc)
+        rc = mark_new(&r->cat, &mark, err);
+    for (size_t i = 0; !rc && i < book.count; i++)
+        if (book.items[i].type == CHUNK_SNAPSHOT && !book.items[i].is_void)
+            rc = complete_snapshot(r, mark, &book.items[i], err);
+    mark_free(mark);
+    book_release(&book);
+    return rc;
+}
+
+/* ---- 5: what only the old index knows ---- */
+
+struct old_events {
+    struct catalog_event *items;
+    size_t count;
+};
+
+static enum error_kind keep_event(void *arg, const struct catalog_event *event, struct error *err)
+{
+    struct old_events *events = arg;
+    struct catalog_event *grown;
+    struct catalog_event copy = {.moment_ns = event->moment_ns, .status = event->status};
+    enum error_kind rc;
+
+    if (events->count == HISTORY_MAX)
+        return ERR_CANCELLED;
+    grown = reallocarray(events->items, events->count + 1, sizeof(*grown));
+    if (!grown)
+        return error_set(err, ERR_MEMORY, 0, "out of memory: %zu events", events->count);
+    events->items = grown;
+    rc = memory_string(event->site_id, &copy.site_id, err);
+    if (!rc)
+        rc = memory_string(event->what, &copy.what, err);
+    if (!rc && event->detail)
+        rc = memory_string(event->detail, &copy.detail, err);
+    events->items[events->count++] = copy;
+    return rc;
+}
+
+/* As far as it can be read: history is told, never relied upon. */
+static enum error_kind copy_history(struct rebuild *r, struct error *err)
+{
+    struct catalog old = {.path = r->cat.path, .index = r->old};
+    struct old_events events = {NULL, 0};
+    struct error ignored = ERROR_INIT;
+    enum error_kind rc = OK;
+
+    if (!r->old)
+        return OK;
+    (void)catalog_event_each(&old, NULL, keep_event, &events, &ignored);
+    rc = index_begin(r->cat.index, err);
+    for (size_t i = events.count; !rc && i > 0; i--) /* they came newest first */
+        rc = catalog_event_add(&r->cat, &events.items[i - 1], err);
+    if (!rc)
+        rc = index_commit(r->cat.index, err);
+    index_rollback(r->cat.index);
+    for (size_t i = 0; i < events.count; i++) {
+        free(events.items[i].site_id);
+        free(events.items[i].what);
+        free(events.items[i].detail);
+    }
+    free(events.items);
+    return rc;
+}
+
+/* ---- 6: exchange ---- */
+
+static enum error_kind remove_index(struct rebuild *r, const char *name, struct error *err)
+{
+    static const char *const endings[] = {"", "-wal", "-shm", "-journal"};
+    enum error_kind rc = OK;
+
+    for (size_t i = 0; !rc && i < sizeof(endings) / sizeof(*endings); i++) {
+        struct error why = ERROR_INIT;
+        char path[64];
+
+        snprintf(path, sizeof(path), "%s%s", name, endings[i]);
+        rc = file_unlink(r->cat.dirfd, path, &why);
+        if (rc == ERR_NOT_FOUND)
+            rc = OK;
+        else if (rc)
+            *err = why;
+    }
+    return rc;
+}
+
+static enum error_kind sync_new(struct rebuild *r, struct error *err)
+{
+    int fd = -1;
+    enum error_kind rc = file_open(r->cat.dirfd, NEW_NAME, O_RDWR | O_NOFOLLOW, 0, &fd, err);
+
+    if (!rc)
+        rc = file_sync(fd, NEW_NAME, err);
+    file_close(&fd);
+    return rc;
+}
+
+/*
+ * The old file goes aside before its log does, and both before the new file comes: a log must never lie beside an index that it does not
+ * belong to, or SQLite would replay it.
+ */
+static enum error_kind exchange(struct rebuild *r, struct error *err)
+{
+    static const char *const pairs[][2] = {{INDEX_NAME, OLD_NAME}, {INDEX_NAME "-wal", OLD_NAME "-wal"}};
+    struct error ignored = ERROR_INIT;
+    enum error_kind rc = remove_index(r, OLD_NAME, err);
+
+    for (size_t i = 0; !rc && i < 2; i++) {
+        struct error why = ERROR_INIT;
+
+        if (faccessat(r->cat.dirfd, pairs[i][0], F_OK, AT_SYMLINK_NOFOLLOW) != 0)
+            continue;
+        rc = file_rename(r->cat.dirfd, pairs[i][0], r->cat.dirfd, pairs[i][1], &why);
+        if (rc)
+            *err = why;
+    }
+    if (!rc)
+        rc = remove_index(r, INDEX_NAME, err); /* its -shm, which means nothing by itself */
+    if (!rc)
+        rc = file_rename(r->cat.dirfd, NEW_NAME, r->cat.dirfd, INDEX_NAME, err);
+    if (!rc)
+        rc = directory_sync(AT_FDCWD, r->cat.path, err);
+    if (!rc)
+        (void)remove_index(r, OLD_NAME, &ignored);
+    return rc;
+}
+
+/* ---- all of it ---- */
+
+static enum error_kind begin(struct rebuild *r, const char *path, struct error *err)
+{
+    struct error ignored = ERROR_INIT;
+    char *lock = NULL;
+    enum error_kind rc = path_real(path, &r->cat.path, err);
+
+    if (!rc)
+        rc = file_open(AT_FDCWD, r->cat.path, O_RDONLY | O_DIRECTORY, 0, &r->cat.dirfd, err);
+    if (rc == ERR_NOT_FOUND) {
+        error_set(err, rc, 0, "there is no catalogue at %s", path);
+        error_hint(err, "make one: nopsnap init");
+    }
+    if (rc)
+        return rc;
+    if (faccessat(r->cat.dirfd, PACKS_NAME, F_OK, 0) != 0 && faccessat(r->cat.dirfd, FORMAT_NAME, F_OK, 0) != 0) {
+        error_set(err, ERR_NOT_FOUND, 0, "there is no catalogue at %s", path);
+        error_hint(err, "make one: nopsnap init");
+        return ERR_NOT_FOUND;
+    }
+    (void)directory_make(r->cat.dirfd, PACKS_NAME, 0700, &ignored);
+    (void)directory_make(r->cat.dirfd, LOCKS_NAME, 0700, &ignored);
+    (void)directory_make(r->cat.dirfd, CACHE_NAME, 0700, &ignored);
+    rc = memory_format(&lock, err, "%s/" LOCKS_NAME "/catalog.lock", r->cat.path);
+    if (!rc)
+        rc = file_lock_take(&r->cat.lock, lock, LOCK_EXCLUSIVE, LOCK_WAIT_MS, "the catalogue", err);
+    free(lock);
+    return rc;
+}
+
+static enum error_kind open_indexes(struct rebuild *r, struct error *err)
+{
+    struct error ignored = ERROR_INIT;
+    char *old = NULL, *new = NULL;
+    enum error_kind rc = path_join(r->cat.path, INDEX_NAME, &old, err);
+
+    if (!rc)
+        rc = path_join(r->cat.path, NEW_NAME, &new, err);
+    if (!rc && faccessat(r->cat.dirfd, INDEX_NAME, F_OK, 0) == 0)
+        (void)index_open(old, INDEX_WRITE, &r->old, &ignored);
+    if (!rc)
+        rc = choose_generation(r, err);
+    if (!rc)
+        rc = remove_index(r, NEW_NAME, err);
+    if (!rc)
+        rc = catalog_make_index(new, &r->cat.format, (int64_t)r->generation, &r->cat.index, err);
+    if (!rc)
+        rc = index_open(new, INDEX_WRITE, &r->cat.lookup, err);
+    /* Nothing of it counts before the exchange, and before that it is synced once, whole. */
+    if (!rc)
+        rc = index_run(r->cat.index, "PRAGMA synchronous = OFF", err);
+    if (!rc)
+        rc = chunk_cache_new(&r->cat.cache, err);
+    free(old);
+    free(new);
+    return rc;
+}
+
+static void close_indexes(struct rebuild *r)
+{
+    chunk_cache_free(r->cat.cache);
+    index_close(r->cat.lookup);
+    index_close(r->cat.index); /* the last connection moves the log into the file */
+    index_close(r->old);
+    r->cat.cache = NULL;
+    r->cat.lookup = r->cat.index = r->old = NULL;
+}
+
+static enum error_kind fill(struct rebuild *r, struct error *err)
+{
+    enum error_kind rc;
+
+    progress_step(r->progress, "reading what the packs hold");
+    rc = pack_file_each(r->cat.dirfd, add_pack, r, err);
+    for (size_t i = 0; !rc && i < r->damaged.count; i++)
+        rc = rebuild_salvage(r, r->damaged.items[i], err);
+    progress_step(r->progress, "checking what snapshots reach");
+    if (!rc)
+        rc = add_records(r, err);
+    if (!rc)
+        rc = copy_history(r, err);
+    return rc;
+}
+
+enum error_kind catalog_rebuild(const char *path, const struct progress *progress, struct text_list *report,
+                                struct error *err)
+{
+    struct rebuild r = {.progress = progress, .report = report};
+    struct error ignored = ERROR_INIT;
+    enum error_kind rc;
+
+    r.cat.dirfd = -1;
+    r.cat.mode = CATALOG_ALONE;
+    r.cat.lock = (struct file_lock)FILE_LOCK_INIT;
+    pthread_mutex_init(&r.cat.lookup_lock, NULL);
+    rc = begin(&r, path, err);
+    if (!rc)
+        rc = find_format(&r, err);
+    if (!rc)
+        rc = open_indexes(&r, err);
+    if (!rc)
+        rc = fill(&r, err);
+    close_indexes(&r);
+    if (!rc)
+        rc = sync_new(&r, err);
+    if (!rc)
+        (void)folder_each(r.cat.dirfd, CACHE_NAME, drop_cache, &r, &ignored);
+    if (!rc)
+        rc = exchange(&r, err);
+    if (rc)
+        error_context(err, "rebuilding the index");
+    file_lock_drop(&r.cat.lock);
+    file_close(&r.cat.dirfd);
+    pthread_mutex_destroy(&r.cat.lookup_lock);
+    text_list_release(&r.damaged);
+    free(r.cat.path);
+    return rc;
+}
