@@ -7,6 +7,7 @@
 #define NOPSNAP_CLI_H
 
 #include <getopt.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 
@@ -17,10 +18,11 @@
 #include "site.h"
 #include "text.h"
 #include "transaction.h"
+#include "tree.h"
 
 enum exit_status {
     EXIT_DONE = 0,
-    EXIT_FAILED = 1,   /* failed or declined, nothing changed */
+    EXIT_FAILED = 1, /* failed or declined, nothing changed */
     EXIT_USAGE = 2,
     EXIT_WARNED = 3,   /* done with warnings; diff: different */
     EXIT_UNDONE = 4,   /* an upgrade or rollback failed and was undone cleanly */
@@ -34,7 +36,7 @@ struct cli {
     const char *catalog_given; /* --catalog, or NULL */
     const char *config_given;  /* --config, or NULL */
     bool json, quiet, verbose;
-    bool warned;               /* something made the status 3 */
+    atomic_bool warned; /* something made the status 3; workers warn too */
     struct config config;
     struct progress progress;
     struct cli_bar *bar;
@@ -42,9 +44,9 @@ struct cli {
 
 struct command {
     const char *name;
-    const char *arguments; /* after the name: "SITE [--tag T]" */
-    const char *summary;   /* one line */
-    const char *help;      /* options and examples */
+    const char *arguments;                              /* after the name: "SITE [--tag T]" */
+    const char *summary;                                /* one line */
+    const char *help;                                   /* options and examples */
     int (*run)(struct cli *cli, int argc, char **argv); /* argv[0] is the verb; returns an exit status */
 };
 
@@ -65,9 +67,35 @@ int cli_done(const struct cli *cli);
 
 /* ---- cli_options.c ---- */
 
-/* Next option by getopt_long(); --help is handled: prints and returns 'h'. '?' was reported. -1 at the end. */
+/* Next option before the verb that is not one of the global ones, which are taken. */
+int cli_option_before(struct cli *cli, int argc, char **argv, const struct option *options);
+/* Next option of a verb by getopt_long(); global ones are taken here too; --help is handled: prints and returns 'h'. '?' was reported. -1 at the end. */
 int cli_option(struct cli *cli, const struct command *command, int argc, char **argv, const struct option *options);
 void cli_help(const struct command *command, FILE *to);
+
+/* ---- cli_reference.c ---- */
+
+/* For verbs without options: --help, and from least to most arguments (most -1: any number). -1 to go on, else a status. */
+int cli_arguments(struct cli *cli, const struct command *command, int argc, char **argv, int least, int most,
+                  const char *takes);
+enum error_kind cli_snapshot_open(struct catalog *cat, const char *id, struct snapshot_record *out, struct error *err);
+/* Refuse another host's snapshot unless other_host. */
+enum error_kind cli_snapshot_own(const struct snapshot_record *record, bool other_host, struct error *err);
+/* "ID[:PATH]". Caller frees both, whatever is returned. */
+enum error_kind cli_reference_parse(const char *given, char **id, char **path, struct error *err);
+
+struct cli_entry {
+    struct tree_entry entry; /* borrows from the rest */
+    struct buffer encoded;
+    struct tree_scratch *scratch;
+};
+#define CLI_ENTRY_INIT                    \
+    {                                     \
+        .encoded = BUFFER_INIT(64u << 20) \
+    }
+enum error_kind cli_entry_open(struct catalog *cat, const struct snapshot_record *record, const char *root_name,
+                               const char *path, struct cli_entry *out, struct error *err);
+void cli_entry_release(struct cli_entry *e);
 
 /* ---- cli_catalog.c ---- */
 
@@ -90,9 +118,14 @@ struct cli_database {
     bool has_admin;
     struct database *db;
 };
-#define CLI_DATABASE_INIT {DATABASE_TARGET_INIT, DATABASE_TARGET_INIT, false, NULL}
+#define CLI_DATABASE_INIT                                       \
+    {                                                           \
+        DATABASE_TARGET_INIT, DATABASE_TARGET_INIT, false, NULL \
+    }
 enum error_kind cli_database_open(const struct site *site, struct cli_database *out, struct error *err);
 void cli_database_release(struct cli_database *d);
+/* What the last transaction took away becomes a snapshot before anything new is written (P3). */
+enum error_kind cli_kept_clear(struct cli *cli, struct catalog *cat, struct site *site, struct error *err);
 /* One warning line when a transaction is pending; for commands that only read. */
 void cli_warn_pending(struct cli *cli, const char *site_path);
 
@@ -106,12 +139,21 @@ void cli_progress_free(struct cli *cli);
 
 void cli_warn(struct cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void cli_note(struct cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* One line on stdout, whatever the names in it hold; prefix as it is. */
+void cli_line(const char *prefix, const char *format, ...) __attribute__((format(printf, 2, 3)));
+const char *cli_kind_word(enum snapshot_kind kind);
+const char *cli_part_word(enum snapshot_part part);
 /* One object as one line on stdout; frees it. */
 void cli_json(struct json *object);
 struct json *cli_json_new(const char *type);
 /* Remember what happened, for `history` and `status`; a failure to do so is only a warning. */
 void cli_event(struct cli *cli, struct catalog *cat, const char *site_id, const char *what, struct json *detail,
                int status);
+
+/* ---- cli_recover.c ---- */
+
+/* What a recovery came to, in words or as an object. */
+void cli_recover_tell(struct cli *cli, const char *path, const struct transaction_result *r);
 
 /* ---- the verbs ---- */
 

@@ -48,6 +48,98 @@ const struct command cli_commands[] = {
      "Example:\n"
      "  nopsnap recover /var/www/shop\n",
      cli_recover},
+    {"restore", "ID [--target DIR] [OPTIONS]", "put a snapshot into a new place",
+     "The shop itself is not touched. ID is the beginning of a snapshot's id, or \"latest\".\n\n"
+     "  --target DIR            a folder that does not exist or is empty, for the files\n"
+     "  --include P             only what matches; may be repeated\n"
+     "  --database FILE         load the database too: FILE holds the connection string of an empty one\n"
+     "  --keep-going            where data is damaged, restore the rest and name what is not\n"
+     "  --other-host            the snapshot may be of another host\n\n"
+     "Examples:\n"
+     "  nopsnap restore latest --target /tmp/look\n"
+     "  nopsnap restore 3f2a --target /tmp/look --include 'wwwroot/images/**'\n"
+     "  nopsnap restore 3f2a --database /root/test-connection\n",
+     cli_restore},
+    {"export", "ID FILE.tar.zst|FILE.zip", "write a snapshot as an archive that other programs read",
+     "The database's dump is database.dump in it. FILE must not exist.\n\n"
+     "Example:\n"
+     "  nopsnap export latest shop.tar.zst\n",
+     cli_export},
+    {"show", "ID", "tell all about one snapshot",
+     "-v before the command lists every table and everything that could not be read.\n\n"
+     "Examples:\n"
+     "  nopsnap show 3f2a\n"
+     "  nopsnap -v show latest\n",
+     cli_show},
+    {"ls", "ID[:PATH] [OPTIONS]", "list files in a snapshot",
+     "  --recursive             and all below\n"
+     "  --root NAME             other files than the site's, e.g. pictures (nopsnap show tells)\n\n"
+     "Examples:\n"
+     "  nopsnap ls latest\n"
+     "  nopsnap ls 3f2a:Plugins --recursive\n",
+     cli_ls},
+    {"cat", "ID:PATH [--root NAME]", "print a file of a snapshot",
+     "  --root NAME             other files than the site's\n\n"
+     "Example:\n"
+     "  nopsnap cat 3f2a:web.config > web.config.old\n",
+     cli_cat},
+    {"diff", "A [B|SITE]", "what changed since a snapshot",
+     "A is a snapshot; the other one is a snapshot too, or a site; without it, the site that A is of.\n"
+     "The exit status is 0 when they are equal, 3 when they differ.\n\n"
+     "  + added   - removed   ~ content   ^ only attributes   ! type\n\n"
+     "Examples:\n"
+     "  nopsnap diff latest\n"
+     "  nopsnap diff 3f2a 91c0\n",
+     cli_diff},
+    {"status", "[SITE]", "how the sites are: newest snapshot, what is pending or kept",
+     "Examples:\n"
+     "  nopsnap status\n"
+     "  nopsnap status /var/www/shop\n",
+     cli_status},
+    {"history", "SITE", "what was done to a site, newest first",
+     "Example:\n"
+     "  nopsnap history /var/www/shop\n",
+     cli_history},
+    {"hold", "ID [--reason TEXT]", "keep a snapshot from being forgotten",
+     "  --reason TEXT           why, for whoever looks later\n\n"
+     "Example:\n"
+     "  nopsnap hold 3f2a --reason 'before the move'\n",
+     cli_hold},
+    {"release", "ID", "end the holds of a snapshot",
+     "Example:\n"
+     "  nopsnap release 3f2a\n",
+     cli_release},
+    {"accept", "ID", "count a flagged snapshot as good",
+     "Example:\n"
+     "  nopsnap accept 3f2a\n",
+     cli_accept},
+    {"forget", "ID...", "take snapshots out of the catalogue",
+     "What is held is refused; one wrong id, and nothing is forgotten. nopsnap prune then gives the room back.\n\n"
+     "Example:\n"
+     "  nopsnap forget 3f2a 91c0\n",
+     cli_forget},
+    {"prune", "[OPTIONS]", "give back the room of what no snapshot needs",
+     "May be interrupted at any moment.\n\n"
+     "  --max-unused N%         leave up to this share of the stored bytes unused (10%)\n"
+     "  --dry-run               only tell\n\n"
+     "Examples:\n"
+     "  nopsnap prune --dry-run\n"
+     "  nopsnap prune --max-unused 0%\n",
+     cli_prune},
+    {"verify", "[--read-data[=N%|=TIME]]", "check the catalogue",
+     "Without options: that everything which snapshots refer to is there. The exit status is 7 when damage is found.\n\n"
+     "  --read-data             read and check every byte\n"
+     "  --read-data=5%          that share, what was not checked for the longest time first\n"
+     "  --read-data=10m         for that long\n\n"
+     "Examples:\n"
+     "  nopsnap verify\n"
+     "  nopsnap verify --read-data=10m\n",
+     cli_verify},
+    {"rebuild", "", "make the catalogue's index again from its packs",
+     "For a damaged, lost or outdated catalog.sqlite. No snapshot is lost, none that was forgotten comes back.\n\n"
+     "Example:\n"
+     "  nopsnap --catalog /backup/nopsnap rebuild\n",
+     cli_rebuild},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

@@ -5,20 +5,17 @@
 
 int cli_init(struct cli *cli, int argc, char **argv)
 {
-    static const struct option options[] = {{"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
-    const struct command *me = cli_command_find("init");
     struct error err = ERROR_INIT;
     bool is_default = false;
     char *path = NULL;
     char *parent = NULL;
     char *real = NULL;
-    int status = EXIT_DONE;
-    int c = cli_option(cli, me, argc, argv, options);
+    int status =
+        cli_arguments(cli, cli_command_find("init"), argc, argv, 0, 0, "no argument; name the folder with --catalog");
 
-    if (c != -1)
-        return c == 'h' ? EXIT_DONE : EXIT_USAGE;
-    if (optind < argc)
-        return cli_usage(cli, me, "init takes no argument; name the folder with --catalog");
+    if (status >= 0)
+        return status;
+    status = EXIT_DONE;
     if (cli_catalog_path(cli, &path, &is_default, &err) || path_parent(path, &parent, &err) ||
         directory_make_all(parent, &err) || path_real(parent, &real, &err))
         goto fail;

@@ -8,24 +8,16 @@ struct listing {
     uint64_t count;
 };
 
-static const char *kind_word(const struct snapshot_row *r)
-{
-    static const char *const kinds[] = {"manual", "scheduled", "safety", "before-upgrade"};
-
-    return kinds[r->kind];
-}
-
 static enum error_kind row_json(const struct snapshot_row *r)
 {
-    static const char *const parts[] = {"whole", "files", "database"};
     struct json *v = cli_json_new("row");
 
     json_put_text(v, "id", r->id);
     json_put_bytes(v, "site", r->site_path ? r->site_path : "", r->site_path ? strlen(r->site_path) : 0);
     json_put_text(v, "version", r->nop_version);
     json_put_number(v, "made_ns", r->made_ns);
-    json_put_text(v, "kind", kind_word(r));
-    json_put_text(v, "part", parts[r->part]);
+    json_put_text(v, "kind", cli_kind_word(r->kind));
+    json_put_text(v, "part", cli_part_word(r->part));
     json_put_number(v, "files", (int64_t)r->files);
     json_put_number(v, "bytes", (int64_t)r->bytes);
     json_put_number(v, "dump_bytes", (int64_t)r->dump_bytes);
@@ -49,11 +41,12 @@ static enum error_kind row_text(const struct snapshot_row *r)
     text_moment(r->made_ns, when);
     text_size(r->bytes + r->dump_bytes, size);
     text_name(r->site_path ? r->site_path : "?", r->site_path ? strlen(r->site_path) : 1, site, 23);
-    (void)snprintf(kind, sizeof(kind), "%.10s", r->part == SNAPSHOT_FILES_ONLY      ? "files only"
-                                                : r->part == SNAPSHOT_DATABASE_ONLY ? "db only"
-                                                                                    : kind_word(r));
-    printf("%.8s  %-19s  %-6.6s  %-10s  %9s %c%c%c %s\n", r->id, when, r->nop_version ? r->nop_version : "-", kind, size,
-           r->held ? 'H' : ' ', r->suspicious ? '?' : ' ', r->warned ? '!' : ' ', site);
+    (void)snprintf(kind, sizeof(kind), "%.10s",
+                   r->part == SNAPSHOT_FILES_ONLY      ? "files only"
+                   : r->part == SNAPSHOT_DATABASE_ONLY ? "db only"
+                                                       : cli_kind_word(r->kind));
+    printf("%.8s  %-19s  %-6.6s  %-10s  %9s %c%c%c %s\n", r->id, when, r->nop_version ? r->nop_version : "-", kind,
+           size, r->held ? 'H' : ' ', r->suspicious ? '?' : ' ', r->warned ? '!' : ' ', site);
     return OK;
 }
 
@@ -69,21 +62,17 @@ static enum error_kind on_row(void *arg, const struct snapshot_row *r, struct er
 
 int cli_list(struct cli *cli, int argc, char **argv)
 {
-    static const struct option options[] = {{"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
-    const struct command *me = cli_command_find("list");
     struct listing l = {cli, 0};
     struct catalog *cat = NULL;
     struct site site = SITE_INIT;
     struct error err = ERROR_INIT;
     char site_id[17];
     bool one = false;
-    int c = cli_option(cli, me, argc, argv, options);
+    int status = cli_arguments(cli, cli_command_find("list"), argc, argv, 0, 1, "one site, or none for all");
     enum error_kind rc;
 
-    if (c != -1)
-        return c == 'h' ? EXIT_DONE : EXIT_USAGE;
-    if (argc - optind > 1)
-        return cli_usage(cli, me, "list takes one site, or none for all");
+    if (status >= 0)
+        return status;
     one = argc - optind == 1;
     rc = cli_catalog_open(cli, CATALOG_READ, false, &cat, &err);
     if (!rc && one)

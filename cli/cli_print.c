@@ -4,14 +4,17 @@
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "cli.h"
 
 static void say(struct cli *cli, const char *type, const char *prefix, const char *format, va_list args)
 {
-    char text[4096];
+    char raw[4096];
+    char text[8192];
 
-    (void)vsnprintf(text, sizeof(text), format, args);
+    (void)vsnprintf(raw, sizeof(raw), format, args);
+    text_name(raw, strlen(raw), text, sizeof(text));
     cli_progress_end(cli);
     if (cli->json) {
         struct json *v = cli_json_new(type);
@@ -41,6 +44,33 @@ void cli_note(struct cli *cli, const char *format, ...)
     va_start(args, format);
     say(cli, "note", "", format, args);
     va_end(args);
+}
+
+void cli_line(const char *prefix, const char *format, ...)
+{
+    char raw[8192];
+    char text[16384];
+    va_list args;
+
+    va_start(args, format);
+    (void)vsnprintf(raw, sizeof(raw), format, args);
+    va_end(args);
+    text_name(raw, strlen(raw), text, sizeof(text));
+    printf("%s%s\n", prefix, text);
+}
+
+const char *cli_kind_word(enum snapshot_kind kind)
+{
+    static const char *const words[] = {"manual", "scheduled", "safety", "before-upgrade"};
+
+    return words[kind];
+}
+
+const char *cli_part_word(enum snapshot_part part)
+{
+    static const char *const words[] = {"whole", "files", "database"};
+
+    return words[part];
 }
 
 struct json *cli_json_new(const char *type)

@@ -12,11 +12,16 @@ struct rollback_arguments {
 static int parse(struct cli *cli, const struct command *me, int argc, char **argv, struct rollback_arguments *a)
 {
     static const struct option options[] = {
-        {"to", required_argument, NULL, 't'},        {"only", required_argument, NULL, 'o'},
-        {"dry-run", no_argument, NULL, 'n'},         {"yes", no_argument, NULL, 'y'},
-        {"export-lost", required_argument, NULL, 'e'}, {"keep-connection", no_argument, NULL, 'k'},
-        {"shared", no_argument, NULL, 's'},          {"other-host", no_argument, NULL, 'O'},
-        {"help", no_argument, NULL, 'h'},            {NULL, 0, NULL, 0},
+        {"to", required_argument, NULL, 't'},
+        {"only", required_argument, NULL, 'o'},
+        {"dry-run", no_argument, NULL, 'n'},
+        {"yes", no_argument, NULL, 'y'},
+        {"export-lost", required_argument, NULL, 'e'},
+        {"keep-connection", no_argument, NULL, 'k'},
+        {"shared", no_argument, NULL, 's'},
+        {"other-host", no_argument, NULL, 'O'},
+        {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
     };
     int c;
 
@@ -79,8 +84,8 @@ static int recover_first(struct cli *cli, const char *path, bool *did)
         if (recover_run(path, &cli->config, NULL, &cli->progress, &result, &err))
             status = cli_fail(cli, &err);
         else {
-            printf("%s: it was %s; run rollback again for more\n", path,
-                   result.outcome == OUTCOME_DONE ? "finished" : "undone");
+            cli_recover_tell(cli, path, &result);
+            cli_note(cli, "run rollback again to go further");
             status = cli_done(cli);
         }
     }
@@ -113,15 +118,6 @@ static enum error_kind ask(const struct rollback_arguments *a, const struct roll
     if (!fgets(answer, sizeof(answer), stdin) || (answer[0] != 'y' && answer[0] != 'Y'))
         return declined("declined", NULL, err);
     return OK;
-}
-
-static enum error_kind clear_kept(struct cli *cli, struct catalog *cat, struct site *site, struct error *err)
-{
-    struct transaction_result cleared = {.outcome = OUTCOME_NOTHING};
-    enum error_kind rc = kept_clear(cat, site, &cli->progress, &cleared, err);
-
-    transaction_result_release(&cleared);
-    return rc;
 }
 
 static int status_of(struct cli *cli, enum error_kind rc, const struct transaction_result *r, const struct error *err)
@@ -200,7 +196,7 @@ int cli_rollback(struct cli *cli, int argc, char **argv)
         goto done;
     rc = cli_catalog_open(cli, a.dry_run ? CATALOG_READ : CATALOG_WRITE, false, &cat, &err);
     if (!rc && !a.dry_run)
-        rc = clear_kept(cli, cat, &site, &err);
+        rc = cli_kept_clear(cli, cat, &site, &err);
     if (!rc)
         rc = rollback_plan(cat, &site, &a.options, &cli->progress, &plan, &err);
     if (rc)

@@ -11,7 +11,7 @@ static void print_list(const char *title, const struct text_list *l, size_t most
         return;
     printf("%s\n", title);
     for (size_t i = 0; i < l->count && i < most; i++)
-        printf("  %s\n", l->items[i]);
+        cli_line("  ", "%s", l->items[i]);
     if (l->count > most)
         printf("  ... and %zu more\n", l->count - most);
 }
@@ -29,7 +29,8 @@ static void print_losses(const struct rollback_plan *plan)
             if (!titled)
                 printf("the database loses what is newer than the snapshot\n");
             titled = true;
-            printf("  %-10s %-32s %llu\n", database_group_name(loss->group), loss->table, (unsigned long long)loss->rows);
+            printf("  %-10s %-32s %llu\n", database_group_name(loss->group), loss->table,
+                   (unsigned long long)loss->rows);
         }
     if (!titled && plan->database)
         printf("the database loses nothing that is newer than the snapshot (changes to older rows are not counted)\n");
@@ -45,7 +46,7 @@ static void print_files(const struct cli *cli, const struct rollback_plan *plan)
     printf("files: %llu come back, %llu change, %llu go; %s to write\n", (unsigned long long)plan->files_added,
            (unsigned long long)plan->files_changed, (unsigned long long)plan->files_removed, bytes);
     for (size_t i = 0; i < plan->changes.count && (cli->verbose || i < 20); i++)
-        printf("  %s\n", plan->changes.items[i]);
+        cli_line("  ", "%s", plan->changes.items[i]);
     if (plan->changes.count > 20 && !cli->verbose)
         printf("  ... and more (-v shows up to 1000)\n");
 }
@@ -153,7 +154,7 @@ void cli_rollback_print_result(struct cli *cli, const struct site *site, const c
         printf("  undo      what was taken away is snapshot %.8s; nopsnap rollback %s goes back to it\n",
                r->safety_snapshot, site->path);
     for (size_t i = 0; i < r->exported.count; i++)
-        printf("  exported  %s\n", r->exported.items[i]);
+        cli_line("  exported  ", "%s", r->exported.items[i]);
     for (size_t i = 0; i < r->left.count; i++)
-        printf("  kept      %s\n", r->left.items[i]);
+        cli_line("  kept      ", "%s", r->left.items[i]);
 }

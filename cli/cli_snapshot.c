@@ -101,7 +101,8 @@ static void print_text(struct cli *cli, const struct site *site, const struct sn
     text_size(r->bytes_stored, stored);
     text_size(r->dump_bytes, dump);
     text_duration(ms, took);
-    printf("snapshot %.8s of %s\n", r->id, site->path);
+    printf("snapshot %.8s of ", r->id);
+    cli_line("", "%s", site->path);
     if (r->nop_version)
         printf("  shop      nopCommerce %s\n", r->nop_version);
     if (r->root_count)
@@ -142,20 +143,6 @@ static void print_json(const struct site *site, const struct snapshot_result *s,
     }
     json_put(v, "left_out", left);
     cli_json(v);
-}
-
-/* What a transaction took away becomes a snapshot before anything new is written (P3). */
-static enum error_kind clear_kept(struct cli *cli, struct catalog *cat, struct site *site, struct error *err)
-{
-    struct transaction_result cleared = {.outcome = OUTCOME_NOTHING};
-    enum error_kind rc = kept_clear(cat, site, &cli->progress, &cleared, err);
-
-    if (!rc && cleared.safety_snapshot)
-        cli_note(cli, "what the last rollback took away is snapshot %.8s", cleared.safety_snapshot);
-    for (size_t i = 0; i < cleared.left.count; i++)
-        cli_warn(cli, "still kept: %s", cleared.left.items[i]);
-    transaction_result_release(&cleared);
-    return rc;
 }
 
 static enum error_kind take(struct cli *cli, struct catalog *cat, struct site *site, struct cli_database *database,
@@ -224,7 +211,7 @@ int cli_snapshot(struct cli *cli, int argc, char **argv)
     if (!rc)
         rc = cli_catalog_check_place(cli, catalog_path(cat), &site, &err);
     if (!rc)
-        rc = clear_kept(cli, cat, &site, &err);
+        rc = cli_kept_clear(cli, cat, &site, &err);
     if (!rc)
         rc = take(cli, cat, &site, &database, &a, &result, &err);
     cli_progress_end(cli);

@@ -17,19 +17,44 @@ static void usage(FILE *to)
     fputs("\nnopsnap COMMAND --help tells the options of each, with examples.\n", to);
 }
 
-/* The known verb that shares the longest beginning with the word. */
+#define WORD_MAX 32
+
+/* Edits that make one word of the other: letters put in, left out, replaced, or two swapped. */
+static unsigned distance(const char *a, const char *b)
+{
+    unsigned d[WORD_MAX + 1][WORD_MAX + 1];
+    size_t n = strlen(a);
+    size_t m = strlen(b);
+
+    if (n > WORD_MAX || m > WORD_MAX)
+        return WORD_MAX;
+    for (size_t i = 0; i <= n; i++)
+        for (size_t j = 0; j <= m; j++) {
+            unsigned least = (unsigned)(i + j); /* right for the first row and column */
+
+            if (i && j) {
+                least = d[i - 1][j - 1] + (a[i - 1] != b[j - 1]);
+                least = d[i - 1][j] + 1 < least ? d[i - 1][j] + 1 : least;
+                least = d[i][j - 1] + 1 < least ? d[i][j - 1] + 1 : least;
+            }
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && d[i - 2][j - 2] + 1 < least)
+                least = d[i - 2][j - 2] + 1;
+            d[i][j] = least;
+        }
+    return d[n][m];
+}
+
+/* The verb that is meant, or NULL: half of the word at most may be wrong. */
 static const char *nearest(const char *word)
 {
     const char *best = NULL;
-    size_t best_len = 0;
+    unsigned least = (unsigned)strlen(word) / 2 + 1;
 
     for (const struct command *c = cli_commands; c->name; c++) {
-        size_t n = 0;
+        unsigned d = distance(word, c->name);
 
-        while (word[n] && word[n] == c->name[n])
-            n++;
-        if (n > best_len) {
-            best_len = n;
+        if (d < least) {
+            least = d;
             best = c->name;
         }
     }
@@ -53,32 +78,12 @@ static int unknown(struct cli *cli, const char *word)
 static int global_options(struct cli *cli, int argc, char **argv)
 {
     static const struct option options[] = {
-        {"catalog", required_argument, NULL, 'c'}, {"config", required_argument, NULL, 'f'},
-        {"json", no_argument, NULL, 'j'},          {"quiet", no_argument, NULL, 'q'},
-        {"verbose", no_argument, NULL, 'v'},       {"help", no_argument, NULL, 'h'},
-        {"version", no_argument, NULL, 'V'},       {NULL, 0, NULL, 0},
-    };
+        {"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, 'V'}, {NULL, 0, NULL, 0}};
     struct error err = ERROR_INIT;
     int c;
 
-    opterr = 0;
-    while ((c = getopt_long(argc, argv, "+:qvh", options, NULL)) != -1) {
+    while ((c = cli_option_before(cli, argc, argv, options)) != -1) {
         switch (c) {
-        case 'c':
-            cli->catalog_given = optarg;
-            break;
-        case 'f':
-            cli->config_given = optarg;
-            break;
-        case 'j':
-            cli->json = true;
-            break;
-        case 'q':
-            cli->quiet = true;
-            break;
-        case 'v':
-            cli->verbose = true;
-            break;
         case 'h':
             usage(stdout);
             return EXIT_DONE;
