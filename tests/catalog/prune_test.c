@@ -1,0 +1,427 @@
+/* Prune takes what nobody needs, nothing else, and can be killed at any moment (C6, P8). */
+#include <errno.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "maintain_support.h"
+
+static void prune__takes_what_only_a_forgotten_snapshot_needed(void **state)
+{
+    struct shop a = SHOP_SMALL, b = {.seed = 9, .folders = 3, .files = 9, .big = 2500000};
+    struct snapshot_record ra, rb;
+    struct prune_report report;
+    struct catalog *cat = open_catalog(CATALOG_WRITE);
+    uint64_t generation = catalog_generation(cat);
+    size_t packs;
+
+    (void)state;
+    take(cat, &a, &ra);
+    take(cat, &b, &rb);
+    packs = count_files(".pack");
+    prune(cat, 10, &report);
+    assert_int_equal(report.packs_removed, 0);
+    assert_int_equal(catalog_generation(cat), generation);
+    forget(cat, &rb);
+    prune(cat, 10, &report);
+    assert_true(report.packs_removed >= 2);
+    assert_true(report.bytes_freed > 2000000 / 4);
+    assert_true(count_files(".pack") < packs);
+    assert_true(catalog_generation(cat) > generation);
+    assert_all_good(cat, &a, &ra);
+    assert_verified(cat);
+    snapshot_record_release(&ra);
+    snapshot_record_release(&rb);
+    catalog_close(cat);
+}
+
+static void prune__leaves_nothing_behind_when_all_is_forgotten(void **state)
+{
+    struct shop shop = {.seed = 9, .folders = 3, .files = 9, .dump = 500000};
+    struct snapshot_record record;
+    struct prune_report report;
+    struct error err = ERROR_INIT;
+    char hold[33];
+    struct catalog *cat = open_catalog(CATALOG_WRITE);
+
+    (void)state;
+    take(cat, &shop, &record);
+    assert_int_equal(snapshot_hold_add(cat, record.id, "mine", true, 0, hold, &err), OK);
+    assert_int_equal(snapshot_hold_release(cat, record.id, true, &err), OK);
+    assert_int_equal(snapshot_accept(cat, record.id, &err), OK);
+    forget(cat, &record);
+    prune(cat, 10, &report);
+    /* Record, hold; then tombstone, release and acceptance, for there is nothing left to void. */
+    assert_int_equal(count_files(".pack"), 0);
+    assert_verified(cat);
+    snapshot_record_release(&record);
+    catalog_close(cat);
+}
+
+static void prune__a_tombstone_outlives_the_record_that_it_voids(void **state)
+{
+    struct shop a = {.seed = 1, .folders = 2, .files = 5}, b = {.seed = 2, .folders = 2, .files = 5};
+    struct snapshot_record ra, rb, found = SNAPSHOT_RECORD_INIT;
+    struct error err = ERROR_INIT;
+    struct text_list report = TEXT_LIST_INIT;
+    struct catalog *cat = open_catalog(CATALOG_WRITE);
+    const char *ids[2];
+
+    (void)state;
+    take(cat, &a, &ra);
+    take(cat, &b, &rb);
+    forget(cat, &ra);
+    catalog_close(cat);
+    assert_int_equal(catalog_rebuild("cat", NULL, &report, &err), OK);
+    cat = open_catalog(CATALOG_WRITE);
+    assert_int_equal(snapshot_find(cat, NULL, ra.id, &found, &err), ERR_NOT_FOUND);
+    ids[0] = rb.id;
+    assert_int_equal(snapshot_forget(cat, ids, 1, &err), OK);
+    snapshot_record_release(&ra);
+    snapshot_record_release(&rb);
+    text_list_release(&report);
+    catalog_close(cat);
+}
+
+static void prune__rewrites_sparse_packs_and_keeps_every_byte(void **state)
+{
+    struct shop shop = {.seed = 4, .folders = 6, .files = 30, .big = 2000000, .dump = 1000000};
+    struct snapshot_record old, new;
+    struct prune_report report;
+    struct catalog *cat = open_catalog(CATALOG_WRITE);
+
+    (void)state;
+    take(cat, &shop, &old);
+    shop.version = 1;
+    shop.big = 0; /* most of the first pack is needed no more */
+    take(cat, &shop, &new);
+    forget(cat, &old);
+    prune(cat, 0, &report);
+    assert_true(report.packs_rewritten > 0);
+    assert_true(report.bytes_freed > 1000000 / 4);
+    assert_all_good(cat, &shop, &new);
+    assert_verified(cat);
+    prune(cat, 0, &report);
+    assert_int_equal(report.packs_rewritten, 0); /* once is enough */
+    snapshot_record_release(&old);
+    snapshot_record_release(&new);
+    catalog_close(cat);
+
+    /* And the packs tell the same story without the index. */
+    struct text_list told = TEXT_LIST_INIT;
+    struct error err = ERROR_INIT;
+    struct snapshot_record found = SNAPSHOT_RECORD_INIT;
+
+    assert_int_equal(unlink("cat/catalog.sqlite"), 0);
+    assert_int_equal(catalog_rebuild("cat", NULL, &told, &err), OK);
+    assert_int_equal(told.count, 0);
+    cat = open_catalog(CATALOG_WRITE);
+    assert_int_equal(snapshot_find(cat, SITE, "latest", &found, &err), OK);
+    assert_all_good(cat, &shop, &found);
+    snapshot_record_release(&found);
+    catalog_close(cat);
+}
+
+static void prune__many_small_packs_become_few(void **state)
+{
+    struct shop shop = {.seed = 5, .folders = 1, .files = 14};
+    struct snapshot_record records[40];
+    struct prune_report report;
+    struct catalog *cat = open_catalog(CATALOG_WRITE);
+
+    (void)state;
+    for (shop.version = 0; shop.version < 40; shop.version++)
+        take(cat, &shop, &records[shop.version]);
+    assert_true(count_files(".pack") >= 80);
+    prune(cat, 100, &report);
+    assert_true(count_files(".pack") <= 45); /* each record keeps a pack of its own */
+    for (shop.version = 0; shop.version < 40; shop.version++) {
+        assert_all_good(cat, &shop, &records[shop.version]);
+        snapshot_record_release(&records[shop.version]);
+    }
+    assert_verified(cat);
+    catalog_close(cat);
+}
+
+static void prune__dry_run_changes_nothing(void **state)
+{
+    struct shop shop = {.seed = 9, .folders = 3, .files = 9};
+    struct prune_options options = {.max_unused_percent = 0, .dry_run = true};
+    struct snapshot_record record;
+    struct prune_report report;
+    struct error err = ERROR_INIT;
+    struct catalog *cat = open_catalog(CATALOG_WRITE);
+    size_t packs;
+
+    (void)state;
+    take(cat, &shop, &record);
+    forget(cat, &record);
+    packs = count_files(".pack");
+    assert_int_equal(catalog_prune(cat, &options, NULL, &report, &err), OK);
+    assert_true(report.bytes_unused > 0);
+    assert_int_equal(report.bytes_freed, 0);
+    assert_int_equal(count_files(".pack"), packs);
+    snapshot_record_release(&record);
+    catalog_close(cat);
+}
+
+static void prune__removal_waits_for_readers(void **state)
+{
+    struct shop shop = {.seed = 9, .folders = 3, .files = 9};
+    struct prune_options options = {.max_unused_percent = 0, .lock_timeout_ms = 50};
+    struct snapshot_record record;
+    struct prune_report report;
+    struct error err = ERROR_INIT;
+    struct catalog *cat = open_catalog(CATALOG_WRITE);
+    struct catalog *reader = open_catalog(CATALOG_READ);
+
+    (void)state;
+    take(cat, &shop, &record);
+    forget(cat, &record);
+    assert_int_equal(catalog_prune(cat, &options, NULL, &report, &err), OK);
+    assert_true(report.removal_postponed);
+    assert_int_equal(report.packs_removed, 0);
+    assert_all_good(reader, &shop, &record);
+    catalog_close(reader);
+    assert_int_equal(catalog_prune(cat, &options, NULL, &report, &err), OK);
+    assert_false(report.removal_postponed);
+    assert_true(report.packs_removed > 0);
+    snapshot_record_release(&record);
+    catalog_close(cat);
+}
+
+static void prune__an_unknown_pack_stops_it(void **state)
+{
+    struct shop shop = {.seed = 9, .folders = 2, .files = 5};
+    struct prune_options options = {.max_unused_percent = 0};
+    struct snapshot_record record;
+    struct prune_report report;
+    struct error err = ERROR_INIT;
+    struct catalog *cat = open_catalog(CATALOG_WRITE);
+    FILE *f;
+
+    (void)state;
+    take(cat, &shop, &record);
+    forget(cat, &record);
+    mkdir("cat/packs/ab", 0700);
+    f = fopen("cat/packs/ab/abababababababababababababababab.pack", "w");
+    assert_non_null(f);
+    fclose(f);
+    assert_int_equal(catalog_prune(cat, &options, NULL, &report, &err), ERR_CORRUPT);
+    assert_non_null(strstr(err.hint, "rebuild"));
+    assert_int_equal(access("cat/packs/ab/abababababababababababababababab.pack", F_OK), 0);
+    snapshot_record_release(&record);
+    catalog_close(cat);
+}
+
+static void prune__a_record_that_cannot_be_read_stops_it(void **state)
+{
+    struct shop shop = {.seed = 9, .folders = 2, .files = 5};
+    struct prune_options options = {.max_unused_percent = 0, .lock_timeout_ms = 1000};
+    struct snapshot_record record, other;
+    struct snapshot_shadows rows = {NULL, 0, 0};
+    struct prune_report report;
+    struct error err = ERROR_INIT;
+    char path[128];
+    struct catalog *cat = open_catalog(CATALOG_WRITE);
+    size_t packs;
+
+    (void)state;
+    take(cat, &shop, &record);
+    shop.seed = 10;
+    take(cat, &shop, &other);
+    forget(cat, &other);
+    assert_int_equal(snapshot_shadows_read(cat->index, NULL, &rows, &err), OK);
+    pack_file_of(cat, &rows.items[0].chunk, path);
+    flip(path, 128 + 32 + 5, 1);
+    packs = count_files(".pack");
+    assert_int_equal(catalog_prune(cat, &options, NULL, &report, &err), ERR_CORRUPT);
+    assert_int_equal(count_files(".pack"), packs);
+    snapshot_shadows_release(&rows);
+    snapshot_record_release(&record);
+    snapshot_record_release(&other);
+    catalog_close(cat);
+}
+
+static void prune__what_a_dead_writer_left_goes(void **state)
+{
+    struct shop a = {.seed = 1, .folders = 2, .files = 5}, b = {.seed = 2, .folders = 2, .files = 9};
+    struct snapshot_record record;
+    struct prune_report report;
+    struct error err = ERROR_INIT;
+    struct catalog *cat = open_catalog(CATALOG_WRITE);
+    size_t packs;
+    FILE *f;
+
+    (void)state;
+    take(cat, &a, &record);
+    packs = count_files(".pack");
+    assert_int_equal(shop_store(cat, &b, &err), OK); /* in place, and never committed */
+    assert_true(count_files(".pack") > packs);
+    mkdir("cat/packs/cd", 0700);
+    f = fopen("cat/packs/cd/cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd.part", "w");
+    assert_non_null(f);
+    fputs("half a pack", f);
+    fclose(f);
+    prune(cat, 10, &report);
+    assert_int_equal(report.parts_removed, 1);
+    assert_int_equal(count_files(".pack"), packs);
+    assert_int_equal(count_files(".part"), 0);
+    assert_all_good(cat, &a, &record);
+    snapshot_record_release(&record);
+    catalog_close(cat);
+}
+
+/* ---- killing ---- */
+
+/* A child that forgets and prunes until it is killed. */
+static void child_prunes(unsigned round)
+{
+    struct prune_options options = {.max_unused_percent = 0, .lock_timeout_ms = 5000};
+    struct shop shop = {.seed = 100 + round, .folders = 3, .files = 20, .big = 700000};
+    struct snapshot_record record;
+    struct prune_report report;
+    struct error err = ERROR_INIT;
+    struct catalog *cat = NULL;
+
+    if (catalog_open("cat", CATALOG_WRITE, 5000, &cat, &err) != OK)
+        _exit(10);
+    for (;;) {
+        const char *ids[1];
+
+        if (shop_snapshot(cat, &shop, SITE, &record, &err) != OK)
+            _exit(11);
+        ids[0] = record.id;
+        shop.version++;
+        if (snapshot_forget(cat, ids, 1, &err) != OK || catalog_prune(cat, &options, NULL, &report, &err) != OK)
+            _exit(12);
+        snapshot_record_release(&record);
+    }
+}
+
+static void prune__killed_at_any_moment_costs_nothing_but_space(void **state)
+{
+    struct shop shop = {.seed = 7, .folders = 3, .files = 20, .dump = 300000};
+    struct snapshot_record record;
+    struct prune_report report;
+    const char *rounds_text = getenv("NOPSNAP_KILLS");
+    unsigned rounds = rounds_text ? (unsigned)atoi(rounds_text) : 12;
+    uint64_t random = 88172645463325252u;
+    struct catalog *cat = open_catalog(CATALOG_WRITE);
+
+    (void)state;
+    take(cat, &shop, &record);
+    catalog_close(cat);
+    for (unsigned i = 0; i < rounds; i++) {
+        struct timespec pause = {0};
+        pid_t child = fork();
+        int status = 0;
+
+        assert_true(child >= 0);
+        if (child == 0)
+            child_prunes(i);
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        pause.tv_nsec = (long)(random % 120) * 1000000;
+        nanosleep(&pause, NULL);
+        assert_int_equal(kill(child, SIGKILL), 0);
+        assert_int_equal(waitpid(child, &status, 0), child);
+        if (WIFEXITED(status))
+            fail_msg("the child ended by itself with %d in round %u", WEXITSTATUS(status), i);
+        cat = open_catalog(CATALOG_WRITE);
+        assert_all_good(cat, &shop, &record);
+        assert_verified(cat);
+        catalog_close(cat);
+    }
+    cat = open_catalog(CATALOG_WRITE);
+    prune(cat, 0, &report);
+    prune(cat, 0, &report);
+    assert_all_good(cat, &shop, &record);
+    assert_int_equal(count_files(".part"), 0);
+    snapshot_record_release(&record);
+    catalog_close(cat);
+}
+
+/* Two who snapshot and one who prunes, at once. */
+static void child_snapshots(unsigned seed)
+{
+    struct shop shop = {.seed = seed, .folders = 2, .files = 15, .dump = 200000};
+
+    for (shop.version = 0; shop.version < 6; shop.version++) {
+        struct snapshot_record record;
+        struct shop_check check;
+        struct error err = ERROR_INIT;
+        struct catalog *cat = NULL;
+        const char *ids[1];
+
+        if (catalog_open("cat", CATALOG_WRITE, 20000, &cat, &err) != OK)
+            fprintf(stderr, "%s\n", err.text), _exit(20);
+        if (shop_snapshot(cat, &shop, SITE, &record, &err) != OK)
+            fprintf(stderr, "%s\n", err.text), _exit(21);
+        if (shop_check(cat, &shop, &record, &check, &err) != OK || check.damaged || check.wrong)
+            fprintf(stderr, "%s %s\n", err.text, check.first), _exit(22);
+        ids[0] = record.id;
+        if (shop.version % 2 == 0 && snapshot_forget(cat, ids, 1, &err) != OK)
+            fprintf(stderr, "%s\n", err.text), _exit(23);
+        snapshot_record_release(&record);
+        catalog_close(cat);
+    }
+    _exit(0);
+}
+
+static void prune__beside_two_writers_loses_nothing(void **state)
+{
+    struct prune_options options = {.max_unused_percent = 0, .lock_timeout_ms = 200};
+    struct prune_report report;
+    struct error err = ERROR_INIT;
+    pid_t children[2];
+    struct catalog *cat = open_catalog(CATALOG_WRITE);
+    int left = 2;
+
+    (void)state;
+    catalog_close(cat);
+    for (unsigned i = 0; i < 2; i++) {
+        children[i] = fork();
+        assert_true(children[i] >= 0);
+        if (children[i] == 0)
+            child_snapshots(50 + i);
+    }
+    while (left > 0) {
+        int status = 0;
+
+        cat = open_catalog(CATALOG_WRITE);
+        if (catalog_prune(cat, &options, NULL, &report, &err) != OK)
+            fail_msg("%s", err.text);
+        catalog_close(cat);
+        while (waitpid(-1, &status, WNOHANG) > 0) {
+            assert_true(WIFEXITED(status));
+            assert_int_equal(WEXITSTATUS(status), 0);
+            left--;
+        }
+    }
+    cat = open_catalog(CATALOG_WRITE);
+    prune(cat, 0, &report);
+    assert_verified(cat);
+    catalog_close(cat);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        folder_test(prune__takes_what_only_a_forgotten_snapshot_needed),
+        folder_test(prune__leaves_nothing_behind_when_all_is_forgotten),
+        folder_test(prune__a_tombstone_outlives_the_record_that_it_voids),
+        folder_test(prune__rewrites_sparse_packs_and_keeps_every_byte),
+        folder_test(prune__many_small_packs_become_few),
+        folder_test(prune__dry_run_changes_nothing),
+        folder_test(prune__removal_waits_for_readers),
+        folder_test(prune__an_unknown_pack_stops_it),
+        folder_test(prune__a_record_that_cannot_be_read_stops_it),
+        folder_test(prune__what_a_dead_writer_left_goes),
+        folder_test(prune__killed_at_any_moment_costs_nothing_but_space),
+        folder_test(prune__beside_two_writers_loses_nothing),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
