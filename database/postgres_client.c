@@ -413,9 +413,10 @@ const char *postgres_server_version(const struct postgres *pg)
     return version ? version : "unknown";
 }
 
-int postgres_pid(const struct postgres *pg)
+bool postgres_alive(struct postgres *pg)
 {
-    return PQbackendPID(pg->conn);
+    /* The first call may take in the server's farewell, the second one then meets the end. */
+    return PQconsumeInput(pg->conn) && PQconsumeInput(pg->conn) && PQstatus(pg->conn) == CONNECTION_OK;
 }
 
 void postgres_cancel(struct postgres *pg)

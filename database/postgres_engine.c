@@ -26,6 +26,10 @@ enum error_kind postgres_maintenance(struct database *db, struct postgres **out,
     struct postgres_engine *e = state(db);
     enum error_kind rc = OK;
 
+    if (e->maintenance && !postgres_alive(e->maintenance)) {
+        postgres_close(e->maintenance);
+        e->maintenance = NULL;
+    }
     for (size_t i = 0; !e->maintenance && i < sizeof names / sizeof names[0]; i++) {
         struct error failure = ERROR_INIT;
 
@@ -101,6 +105,8 @@ enum error_kind postgres_live(struct database *db, struct postgres **out, struct
     enum door door = DOOR_OPEN;
     enum error_kind rc;
 
+    if (e->live && !postgres_alive(e->live)) /* an exchange, or the server's restart, has ended it */
+        postgres_close_live(db);
     if (e->live) {
         *out = e->live;
         return OK;
@@ -190,7 +196,7 @@ static enum error_kind engine_login_works(const struct database_target *target, 
 /* The connection to ask about databases in general: whichever is there. */
 static enum error_kind any_connection(struct database *db, struct postgres **out, struct error *err)
 {
-    if (state(db)->live) {
+    if (state(db)->live && postgres_alive(state(db)->live)) {
         *out = state(db)->live;
         return OK;
     }
@@ -295,7 +301,7 @@ static void pause_ms(long ms)
 
 enum error_kind postgres_end_sessions(struct postgres *pg, const char *name, bool spare_own, struct error *err)
 {
-    const char *parameters[] = {name, spare_own ? postgres_application() : ""};
+    const char *parameters[] = {name, spare_own ? "nopsnap-%" : ""};
     int64_t deadline = clock_monotonic_ms() + END_SESSIONS_MS;
     int64_t left = 0;
     enum error_kind rc;
@@ -305,7 +311,7 @@ enum error_kind postgres_end_sessions(struct postgres *pg, const char *name, boo
 
         rc = postgres_query_with(pg,
                                  "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1 "
-                                 "AND pid <> pg_backend_pid() AND application_name <> $2",
+                                 "AND pid <> pg_backend_pid() AND application_name NOT LIKE $2",
                                  2, parameters, NULL, NULL, &denied);
         if (rc && strcmp(postgres_state(pg), "42501") != 0) {
             error_copy(err, &denied);
@@ -313,7 +319,7 @@ enum error_kind postgres_end_sessions(struct postgres *pg, const char *name, boo
         }
         rc = postgres_number(pg,
                              "SELECT count(*) FROM pg_stat_activity WHERE datname = $1 AND pid <> pg_backend_pid() "
-                             "AND application_name <> $2",
+                             "AND application_name NOT LIKE $2",
                              2, parameters, 0, &left, err);
         if (rc || left == 0)
             return rc;

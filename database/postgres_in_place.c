@@ -19,6 +19,8 @@ enum { LIST_MAX = 64 * 1024 * 1024, PIECE = 64 * 1024 };
 static const char prelude[] =
     "BEGIN;\n"
     "SET LOCAL lock_timeout = '60s';\n"
+    "SET LOCAL statement_timeout = 0;\n"
+    "SET LOCAL idle_in_transaction_session_timeout = 0;\n"
     "SET LOCAL client_min_messages = warning;\n"
     "DO $nopsnap$\n"
     "DECLARE statements text[]; statement text;\n"

@@ -59,7 +59,8 @@ enum error_kind postgres_quoted_text(struct postgres *pg, const char *text, char
 const char *postgres_state(const struct postgres *pg);
 int postgres_server_major(const struct postgres *pg);
 const char *postgres_server_version(const struct postgres *pg); /* "15.20 (Debian ...)" */
-int postgres_pid(const struct postgres *pg);
+/* Has the server not hung up? Costs no round trip. */
+bool postgres_alive(struct postgres *pg);
 /* End the statement that another thread is running on this connection. */
 void postgres_cancel(struct postgres *pg);
 /* "nopsnap-<pid>" */
@@ -137,7 +138,7 @@ enum error_kind postgres_identity(struct postgres *pg, const char *name, char **
 /* Name of the database with this identity; *out NULL when there is none here. ERR_REFUSED: another cluster's. */
 enum error_kind postgres_name_of(struct postgres *pg, const char *identity, char **out, struct error *err);
 bool postgres_is_superuser(struct postgres *pg);
-/* End the sessions in database `name` and wait for their end. spare_own: leave this process's sessions alone. */
+/* End the sessions in database `name` and wait for their end. spare_own: leave nopsnap's own sessions alone. */
 enum error_kind postgres_end_sessions(struct postgres *pg, const char *name, bool spare_own, struct error *err);
 enum error_kind postgres_obstacles(struct postgres *pg, const char *name, struct text_list *out, struct error *err);
 

@@ -558,6 +558,142 @@ static void database_load_in_place__cut_stream_rolls_back(void **state)
     session_close(&s);
 }
 
+/* ---- logins ---- */
+
+static void database_load_in_place__without_the_right_leaves_the_old(void **state)
+{
+    struct error err = ERROR_INIT;
+    struct database_info info = DATABASE_INFO_INIT;
+    struct pg_dumped d = PG_DUMPED_INIT;
+    struct session s;
+    char *before = NULL;
+    char *after = NULL;
+
+    (void)state;
+    pg_sql("shop", "GRANT pg_read_all_data TO poor; ALTER ROLE poor BYPASSRLS; GRANT SELECT ON LARGE OBJECT 4242, 4243 TO poor");
+    session_open(&s, "poor", NULL);
+    assert_ok(database_probe(s.db, &info, &err));
+    assert_false(info.can_beside);
+    assert_int_equal(info.remarks.count, 1);
+    assert_non_null(strstr(info.remarks.items[0], "objects of role shop"));
+    pg_dump_it(s.db, &d);
+    before = pg_text("shop");
+    assert_int_equal(database_load_in_place(s.db, &d.facts, pg_source, &d, &err), ERR_REMOTE);
+    assert_non_null(strstr(err.text, "must be owner"));
+    assert_non_null(strstr(err.hint, "database-admin"));
+    after = pg_text("shop");
+    assert_string_equal(before, after);
+    free(before);
+    free(after);
+    database_info_release(&info);
+    pg_dumped_release(&d);
+    session_close(&s);
+}
+
+static void database__takes_names_and_passwords_of_any_characters(void **state)
+{
+    static const char name[] = "shop='x' \\ \"q\" \xf0\x9f\x91\x8d";
+    static const char role[] = "role 'r' \"q\" \\";
+    static const char password[] = "a:b\\c'\"; d=e";
+    struct error err = ERROR_INIT;
+    struct database_target t = DATABASE_TARGET_INIT;
+    struct database *db = NULL;
+    struct pg_dumped d = PG_DUMPED_INIT;
+    struct text_list differences = TEXT_LIST_INIT;
+    struct database_swap swap = DATABASE_SWAP_INIT;
+    enum database_side side = DATABASE_OLD;
+    char *beside = NULL;
+
+    (void)state;
+    pg_sql("postgres", "CREATE ROLE \"role 'r' \"\"q\"\" \\\" LOGIN CREATEDB PASSWORD 'a:b\\c''\"; d=e'; "
+                       "CREATE DATABASE \"shop='x' \\ \"\"q\"\" 👍\" OWNER \"role 'r' \"\"q\"\" \\\" TEMPLATE template0");
+    t.engine = DATABASE_POSTGRESQL;
+    t.host = strdup(pg_folder);
+    t.name = strdup(name);
+    t.user = strdup(role);
+    t.password = strdup(password);
+    assert_ok(database_open(&t, NULL, &db, &err));
+    pg_dump_it(db, &d);
+    assert_ok(database_load_begin(db, &d.facts, "0123abcd", &beside, &err));
+    assert_ok(database_load_run(db, beside, &d.facts, pg_source, &d, &err));
+    assert_ok(database_compare(db, beside, &d.facts.counts, &differences, &err));
+    assert_int_equal(differences.count, 0);
+    assert_ok(database_swap_prepare(db, beside, "0123abcd", &swap, &err));
+    assert_ok(database_fence(db, &swap, &err));
+    assert_ok(database_swap_to(db, &swap, DATABASE_NEW, &err));
+    assert_ok(database_unfence(db, &swap, &err));
+    assert_ok(database_swap_side(db, &swap, &side, &err));
+    assert_int_equal(side, DATABASE_NEW);
+    assert_ok(database_kept_drop(db, swap.kept, swap.old_identity, &err));
+    d.at = 0;
+    assert_ok(database_load_in_place(db, &d.facts, pg_source, &d, &err));
+    database_close(db);
+    pg_sql("postgres", "DROP DATABASE \"shop='x' \\ \"\"q\"\" 👍\"");
+    pg_sql("postgres", "DROP ROLE \"role 'r' \"\"q\"\" \\\"");
+    database_swap_release(&swap);
+    database_target_release(&t);
+    pg_dumped_release(&d);
+    free(beside);
+}
+
+static void database_open__takes_a_service_with_and_without_a_host(void **state)
+{
+    static const char *const hosts[] = {"", "host=%s\n"};
+    struct error err = ERROR_INIT;
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        struct database_target shop = DATABASE_TARGET_INIT;
+        struct database_target admin = DATABASE_TARGET_INIT;
+        struct database *db = NULL;
+        struct pg_dumped d = PG_DUMPED_INIT;
+        char path[256];
+        FILE *f = NULL;
+
+        snprintf(path, sizeof path, "%s/services", pg_folder);
+        f = fopen(path, "w");
+        assert_non_null(f);
+        fputs("[main]\nuser=nop\n", f);
+        fprintf(f, hosts[i], pg_folder);
+        fclose(f);
+        setenv("PGSERVICEFILE", path, 1);
+        unsetenv("PGHOST"); /* only the shop's own target or the service says where */
+        pg_target("shop", "shop", &shop);
+        if (i == 1) {
+            free(shop.host);
+            shop.host = strdup("/nonexistent");
+        }
+        assert_ok(database_target_admin(&shop, "service:main", &admin, &err));
+        assert_ok(database_open(&shop, &admin, &db, &err));
+        pg_dump_it(db, &d);
+        assert_true(d.bytes.len > 100000);
+        setenv("PGHOST", pg_folder, 1);
+        unsetenv("PGSERVICEFILE");
+        pg_dumped_release(&d);
+        database_close(db);
+        database_target_release(&shop);
+        database_target_release(&admin);
+    }
+}
+
+static void database_query__connects_again_after_a_restart(void **state)
+{
+    struct error err = ERROR_INIT;
+    struct database_info info = DATABASE_INFO_INIT;
+    struct session s;
+
+    (void)state;
+    session_open(&s, "shop", NULL);
+    assert_ok(database_probe(s.db, &info, &err));
+    database_info_release(&info);
+    pg_sql("postgres", "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'nopsnap%%'");
+    usleep(200000);
+    assert_ok(database_probe(s.db, &info, &err));
+    assert_true(info.is_nopcommerce);
+    database_info_release(&info);
+    session_close(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -581,6 +717,10 @@ int main(void)
         cmocka_unit_test_setup(database_load_in_place__is_old_or_new, fresh_shop),
         cmocka_unit_test_setup(database_load_in_place__cut_stream_rolls_back, fresh_shop),
         cmocka_unit_test_setup(database_load__notes_roles_that_are_not_there, fresh_shop),
+        cmocka_unit_test_setup(database_load_in_place__without_the_right_leaves_the_old, fresh_shop),
+        cmocka_unit_test_setup(database__takes_names_and_passwords_of_any_characters, fresh_shop),
+        cmocka_unit_test(database_open__takes_a_service_with_and_without_a_host),
+        cmocka_unit_test(database_query__connects_again_after_a_restart),
     };
 
     return cmocka_run_group_tests(tests, pg_server_start, pg_server_stop);
