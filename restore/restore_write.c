@@ -22,10 +22,11 @@
 #include "restore_internal.h"
 
 #define WINDOW_FILES 32768u          /* files of a window that are written from frames */
+#define WINDOW_FIRST 8192u           /* the first windows are smaller, so that the threads begin early */
 #define WINDOW_LINKS 2048u           /* entries without content: no frame to share, so they needn't wait */
 #define WINDOW_BYTES (6u << 20)      /* of encoded entries and names */
 #define PLAIN_BATCH 32u              /* entries without content in one job */
-#define JOB_QUEUE 64u
+#define JOB_QUEUE (2u * (WINDOW_FILES + WINDOW_LINKS)) /* the walk must never wait for a place */
 #define WRITERS_DEFAULT_MAX 8
 #define WAIT_NS 250000000            /* between two reports of progress */
 #define SEEN_BYTES (4u << 20)        /* one bit for each hash of an inode with several names */
@@ -84,6 +85,7 @@ struct writer {
     struct hand walker; /* the walking thread's */
     struct window windows[2];
     unsigned filling;
+    uint32_t window_files;
     pthread_mutex_t lock; /* windows' pending, the result's lists */
     pthread_cond_t over;
     uint64_t serial;
@@ -312,13 +314,15 @@ static enum error_kind fill(struct hand *h, int fd, const struct tree_entry *e, 
     return rc;
 }
 
-static enum error_kind create(struct hand *h, const struct put *p, const char *name, int *fd, struct error *err)
+/* W2. The target is ours alone while it fills, so a file may have its permissions from the beginning: a system call less. */
+static enum error_kind create(struct hand *h, const struct put *p, const char *name, mode_t mode, int *fd,
+                              struct error *err)
 {
     enum error_kind rc = path_in(p->folder, name, &h->path, err);
 
     return rc ? rc
               : below_open(h->writer->spec.target->fd, (const char *)h->path.data, h->path.len,
-                           O_WRONLY | O_CREAT | O_EXCL, 0600, fd, err);
+                           O_WRONLY | O_CREAT | O_EXCL, mode & 0777, fd, err);
 }
 
 /* W3 */
@@ -351,7 +355,7 @@ static enum error_kind put_file(struct hand *h, struct window *win, struct put *
 
     rc = tree_entry_decode(h->scratch, put_encoded(win, p), p->encoded_len, &e, err);
     if (!rc)
-        rc = create(h, p, name, &fd, err);
+        rc = create(h, p, name, e.mode, &fd, err);
     if (rc)
         return rc;
     rc = fill(h, fd, &e, bytes, len, err);
@@ -431,7 +435,7 @@ static enum error_kind try_reflink(struct hand *h, struct window *win, struct pu
         return OK;
     if (file_open(h->live_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0, &from, &ignored))
         return OK;
-    rc = create(h, p, name, &to, err);
+    rc = create(h, p, name, 0600, &to, err);
     if (rc)
         goto done;
     if (ioctl(to, FICLONE, from)) {
@@ -763,14 +767,18 @@ static enum error_kind next_window(struct writer *w, struct error *err)
 {
     window_launch(w, &w->windows[w->filling]);
     w->filling = 1 - w->filling;
+    if (w->window_files < WINDOW_FILES)
+        w->window_files *= 2;
     return window_settle(w, &w->windows[w->filling], err);
 }
 
-static bool window_full(const struct window *win, size_t more)
+static bool window_full(const struct writer *w, size_t more)
 {
+    const struct window *win = &w->windows[w->filling];
+
     if (win->count == 0)
         return false;
-    return win->count == win->cap || win->framed == WINDOW_FILES || win->bytes.len + more > WINDOW_BYTES ||
+    return win->count == win->cap || win->framed >= w->window_files || win->bytes.len + more > WINDOW_BYTES ||
            win->count - win->framed == WINDOW_LINKS;
 }
 
@@ -843,7 +851,7 @@ enum error_kind writer_put(struct writer *w, struct folder *f, const char *name,
         buffer_release(&path);
         return rc;
     }
-    if (!rc && window_full(&w->windows[w->filling], name_len + len))
+    if (!rc && window_full(w, name_len + len))
         rc = next_window(w, err);
     if (rc)
         return rc;
@@ -944,6 +952,7 @@ enum error_kind writer_new(const struct writer_spec *spec, struct writer **out, 
         return error_set(err, ERR_MEMORY, 0, "out of memory for writing files");
     w->spec = *spec;
     w->options = spec->options;
+    w->window_files = WINDOW_FIRST;
     pthread_mutex_init(&w->lock, NULL);
     pthread_cond_init(&w->over, NULL);
     rc = hand_init(&w->walker, w, err);
