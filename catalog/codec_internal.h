@@ -7,9 +7,11 @@
 #include "buffer.h"
 
 enum codec { CODEC_STORED = 0, CODEC_ZSTD = 1 };
-#define CODEC_LEVEL_DEFAULT 3
+
+#define CODEC_LEVEL_DEFAULT 0
 
 struct compressor; /* a compressor's working memory; one a thread */
+/* level: of zstd, or CODEC_LEVEL_DEFAULT: what was found best for shops */
 enum error_kind compressor_new(int level, struct compressor **out, struct error *err);
 void compressor_free(struct compressor *c); /* accepts NULL */
 /*

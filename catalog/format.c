@@ -15,7 +15,7 @@
 #define DEFAULT_CUT_MIN (32u << 10)
 #define DEFAULT_CUT_AVG (128u << 10)
 #define DEFAULT_CUT_MAX (512u << 10)
-#define DEFAULT_FRAME_SIZE (2u << 20)
+#define DEFAULT_FRAME_SIZE (4u << 20)
 
 #ifndef NOPSNAP_WEAK_HASH_BITS
 #define NOPSNAP_WEAK_HASH_BITS 0

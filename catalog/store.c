@@ -128,7 +128,7 @@ static enum error_kind begin(struct catalog *cat, const struct store_options *op
     pthread_cond_init(&s->changed, NULL);
     s->cat = cat;
     s->kind = kind;
-    s->level = options && options->level ? options->level : CODEC_LEVEL_DEFAULT;
+    s->level = options ? options->level : CODEC_LEVEL_DEFAULT;
     s->pack_size = options && options->pack_size ? options->pack_size : PACK_SIZE_DEFAULT;
     rc = paged_file_new(cat, TICKET_LEN, &s->tickets, err);
     if (!rc)

@@ -21,8 +21,8 @@
 #include "store.h"
 #include "thread.h"
 
-#define OPEN_SLOTS 4           /* frames being filled at once, one a group */
-#define RAW_BUDGET (20u << 20) /* raw bytes of frames in memory, of which those not yet written can't be dropped */
+#define OPEN_SLOTS 3           /* frames being filled at once, one a group */
+#define RAW_BUDGET (24u << 20) /* raw bytes of frames in memory, of which those not yet written can't be dropped */
 #define GROUP_DENSE \
     UINT32_MAX /* content that looks compressed already, of whatever kind: its frames are stored as they are */
 #define PACK_SIZE_DEFAULT (64u << 20)
