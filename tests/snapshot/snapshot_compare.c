@@ -183,6 +183,7 @@ int64_t stored_bytes(struct catalog *cat, const struct chunk_id *root, const cha
 
     if (tree_lookup(cat, root, path, &encoded, &err) != OK) {
         assert_int_equal(err.kind, ERR_NOT_FOUND);
+        buffer_release(&encoded);
         return -1;
     }
     assert_int_equal(tree_scratch_new(&scratch, &err), OK);
