@@ -27,6 +27,8 @@ enum error_kind tree_name_check(const unsigned char *name, size_t len, struct er
  */
 enum error_kind tree_entry_parse(struct tree_scratch *s, struct cursor *c, struct tree_entry *out, struct error *err);
 
+/* Read a tree from memory instead of a catalogue: for fuzzing. A listing in parts is refused. bytes are copied. */
+enum error_kind tree_reader_over(const void *bytes, size_t len, struct tree_reader **out, struct error *err);
 /* As tree_reader_next(), and the encoded entry (without name) that it was decoded from; borrowed likewise. */
 enum error_kind tree_reader_next_encoded(struct tree_reader *r, struct tree_entry *out, const void **encoded,
                                          size_t *len, bool *more, struct error *err);

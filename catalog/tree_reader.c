@@ -56,8 +56,7 @@ static enum error_kind parse_head(struct tree_reader *r, struct error *err)
     return OK;
 }
 
-enum error_kind tree_reader_open(struct catalog *cat, const struct chunk_id *tree, struct tree_reader **out,
-                                 struct error *err)
+static enum error_kind reader_new(struct tree_reader **out, struct error *err)
 {
     struct tree_reader *r = NULL;
     void *memory = NULL;
@@ -66,17 +65,51 @@ enum error_kind tree_reader_open(struct catalog *cat, const struct chunk_id *tre
     if (rc)
         return rc;
     r = memory;
-    r->cat = cat;
     r->first = true;
     r->tree = (struct buffer)BUFFER_INIT(16u << 20);
     r->part = (struct buffer)BUFFER_INIT(16u << 20);
     r->window = (struct buffer)BUFFER_INIT(2 * TREE_ENTRY_MAX + (16u << 20));
     r->at = cursor_over(NULL, 0);
     rc = tree_scratch_new(&r->scratch, err);
-    if (!rc)
-        rc = chunk_read(cat, tree, CHUNK_TREE, &r->tree, err);
+    if (rc)
+        tree_reader_close(r);
+    else
+        *out = r;
+    return rc;
+}
+
+enum error_kind tree_reader_open(struct catalog *cat, const struct chunk_id *tree, struct tree_reader **out,
+                                 struct error *err)
+{
+    struct tree_reader *r = NULL;
+    enum error_kind rc = reader_new(&r, err);
+
+    if (rc)
+        return rc;
+    r->cat = cat;
+    rc = chunk_read(cat, tree, CHUNK_TREE, &r->tree, err);
     if (!rc)
         rc = parse_head(r, err);
+    if (rc) {
+        tree_reader_close(r);
+        return rc;
+    }
+    *out = r;
+    return OK;
+}
+
+enum error_kind tree_reader_over(const void *bytes, size_t len, struct tree_reader **out, struct error *err)
+{
+    struct tree_reader *r = NULL;
+    enum error_kind rc = reader_new(&r, err);
+
+    if (rc)
+        return rc;
+    rc = buffer_append(&r->tree, bytes, len, err);
+    if (!rc)
+        rc = parse_head(r, err);
+    if (!rc && r->has_parts)
+        rc = damaged(err, "in parts cannot be read from memory");
     if (rc) {
         tree_reader_close(r);
         return rc;
