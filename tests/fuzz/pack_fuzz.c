@@ -45,7 +45,7 @@ static void make_right(unsigned char *bytes, size_t len)
     memcpy(trailer + SUM_AT, hash.bytes, HASH_LEN);
 }
 
-static char path[] = "/tmp/nsfuzzXXXXXX";
+static char path[] = "/dev/shm/nsfuzzXXXXXX"; /* in memory: a file is made for each input */
 
 static void remove_folder(void)
 {
