@@ -1,0 +1,154 @@
+#!/usr/bin/env python3
+"""Fail and kill nopsnap at every call that changes a disk, files and database together, and check P1 after each.
+
+    crash_test.py --program nopsnap --faultlib faultlib.so [--engine postgresql|mysql] [--verb rollback] [--sample N] [--random N]
+                  [--seed S] [--report FILE]
+
+For each case: the wrecked shop and its good snapshot; one verb with one fault; then `recover`, itself killed in some cases and repeated;
+then the shop must be exactly the old state or exactly the new one, a further snapshot must succeed, nothing of a
+transaction may be left, and `verify` must find the catalogue whole.
+"""
+import argparse
+import os
+import random
+import shutil
+import sys
+import tempfile
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import harness  # noqa: E402
+
+ERRORS = ("ENOSPC", "EIO", "EINTR", "SHORT", "KILL", "KILL;when=after")
+
+
+class Failed(Exception):
+    pass
+
+
+def argv_of(shop, verb):
+    return {"rollback": ("rollback", "shop", "--to", shop.target, "--yes"), "snapshot": ("snapshot", "shop"),
+            "prune": ("prune", "--max-unused", "0%"), "recover": ("recover", "shop")}[verb]
+
+
+def count_calls(shop, verb, paths):
+    prepare(shop, verb, random.Random(1))
+    log = os.path.join(shop.folder, "count.log")
+    code = shop.run(*argv_of(shop, verb), fault=f"nth=0;log={log};paths={paths}")
+    if code not in (0, 3):
+        raise Failed(f"the clean run of {verb} ended with {code}: {shop.said}")
+    with open(log, encoding="utf-8") as f:
+        total = int([line for line in f if line.startswith("total")][-1].split()[1])
+    os.unlink(log)
+    return total
+
+
+def prepare(shop, verb, rnd):
+    shop.reset()
+    if verb == "recover":  # something to recover from: a rollback killed somewhere
+        shop.run(*argv_of(shop, "rollback"), fault=f"nth={rnd.randint(shop.rollback_calls // 3, shop.rollback_calls)};errno=KILL;paths={shop.folder}")
+    if verb == "prune":    # something to prune: a snapshot more, and forgotten
+        shop.must("snapshot", "shop")
+        shop.must("forget", shop.list()[0])
+
+
+def recover(shop, rnd, context):
+    """Sometimes recovery is killed too; it may be run any number of times."""
+    for _ in range(3):
+        if rnd.random() < 0.3:
+            shop.run("recover", "shop", fault=f"nth={rnd.randint(1, 40)};errno=KILL;paths={shop.folder}")
+    code = shop.run("recover", "shop")
+    if code not in (0, 3):
+        raise Failed(f"{context}: recover ended with {code}: {shop.said}")
+
+
+def check(shop, verb, code, context, rnd):
+    said = shop.said
+    if code < 0 or code == 5 or verb == "recover" or code >= 128:
+        recover(shop, rnd, context)
+    state = shop.state()
+    expected = {0: ("new",), 3: ("new",), 1: ("old",), 2: ("old",), 4: ("old",), 6: ("old",), 7: ("old",)}.get(code, ("old", "new"))
+    if verb in ("snapshot", "prune"):
+        expected = ("old",)
+    if verb == "recover":
+        expected = ("old", "new")
+    if state not in expected:
+        raise Failed(f"{context}: exit {code}, then the shop is {state}\n{said}")
+    code = shop.run("snapshot", "shop")
+    if code == 7 and "rebuild" in shop.said:
+        if shop.run("rebuild") not in (0, 3):
+            raise Failed(f"{context}: rebuild: {shop.said}")
+        code = shop.run("snapshot", "shop")
+    if code not in (0, 3):
+        raise Failed(f"{context}: the next snapshot ended with {code}: {shop.said}\nbefore: {said}")
+    left = shop.leftovers()
+    if left:
+        raise Failed(f"{context}: left over: {left}\n{said}")
+    if shop.run("verify", "--read-data") not in (0, 3):
+        raise Failed(f"{context}: verify: {shop.said}")
+    if shop.target not in shop.list():
+        raise Failed(f"{context}: the snapshot {shop.target} is gone")
+    return state
+
+
+def one(shop, verb, fault, rnd, tally):
+    prepare(shop, verb, rnd)
+    code = shop.run(*argv_of(shop, verb), fault=f"{fault};paths={shop.folder}")
+    state = check(shop, verb, code, f"{verb} with {fault}", rnd)
+    tally[(verb, fault.split("errno=")[-1], code, state)] = tally.get((verb, fault.split("errno=")[-1], code, state), 0) + 1
+
+
+def one_kill(shop, verb, delay, rnd, tally):
+    prepare(shop, verb, rnd)
+    code = shop.run(*argv_of(shop, verb), kill_after=delay)
+    state = check(shop, verb, code, f"{verb} killed after {delay:.3f} s", rnd)
+    tally[(verb, "kill at random", code, state)] = tally.get((verb, "kill at random", code, state), 0) + 1
+
+
+def main():
+    p = argparse.ArgumentParser()
+    p.add_argument("--program", required=True)
+    p.add_argument("--faultlib", required=True)
+    p.add_argument("--engine", default="postgresql")
+    p.add_argument("--verb", action="append")
+    p.add_argument("--sample", type=int, default=0, help="cases a verb, drawn by seed; 0: every call with every error")
+    p.add_argument("--random", type=int, default=0, help="kills at random moments, a verb")
+    p.add_argument("--seed", type=int, default=1)
+    p.add_argument("--keep-going", action="store_true")
+    p.add_argument("--report")
+    args = p.parse_args()
+    rnd = random.Random(args.seed)
+    folder = tempfile.mkdtemp(prefix="npc", dir="/tmp")
+    tally, failures = {}, []
+    try:
+        with harness.Shop(args.engine, args.program, folder, args.faultlib) as shop:
+            shop.rollback_calls = count_calls(shop, "rollback", folder)
+            for verb in args.verb or ("rollback", "snapshot", "prune", "recover"):
+                total = count_calls(shop, verb, folder)
+                cases = [f"nth={n};errno={e}" for n in range(1, total + 1) for e in ERRORS]
+                if args.sample:
+                    cases = rnd.sample(cases, min(args.sample, len(cases)))
+                print(f"{args.engine} {verb}: {total} calls, {len(cases)} cases", flush=True)
+                work = [(one, c) for c in cases] + [(one_kill, rnd.random() * 1.5) for _ in range(args.random)]
+                for act, what in work:
+                    try:
+                        act(shop, verb, what, rnd, tally)
+                    except Failed as e:
+                        failures.append(str(e))
+                        print(f"FAILED {e}", flush=True)
+                        if not args.keep_going:
+                            raise SystemExit(1) from None
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    for key in sorted(tally, key=str):
+        print(*key, tally[key])
+    if args.report:
+        with open(args.report, "a", encoding="utf-8") as f:
+            for key in sorted(tally, key=str):
+                f.write(f"| {args.engine} | {' | '.join(str(k) for k in key)} | {tally[key]} |\n")
+            for failure in failures:
+                f.write(f"\nFAILED: {failure}\n")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,297 @@
+"""A small shop on a real database server, with a state "old" (wrecked) and a state "new" (its snapshot), for fault tests.
+
+    with Shop("postgresql", program, folder) as shop:
+        shop.reset()                                  the wrecked shop, and the catalogue with the good snapshot
+        code = shop.run("rollback", ..., fault="nth=17;errno=EIO")
+        shop.state()                                  "old", "new", or what differs from both
+
+Files and database are compared together (P1): a digest of the tree, what snapshots leave out apart, and one of every
+table, sequence and of what belongs to the database itself.
+"""
+import hashlib
+import os
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+FIXTURE = os.path.join(HERE, "..", "fixture")
+LEFT_OUT = ("logs", "Logs", "wwwroot/images/thumbs", "wwwroot/bundles", "wwwroot/sitemaps", "App_Data/TempUploads",
+            "wwwroot/db_backups", "Plugins/bin")
+
+
+def tree_digest(root):
+    """One line a path; a missing tree has none."""
+    lines = []
+    for folder, folders, files in os.walk(os.fsencode(root)):
+        folders.sort()
+        rel = os.path.relpath(folder, os.fsencode(root))
+        for name in sorted(files) + sorted(f for f in folders if os.path.islink(os.path.join(folder, f))) + [b"."]:
+            path = os.path.normpath(os.path.join(folder, name))
+            shown = os.path.relpath(path, os.fsencode(root))
+            text = os.fsdecode(shown)
+            if any(text == p or text.startswith(p + "/") for p in LEFT_OUT) and name != b"placeholder.txt":
+                continue
+            st = os.lstat(path)
+            if stat.S_ISSOCK(st.st_mode):
+                continue
+            content = ""
+            if stat.S_ISREG(st.st_mode):
+                with open(path, "rb") as f:
+                    content = hashlib.blake2b(f.read(), digest_size=12).hexdigest()
+            elif stat.S_ISLNK(st.st_mode):
+                content = os.fsdecode(os.readlink(path))
+            # A folder's time is not compared where a left-out child moved in or out of it.
+            moved = stat.S_ISDIR(st.st_mode) and (any(text == os.path.dirname(p) or text == p for p in LEFT_OUT) or text == ".")
+            lines.append((text, oct(st.st_mode), st.st_uid, st.st_gid, 0 if moved else st.st_mtime_ns,
+                          st.st_size if stat.S_ISREG(st.st_mode) else 0, content))
+        del rel
+    return sorted(lines)
+
+
+class Postgres:
+    name = "postgresql"
+
+    def __init__(self, folder):
+        self.dir = folder
+
+    def start(self):
+        subprocess.run([os.path.join(FIXTURE, "postgres.sh"), "start", self.dir], check=True, stdout=subprocess.DEVNULL)
+
+    def stop(self):
+        subprocess.run([os.path.join(FIXTURE, "postgres.sh"), "stop", self.dir], check=False, stdout=subprocess.DEVNULL)
+
+    def make_shop(self):
+        out = subprocess.run([os.path.join(FIXTURE, "postgres.sh"), "shop", self.dir, "shop"], check=True, capture_output=True, text=True)
+        self.sql('comment on database shop is \'the shop\'; alter database shop set work_mem = \'5MB\'; alter database shop connection limit 40')
+        return out.stdout.strip()
+
+    def sql(self, text, database="shop"):
+        out = subprocess.run(["psql", "-X", "-q", "-A", "-t", "-h", self.dir, "-U", "nop", "-d", database, "-v", "ON_ERROR_STOP=1", "-c", text],
+                             capture_output=True, text=True)
+        if out.returncode:
+            raise RuntimeError(out.stderr)
+        return out.stdout
+
+    def wreck(self):
+        self.sql('delete from "OrderNote"; insert into "Customer" select * from "Customer" where false; '
+                 'update "Product" set "Name" = \'broken\'; drop table "Log" cascade; '
+                 'create table "Half" (id int); insert into "Half" values (1); alter table "Half" owner to shop')
+
+    def freeze(self):
+        """Keep the wrecked database as a template to start each case from."""
+        self.sql("drop database if exists frozen", "postgres")
+        self.sql("create database frozen template shop", "postgres")
+
+    def others(self):
+        return [d for d in self.sql("select datname from pg_database", "postgres").split()
+                if d not in ("postgres", "template0", "template1", "frozen", "shop")]
+
+    def thaw(self):
+        for d in self.others() + ["shop"]:
+            self.sql(f'drop database if exists "{d}" with (force)', "postgres")
+        self.sql("create database shop template frozen owner shop", "postgres")
+        self.sql("comment on database shop is 'the shop'; alter database shop set work_mem = '5MB'; alter database shop connection limit 40")
+
+    def digest(self):
+        try:
+            own = self.sql("select r.rolname, datallowconn, datconnlimit, (select string_agg(a::text, ',' order by a::text) from unnest(coalesce(datacl, acldefault('d', datdba))) a), coalesce(shobj_description(d.oid, 'pg_database'), ''), "
+                           "coalesce((select setconfig::text from pg_db_role_setting where setdatabase = d.oid and setrole = 0), '') "
+                           "from pg_database d join pg_roles r on r.oid = datdba where datname = 'shop'", "postgres")
+        except RuntimeError as e:
+            return [("database", str(e))]
+        if not own:
+            return [("database", "gone")]
+        lines = [("database", own.strip())]
+        tables = self.sql("select quote_ident(schemaname) || '.' || quote_ident(tablename) from pg_tables where schemaname not in ('pg_catalog', 'information_schema') order by 1")
+        query = " union all ".join(f"select '{t.replace(chr(39), chr(39) * 2)}', count(*)::text, coalesce(md5(string_agg(md5(x::text), '' order by md5(x::text))), '') from {t} x"
+                                   for t in tables.split("\n") if t)
+        lines += [tuple(row.split("|")) for row in self.sql(query).split("\n") if row]
+        lines += [("sequence " + row,) for row in self.sql("select schemaname, sequencename, last_value from pg_sequences order by 1, 2").split("\n") if row]
+        lines += [("constraint " + row,) for row in self.sql("select conname, pg_get_constraintdef(oid) from pg_constraint where connamespace = 'public'::regnamespace order by 1, 2").split("\n") if row]
+        return lines
+
+
+class MariaDB:
+    name = "mysql"
+
+    def __init__(self, folder):
+        self.dir = folder
+        self.socket = os.path.join(folder, "sock")
+
+    def start(self):
+        out = subprocess.run([os.path.join(FIXTURE, "mariadb.sh"), "start", self.dir], check=True, capture_output=True, text=True)
+        self.socket = out.stdout.strip().splitlines()[-1]
+
+    def stop(self):
+        subprocess.run([os.path.join(FIXTURE, "mariadb.sh"), "stop", self.dir], check=False, stdout=subprocess.DEVNULL)
+
+    def sql(self, text, database=None):
+        argv = ["mariadb", "--no-defaults", "-S", self.socket, "-u", "root", "-N", "-B", "--default-character-set=utf8mb4"]
+        out = subprocess.run(argv + ([database] if database else []), input=text, capture_output=True, text=True)
+        if out.returncode:
+            raise RuntimeError(out.stderr)
+        return out.stdout
+
+    def make_shop(self):
+        self.sql("create database shop character set utf8mb4; create user shop@localhost identified by 'secret of shop'; "
+                 "grant all on `shop%`.* to shop@localhost; grant process, reload, super on *.* to shop@localhost")
+        with open(os.path.join(FIXTURE, "shop_mysql.sql"), encoding="utf-8") as f:
+            self.sql(f.read(), "shop")
+        return f"Server={self.socket};Database=shop;User ID=shop;Password=secret of shop;Allow User Variables=True"
+
+    def wreck(self):
+        self.sql("set foreign_key_checks=0; delete from `OrderNote`; update `Product` set `Name` = 'broken'; drop table `Log`; "
+                 "create table `Half` (id int); insert into `Half` values (1)", "shop")
+
+    def dump(self, name):
+        return subprocess.run(["mariadb-dump", "--no-defaults", "-S", self.socket, "-u", "root", "--routines", "--triggers", "--events", "--skip-dump-date",
+                               "--skip-comments", "--hex-blob", "--order-by-primary", "--ignore-table=" + name + ".nopsnap_marker", name],
+                              check=True, capture_output=True, text=True, errors="surrogateescape").stdout
+
+    def freeze(self):
+        self.frozen = self.dump("shop")
+
+    def others(self):
+        return [d for d in self.sql("show databases").split() if d not in ("information_schema", "mysql", "performance_schema", "sys", "shop")]
+
+    def thaw(self):
+        for d in self.others() + ["shop"]:
+            self.sql(f"drop database if exists `{d}`")
+        self.sql("create database shop character set utf8mb4")
+        subprocess.run(["mariadb", "--no-defaults", "-S", self.socket, "-u", "root", "shop"], input=self.frozen, check=True, text=True,
+                       errors="surrogateescape")
+
+    def digest(self):
+        try:
+            return [("dump", line) for line in self.dump("shop").split("\n") if line and "AUTO_INCREMENT=" not in line.split("ENGINE")[0]]
+        except subprocess.CalledProcessError as e:
+            return [("database", e.stderr)]
+
+
+class Shop:
+    def __init__(self, engine, program, folder, faultlib=None, files=60, link=False):
+        self.program = program
+        self.folder = folder
+        self.faultlib = faultlib
+        self.files = files
+        self.server = (Postgres if engine == "postgresql" else MariaDB)(os.path.join(folder, "db"))
+        self.site = os.path.join(folder, "www", "shop")
+        self.catalog = os.path.join(folder, "catalog")
+        self.link = link
+        self.target = None
+
+    def __enter__(self):
+        os.makedirs(os.path.dirname(self.site))
+        os.chmod(self.folder, 0o755)
+        self.server.start()
+        try:
+            self.make()
+        except BaseException:
+            self.server.stop()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        self.server.stop()
+
+    def make(self):
+        connection = os.path.join(self.folder, "connection")
+        with open(connection, "w", encoding="utf-8") as f:
+            f.write(self.server.make_shop())
+        subprocess.run([sys.executable, os.path.join(FIXTURE, "make_site.py"), self.site, "--files", str(self.files), "--weight", "0.02",
+                        "--provider", self.server.name, "--connection", connection], check=True, stdout=subprocess.DEVNULL)
+        with open(os.path.join(self.folder, "config"), "w", encoding="utf-8") as f:
+            f.write(f"[nopsnap]\ncatalog = {self.catalog}\n[shop]\npath = {self.site}\nstop = true\nstart = true\n")
+        os.chmod(os.path.join(self.folder, "config"), 0o600)
+        self.must("init")
+        self.new = (tree_digest(self.site), self.server.digest())
+        self.must("snapshot", "shop")
+        self.target = self.list()[0]
+        self.wreck_files()
+        self.server.wreck()
+        self.old = (tree_digest(self.site), self.server.digest())
+        self.server.freeze()
+        shutil.copytree(self.site, self.site + ".wrecked", symlinks=True)
+        subprocess.run(["cp", "-a", self.catalog, self.catalog + ".good"], check=True)
+
+    def wreck_files(self):
+        with open(os.path.join(self.site, "App_Data", "plugins.json"), "w", encoding="utf-8") as f:
+            f.write("{}")
+        shutil.rmtree(os.path.join(self.site, "Plugins"))
+        with open(os.path.join(self.site, "new.txt"), "w", encoding="utf-8") as f:
+            f.write("came after the snapshot")
+
+    def list(self):
+        import json
+        out = self.must("--json", "list")
+        return [json.loads(line)["id"] for line in out.splitlines() if '"row"' in line]
+
+    def reset(self):
+        parent = os.path.dirname(self.site)
+        for name in os.listdir(parent):
+            if name != "shop.wrecked":
+                shutil.rmtree(os.path.join(parent, name))
+        shutil.rmtree(self.catalog, ignore_errors=True)
+        subprocess.run(["cp", "-a", self.site + ".wrecked", self.site], check=True)
+        subprocess.run(["cp", "-a", self.catalog + ".good", self.catalog], check=True)
+        self.server.thaw()
+
+    def environment(self, fault):
+        env = {k: v for k, v in os.environ.items() if k not in ("LD_PRELOAD", "NOPSNAP_FAULT")}
+        if fault:
+            env["LD_PRELOAD"] = self.faultlib
+            env["NOPSNAP_FAULT"] = fault
+        return env
+
+    def run(self, *argv, fault=None, kill_after=None, timeout=120):
+        """Exit status (negative for a signal); the words are in self.said."""
+        child = subprocess.Popen([self.program, "--config", os.path.join(self.folder, "config"), *argv], env=self.environment(fault),
+                                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        if kill_after is not None:
+            time.sleep(kill_after)
+            child.send_signal(signal.SIGKILL)
+        try:
+            out, _ = child.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            out, _ = child.communicate()
+            self.said = out.decode(errors="replace") + "\n(timed out)"
+            return 124
+        self.said = out.decode(errors="replace")
+        return child.returncode
+
+    def must(self, *argv):
+        code = self.run(*argv)
+        if code not in (0, 3):
+            raise RuntimeError(f"{argv} ended with {code}: {self.said}")
+        return self.said
+
+    def state(self):
+        now = (tree_digest(self.site), self.server.digest())
+        for word, state in (("old", self.old), ("new", self.new)):
+            if now == state:
+                return word
+        return "mixture: " + "; ".join(self.explain(now, word, state) for word, state in (("old", self.old), ("new", self.new)))
+
+    @staticmethod
+    def explain(now, word, state):
+        parts = []
+        for what, a, b in (("files", now[0], state[0]), ("database", now[1], state[1])):
+            extra = [x for x in a if x not in b][:3]
+            lacks = [x for x in b if x not in a][:3]
+            if extra or lacks:
+                parts.append(f"{what} has {extra} lacks {lacks}")
+        return f"against {word}: " + (" and ".join(parts) or "order differs")
+
+    def leftovers(self):
+        """Databases beside, folders of a transaction: nothing may be left once recover and one more writing command ran."""
+        left = [d for d in self.server.others() if "nopsnap" in d]
+        parent = os.path.dirname(self.site)
+        for folder, folders, files in os.walk(parent):
+            if os.path.basename(folder).startswith(".nopsnap-"):
+                left += [os.path.join(folder, n) for n in folders + files if n != "lock"]
+        return left
