@@ -1,10 +1,10 @@
 /*
- * Connection strings as .NET's DbConnectionStringBuilder reads them, for the three providers that nopCommerce uses, and the
- * administrative login of the config.
+ * Connection strings as .NET's DbConnectionStringBuilder reads them, for the three providers that nopCommerce uses,
+ * and the administrative login of the config.
  *
- * The rules: pairs "key = value" between semicolons; blanks around either are dropped; a value in '...' or "..." may hold
- * anything, its own quote doubled; "==" in a key is one "="; the last of equal keys wins; case and blanks in keys do not
- * count. No error here quotes any part of a value (P10).
+ * The rules: pairs "key = value" between semicolons; blanks around either are dropped; a value in '...' or "..." may
+ * hold anything, its own quote doubled; "==" in a key is one "="; the last of equal keys wins; case and blanks in
+ * keys do not count. No error here quotes any part of a value (P10).
  */
 #include <ctype.h>
 #include <fcntl.h>
@@ -309,7 +309,8 @@ static enum error_kind take_pair(struct database_target *t, const char *key, con
     case KEY_PASSWORD:
         return replace_text(&t->password, value, err);
     case KEY_REFUSED:
-        rc = error_set(err, ERR_REFUSED, 0, "the connection string has the option \"%s\", which nopsnap can't honour", key);
+        rc = error_set(err, ERR_REFUSED, 0, "the connection string has the option \"%s\", which nopsnap can't honour",
+                       key);
         error_hint(err, "name a login of its own with database-admin in the config");
         return rc;
     case KEY_OPTION:
@@ -416,7 +417,8 @@ enum error_kind database_target_parse(const char *provider, const char *connecti
     else if (strcasecmp(provider, "sqlserver") == 0)
         engine = DATABASE_SQLSERVER;
     if (engine == DATABASE_NONE) {
-        error_set(err, ERR_REFUSED, 0, "the database provider \"%s\" is not one of postgresql, mysql, sqlserver", provider);
+        error_set(err, ERR_REFUSED, 0, "the database provider \"%s\" is not one of postgresql, mysql, sqlserver",
+                  provider);
         error_hint(err, "--files-only takes the site without its database");
         return ERR_REFUSED;
     }
@@ -499,7 +501,8 @@ enum error_kind database_target_admin(const struct database_target *shop, const 
         rc = memory_string(spec + 8, &t.service, err);
     } else
         rc = admin_from_file(shop, spec, &t, err);
-    /* A service or an option file may name its own host, which only the client library knows; the engine fills that gap. */
+    /* A service or an option file may name its own host, which only the client library knows; the engine fills that
+     * gap. */
     if (!rc && !t.host && !t.service) {
         rc = copy_optional(shop->host, &t.host, err);
         if (!t.port)

@@ -35,7 +35,8 @@ static enum error_kind engine_ops(enum database_engine engine, const struct data
         return OK;
     case DATABASE_SQLSERVER:
         rc = error_set(err, ERR_REFUSED, 0, "this version does not work with SQL Server databases");
-        error_hint(err, "--files-only takes the site without its database; back that one up with SQL Server's own tools");
+        error_hint(err,
+                   "--files-only takes the site without its database; back that one up with SQL Server's own tools");
         return rc;
     case DATABASE_NONE:
         break;

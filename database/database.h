@@ -41,9 +41,9 @@ const char *database_engine_name(enum database_engine engine); /* "PostgreSQL" *
 /* A parsed connection string: what is common to the engines by name, the rest as pairs in the order given. */
 struct database_target {
     enum database_engine engine;
-    char *host;     /* host name, address or socket folder/file; NULL: the engine's default */
-    int port;       /* 0: the engine's default */
-    char *name;     /* the database */
+    char *host; /* host name, address or socket folder/file; NULL: the engine's default */
+    int port;   /* 0: the engine's default */
+    char *name; /* the database */
     char *user;
     char *password; /* secret */
     char *service;  /* libpq service or MySQL option file instead of the above, or NULL */
@@ -52,7 +52,10 @@ struct database_target {
     size_t count;
 };
 
-#define DATABASE_TARGET_INIT {DATABASE_NONE, NULL, 0, NULL, NULL, NULL, NULL, NULL, NULL, 0}
+#define DATABASE_TARGET_INIT                                          \
+    {                                                                 \
+        DATABASE_NONE, NULL, 0, NULL, NULL, NULL, NULL, NULL, NULL, 0 \
+    }
 
 /*
  * Read a connection string in any spelling of the provider's .NET client (DbConnectionStringBuilder's quoting rules;
@@ -61,14 +64,14 @@ struct database_target {
  * provider   "postgresql", "mysql", "sqlserver" (any case)
  * Returns    ERR_REFUSED naming an option that can't be honoured, or a missing host or database; never quoting the string
  */
-enum error_kind database_target_parse(const char *provider, const char *connection_string,
-                                      struct database_target *out, struct error *err);
+enum error_kind database_target_parse(const char *provider, const char *connection_string, struct database_target *out,
+                                      struct error *err);
 /*
  * The administrative login of the config: "service:NAME" (libpq), a MySQL option file, or a file with a connection
  * string. What it leaves open (host, database) comes from the shop's own target.
  */
-enum error_kind database_target_admin(const struct database_target *shop, const char *spec,
-                                      struct database_target *out, struct error *err);
+enum error_kind database_target_admin(const struct database_target *shop, const char *spec, struct database_target *out,
+                                      struct error *err);
 void database_target_release(struct database_target *t);
 /* "PostgreSQL shop on db.example:5432": for people, no secret. Caller frees. */
 enum error_kind database_target_shown(const struct database_target *t, char **out, struct error *err);
@@ -105,12 +108,15 @@ struct database_info {
     bool is_nopcommerce;  /* has the shop's tables */
     char *picture_path;   /* mediasettings.picturepath, or NULL */
     bool pictures_in_database;
-    struct text_list obstacles; /* what preflight must refuse: replication slots, prepared transactions, foreign keys from elsewhere... */
+    struct text_list
+        obstacles; /* what preflight must refuse: replication slots, prepared transactions, foreign keys from elsewhere... */
     struct text_list remarks;
 };
 
-#define DATABASE_INFO_INIT {false, DATABASE_NONE, NULL, NULL, NULL, 0, false, NULL, false, NULL, false, \
-                            TEXT_LIST_INIT, TEXT_LIST_INIT}
+#define DATABASE_INFO_INIT                                                                                         \
+    {                                                                                                              \
+        false, DATABASE_NONE, NULL, NULL, NULL, 0, false, NULL, false, NULL, false, TEXT_LIST_INIT, TEXT_LIST_INIT \
+    }
 
 enum error_kind database_probe(struct database *db, struct database_info *out, struct error *err);
 void database_info_release(struct database_info *info);
@@ -123,7 +129,7 @@ enum error_kind database_end_own_sessions(struct database *db, struct error *err
 /* ---- dump ---- */
 
 struct database_table {
-    char *name;     /* as the engine writes it: "public.Order", "order" */
+    char *name; /* as the engine writes it: "public.Order", "order" */
     uint64_t rows;
     int64_t max_id; /* highest value of an integer column Id, -1 if there is none or no row */
 };
@@ -135,12 +141,13 @@ struct database_counts {
 
 struct database_facts { /* what a snapshot records about a dump */
     enum database_engine engine;
-    char *database;       /* name of the database dumped */
+    char *database; /* name of the database dumped */
     char *server_version;
     char *tool_version;
-    char *format;         /* "pg_dump custom", "sql" */
-    char *properties;     /* JSON text: owner, grants, settings, limits, comment, collation...: what a dump leaves out; no secret */
-    int64_t moment_ns;    /* when the view was opened, server's UTC clock */
+    char *format; /* "pg_dump custom", "sql" */
+    char *
+        properties; /* JSON text: owner, grants, settings, limits, comment, collation...: what a dump leaves out; no secret */
+    int64_t moment_ns; /* when the view was opened, server's UTC clock */
     struct database_counts counts;
     struct text_list warnings; /* tables that are not transactional... */
     char *picture_path;
@@ -148,7 +155,10 @@ struct database_facts { /* what a snapshot records about a dump */
     bool is_nopcommerce;
 };
 
-#define DATABASE_FACTS_INIT {DATABASE_NONE, NULL, NULL, NULL, NULL, NULL, 0, {NULL, 0}, TEXT_LIST_INIT, NULL, false, false}
+#define DATABASE_FACTS_INIT                                                                           \
+    {                                                                                                 \
+        DATABASE_NONE, NULL, NULL, NULL, NULL, NULL, 0, {NULL, 0}, TEXT_LIST_INIT, NULL, false, false \
+    }
 void database_facts_release(struct database_facts *f);
 void database_counts_release(struct database_counts *c);
 /* The facts as one line of JSON for the snapshot's record, and back. Decoding checks everything: ERR_CORRUPT (P11). */
@@ -215,10 +225,14 @@ struct database_swap {
     char *kept;         /* the name the old one gets */
     char *old_identity; /* NULL when there was no live database */
     char *new_identity;
-    char *saved;        /* JSON: former connection limit, grants...: what the fence changes and the way back restores exactly */
+    char
+        *saved; /* JSON: former connection limit, grants...: what the fence changes and the way back restores exactly */
 };
 
-#define DATABASE_SWAP_INIT {NULL, NULL, NULL, NULL, NULL, NULL}
+#define DATABASE_SWAP_INIT                 \
+    {                                      \
+        NULL, NULL, NULL, NULL, NULL, NULL \
+    }
 void database_swap_release(struct database_swap *s);
 
 enum database_side { DATABASE_OLD, DATABASE_NEW };

@@ -93,11 +93,11 @@ enum error_kind database_counts_compare(const struct database_counts *expected, 
         const struct database_table *y = f < found->count ? &found->tables[f] : NULL;
         int order = !x ? 1 : !y ? -1 : strcmp(x->name, y->name);
 
-        if (order < 0)
+        if (x && order < 0)
             rc = text_list_addf(differences, err, "%s: missing, expected %" PRIu64 " rows", x->name, x->rows);
-        else if (order > 0)
+        else if (y && order > 0)
             rc = text_list_addf(differences, err, "%s: not expected, has %" PRIu64 " rows", y->name, y->rows);
-        else if (x->rows != y->rows)
+        else if (x && y && x->rows != y->rows)
             rc = text_list_addf(differences, err, "%s: %" PRIu64 " rows, expected %" PRIu64, x->name, y->rows, x->rows);
         e += order <= 0;
         f += order >= 0;

@@ -133,12 +133,8 @@ static enum error_kind where_of_lost_orders(struct condition *c, const char *col
 
 static const char *const order_links[][3] = {
     /* table, its column, the order's column */
-    {"OrderItem", "OrderId", "Id"},
-    {"OrderNote", "OrderId", "Id"},
-    {"Customer", "Id", "CustomerId"},
-    {"Address", "Id", "BillingAddressId"},
-    {"Address", "Id", "ShippingAddressId"},
-    {"Address", "Id", "PickupAddressId"},
+    {"OrderItem", "OrderId", "Id"},        {"OrderNote", "OrderId", "Id"},         {"Customer", "Id", "CustomerId"},
+    {"Address", "Id", "BillingAddressId"}, {"Address", "Id", "ShippingAddressId"}, {"Address", "Id", "PickupAddressId"},
 };
 
 static enum error_kind append_condition(struct condition *c, const char *table, const struct shop_table *order,

@@ -1,6 +1,6 @@
 /*
- * What a snapshot records about a dump, as JSON and back. The text comes back from a catalogue, so that it is checked like
- * anything from outside (P11): types, ranges, the number of tables.
+ * What a snapshot records about a dump, as JSON and back. The text comes back from a catalogue, so that it is checked
+ * like anything from outside (P11): types, ranges, the number of tables.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -127,7 +127,8 @@ static enum error_kind decode_tables(struct json *tables, struct database_counts
 
 enum error_kind database_facts_decode(const void *bytes, size_t len, struct database_facts *out, struct error *err)
 {
-    static const char *const keys[] = {"database", "server_version", "tool_version", "format", "properties", "picture_path"};
+    static const char *const keys[] = {"database", "server_version", "tool_version",
+                                       "format",   "properties",     "picture_path"};
     struct database_facts facts = DATABASE_FACTS_INIT;
     char **const places[] = {&facts.database, &facts.server_version, &facts.tool_version,
                              &facts.format,   &facts.properties,     &facts.picture_path};

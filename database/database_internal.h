@@ -1,10 +1,10 @@
 /*
  * Inside the room: what an engine gives to the common part, and what the common part gives to an engine.
  *
- * database.c checks arguments and calls through `ops`; what is the same for every engine (losses, exports, mails, comparison,
- * facts as JSON, the shop's own settings) is written once over the small query interface at the end of the table.
- * Each engine is one struct database_engine_ops, defined in <engine>_engine.c; its client library's header is included by
- * <engine>_client.c alone.
+ * database.c checks arguments and calls through `ops`; what is the same for every engine (losses, exports, mails,
+ * comparison, facts as JSON, the shop's own settings) is written once over the small query interface at the end of
+ * the table. Each engine is one struct database_engine_ops, defined in <engine>_engine.c; its client library's header
+ * is included by <engine>_client.c alone.
  */
 #ifndef NOPSNAP_DATABASE_INTERNAL_H
 #define NOPSNAP_DATABASE_INTERNAL_H
@@ -19,9 +19,9 @@ struct database {
     const struct database_engine_ops *ops;
     const struct database_target *target; /* the shop's own login, borrowed */
     const struct database_target *admin;  /* borrowed, or NULL */
-    char *name;                           /* the database this handle is about; differs from target->name when opened beside */
-    void *engine;                         /* the engine's own state, set by ops->open, freed by ops->close */
-    struct text_list notes;               /* what the last load could not do, one line each */
+    char *name;             /* the database this handle is about; differs from target->name when opened beside */
+    void *engine;           /* the engine's own state, set by ops->open, freed by ops->close */
+    struct text_list notes; /* what the last load could not do, one line each */
 };
 
 struct database_dump {
@@ -38,7 +38,8 @@ const struct database_target *database_login(const struct database *db);
 struct database_row {
     int columns;
     const char *const *names;
-    const char *const *values; /* text form, NUL-terminated; NULL is SQL's NULL; UTF-8; timestamps "2026-11-20 10:11:12.345" */
+    const char *const
+        *values; /* text form, NUL-terminated; NULL is SQL's NULL; UTF-8; timestamps "2026-11-20 10:11:12.345" */
     const size_t *lengths;
 };
 
@@ -49,7 +50,8 @@ typedef enum error_kind database_row_fn(void *arg, const struct database_row *ro
 struct database_engine_ops {
     enum database_engine engine;
 
-    /* Connection and facts. `db` comes with everything but `engine` filled; on failure close() is called all the same. */
+    /* Connection and facts. `db` comes with everything but `engine` filled; on failure close() is called all the
+     * same. */
     enum error_kind (*open)(struct database *db, struct error *err);
     void (*close)(struct database *db); /* accepts db->engine NULL */
     enum error_kind (*login_works)(const struct database_target *target, struct error *err);
@@ -61,21 +63,22 @@ struct database_engine_ops {
     /* Count every table of database `name` (rows and max_id), unsorted; the caller sorts. */
     enum error_kind (*count)(struct database *db, const char *name, struct database_counts *out, struct error *err);
 
-    /* Dump. dump_end fills all but engine and database, and sorts nothing; it frees dump->engine in every case and accepts NULL
-     * there (a dump_begin that failed early). What the shop's own settings say comes from database_shop_facts(). */
+    /* Dump. dump_end fills all but engine and database, and sorts nothing; it frees dump->engine in every case and
+     * accepts NULL there (a dump_begin that failed early). What the shop's own settings say comes from
+     * database_shop_facts(). */
     enum error_kind (*dump_begin)(struct database_dump *dump, struct error *err);
     enum error_kind (*dump_run)(struct database_dump *dump, database_sink_fn *sink, void *arg, struct error *err);
     enum error_kind (*dump_end)(struct database_dump *dump, struct database_facts *out, struct error *err);
 
     /* Load and swap: exactly the public functions. */
-    enum error_kind (*load_begin)(struct database *db, const struct database_facts *facts, const char *token, char **name,
-                                  struct error *err);
+    enum error_kind (*load_begin)(struct database *db, const struct database_facts *facts, const char *token,
+                                  char **name, struct error *err);
     enum error_kind (*load_run)(struct database *db, const char *name, const struct database_facts *facts,
                                 database_source_fn *source, void *arg, struct error *err);
-    enum error_kind (*load_in_place)(struct database *db, const struct database_facts *facts, database_source_fn *source,
-                                     void *arg, struct error *err);
-    enum error_kind (*swap_prepare)(struct database *db, const char *beside, const char *token, struct database_swap *out,
-                                    struct error *err);
+    enum error_kind (*load_in_place)(struct database *db, const struct database_facts *facts,
+                                     database_source_fn *source, void *arg, struct error *err);
+    enum error_kind (*swap_prepare)(struct database *db, const char *beside, const char *token,
+                                    struct database_swap *out, struct error *err);
     enum error_kind (*fence)(struct database *db, const struct database_swap *swap, struct error *err);
     enum error_kind (*unfence)(struct database *db, const struct database_swap *swap, struct error *err);
     enum error_kind (*swap_to)(struct database *db, const struct database_swap *swap, enum database_side side,
@@ -87,8 +90,8 @@ struct database_engine_ops {
 
     /* The query interface of the common part, on the control connection of `db`, in database db->name. */
 
-    /* Run one statement and hand its rows over as they arrive, in constant memory. row may be NULL. The callback must not
-     * use `db`. A failed callback's error is returned as it is. */
+    /* Run one statement and hand its rows over as they arrive, in constant memory. row may be NULL. The callback
+     * must not use `db`. A failed callback's error is returned as it is. */
     enum error_kind (*query)(struct database *db, const char *sql, database_row_fn *row, void *arg, struct error *err);
     /*
      * Find a table by nopCommerce's name for it, exactly or else ignoring case.
@@ -126,7 +129,8 @@ const struct database_table *database_counts_find(const struct database_counts *
 enum error_kind database_counts_compare(const struct database_counts *expected, const struct database_counts *found,
                                         struct text_list *differences, struct error *err);
 
-/* Does the database hold a nopCommerce shop, and what do its settings say about pictures? picture_path: caller frees. */
+/* Does the database hold a nopCommerce shop, and what do its settings say about pictures? picture_path: caller
+ * frees. */
 enum error_kind database_shop_facts(struct database *db, bool *is_nopcommerce, char **picture_path,
                                     bool *pictures_in_database, struct error *err);
 
@@ -137,7 +141,8 @@ enum error_kind database_query_number(struct database *db, const char *sql, int6
 
 /* A further option of the connection string, its name compared without case and blanks; NULL if not given. */
 const char *database_target_option(const struct database_target *t, const char *key);
-enum error_kind database_target_copy(const struct database_target *from, struct database_target *out, struct error *err);
+enum error_kind database_target_copy(const struct database_target *from, struct database_target *out,
+                                     struct error *err);
 
 /*
  * A file for a child's eyes only (password file, option file): it lies in memory, mode 0600, has no name in any folder
@@ -147,7 +152,10 @@ struct secret_file {
     int fd;
     char path[64];
 };
-#define SECRET_FILE_INIT {-1, ""}
+#define SECRET_FILE_INIT \
+    {                    \
+        -1, ""           \
+    }
 enum error_kind secret_file_make(struct secret_file *f, const void *bytes, size_t len, struct error *err);
 void secret_file_release(struct secret_file *f);
 

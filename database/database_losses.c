@@ -1,8 +1,9 @@
 /*
  * What a rollback would lose: rows newer than the snapshot, counted table by table.
  *
- * A row is newer if its Id is above the highest at the snapshot (exact for inserts) or, where the table keeps one, its
- * time of change is later than the snapshot. Deletions are not seen. Tables that this version does not have are skipped.
+ * A row is newer if its Id is above the highest at the snapshot (exact for inserts) or, where the table keeps one,
+ * its time of change is later than the snapshot. Deletions are not seen. Tables that this version does not have are
+ * skipped.
  */
 #include <inttypes.h>
 #include <stdio.h>

@@ -1,8 +1,9 @@
 /*
  * Mails that were queued at the snapshot and have been sent since: a restored shop would send them a second time.
  *
- * The restored database's unsent mails are read in batches by Id and looked up in the present one. Numbers may have been
- * given twice (after an earlier rollback), so a mail is the same only if number, addressee and time of creation agree.
+ * The restored database's unsent mails are read in batches by Id and looked up in the present one. Numbers may have
+ * been given twice (after an earlier rollback), so a mail is the same only if number, addressee and time of creation
+ * agree.
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -41,7 +42,8 @@ static void batch_release(struct mails *m)
     m->count = 0;
 }
 
-static enum error_kind append_select(struct database *db, const struct shop_table *t, struct buffer *sql, struct error *err)
+static enum error_kind append_select(struct database *db, const struct shop_table *t, struct buffer *sql,
+                                     struct error *err)
 {
     static const char *const columns[] = {"Id", "To", "CreatedOnUtc", "Subject", "SentOnUtc"};
     enum error_kind rc = buffer_append_text(sql, "SELECT ", err);
@@ -57,8 +59,8 @@ static enum error_kind append_select(struct database *db, const struct shop_tabl
 
 static bool has_columns(const struct shop_table *t)
 {
-    return t->quoted && shop_table_column(t, "Id") && shop_table_column(t, "To") && shop_table_column(t, "CreatedOnUtc") &&
-           shop_table_column(t, "Subject") && shop_table_column(t, "SentOnUtc");
+    return t->quoted && shop_table_column(t, "Id") && shop_table_column(t, "To") &&
+           shop_table_column(t, "CreatedOnUtc") && shop_table_column(t, "Subject") && shop_table_column(t, "SentOnUtc");
 }
 
 /* ---- listing ---- */

@@ -144,10 +144,11 @@ static enum error_kind connect_failed(PGconn *conn, struct parameters *p, struct
 }
 
 /* What a session needs so that no timeout, encoding or format of the shop's own settings gets in the way. */
-static const char session_setup[] = "SET statement_timeout = 0; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0; "
-                                    "SET DateStyle = 'ISO, YMD'; SET TimeZone = 'UTC'; SET bytea_output = 'hex'; "
-                                    "SET standard_conforming_strings = on; SET client_min_messages = warning; "
-                                    "SET extra_float_digits = 3; SET search_path = ''; SET default_transaction_read_only = off";
+static const char session_setup[] =
+    "SET statement_timeout = 0; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0; "
+    "SET DateStyle = 'ISO, YMD'; SET TimeZone = 'UTC'; SET bytea_output = 'hex'; "
+    "SET standard_conforming_strings = on; SET client_min_messages = warning; "
+    "SET extra_float_digits = 3; SET search_path = ''; SET default_transaction_read_only = off";
 
 static void ignore_notice(void *arg, const char *message)
 {
@@ -302,8 +303,8 @@ static enum error_kind keep_text(void *arg, const struct database_row *row, stru
     return memory_string(row->values[0], out, err);
 }
 
-enum error_kind postgres_text(struct postgres *pg, const char *sql, int count, const char *const *parameters, char **out,
-                              struct error *err)
+enum error_kind postgres_text(struct postgres *pg, const char *sql, int count, const char *const *parameters,
+                              char **out, struct error *err)
 {
     char *text = NULL;
     enum error_kind rc = postgres_query_with(pg, sql, count, parameters, keep_text, &text, err);
@@ -415,8 +416,10 @@ const char *postgres_server_version(const struct postgres *pg)
 
 bool postgres_alive(struct postgres *pg)
 {
-    /* The first call may take in the server's farewell, the second one then meets the end. */
-    return PQconsumeInput(pg->conn) && PQconsumeInput(pg->conn) && PQstatus(pg->conn) == CONNECTION_OK;
+    /* The first call may take in the server's farewell; the second one then meets the end. */
+    if (!PQconsumeInput(pg->conn))
+        return false;
+    return PQconsumeInput(pg->conn) && PQstatus(pg->conn) == CONNECTION_OK;
 }
 
 void postgres_cancel(struct postgres *pg)

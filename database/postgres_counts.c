@@ -109,8 +109,10 @@ enum error_kind postgres_count_all(struct postgres *pg, const volatile bool *sto
     int64_t large_objects = 0;
     enum error_kind rc;
 
-    /* A policy must make a count fail, not shorten it. One worker, so that counting does not take what the dump needs. */
-    rc = postgres_query(pg, "SET LOCAL row_security = off; SET LOCAL max_parallel_workers_per_gather = 0", NULL, NULL, err);
+    /* A policy must make a count fail, not shorten it. One worker, so that counting does not take what the dump
+     * needs. */
+    rc = postgres_query(pg, "SET LOCAL row_security = off; SET LOCAL max_parallel_workers_per_gather = 0", NULL, NULL,
+                        err);
     if (!rc)
         rc = postgres_query(pg, list_tables, add_ref, &refs, err);
     for (size_t i = 0; !rc && i < refs.count; i++) {

@@ -1,6 +1,6 @@
 /*
- * A dump: one connection opens the view and exports its snapshot; pg_dump reads in that snapshot; while it does, a thread
- * counts the rows on the first connection, in the same view (D1).
+ * A dump: one connection opens the view and exports its snapshot; pg_dump reads in that snapshot; while it does, a
+ * thread counts the rows on the first connection, in the same view (D1).
  */
 #include <fcntl.h>
 #include <pthread.h>
@@ -37,8 +37,8 @@ static enum error_kind open_view(struct dump *d, char **snapshot, struct error *
         rc = postgres_text(d->view, "SELECT pg_catalog.pg_export_snapshot()", 0, NULL, snapshot, err);
     /* When the transaction began, just before its first statement took the view, by the server's own clock. */
     if (!rc)
-        rc = postgres_number(d->view, "SELECT (extract(epoch FROM transaction_timestamp()) * 1000000)::bigint", 0, NULL, 0,
-                             &moment_us, err);
+        rc = postgres_number(d->view, "SELECT (extract(epoch FROM transaction_timestamp()) * 1000000)::bigint", 0, NULL,
+                             0, &moment_us, err);
     if (!rc && !*snapshot)
         rc = error_set(err, ERR_REMOTE, 0, "PostgreSQL exports no snapshot");
     d->facts.moment_ns = moment_us * 1000;
@@ -72,7 +72,8 @@ static enum error_kind read_facts(struct database *db, struct dump *d, struct er
     if (!rc)
         rc = postgres_query(d->view, warnings_query, add_warning, d, err);
     if (!rc)
-        rc = database_shop_facts(db, &d->facts.is_nopcommerce, &d->facts.picture_path, &d->facts.pictures_in_database, err);
+        rc = database_shop_facts(db, &d->facts.is_nopcommerce, &d->facts.picture_path, &d->facts.pictures_in_database,
+                                 err);
     return rc;
 }
 
@@ -91,8 +92,15 @@ static enum error_kind start_tool(struct database *db, struct dump *d, const cha
     if (!rc)
         rc = postgres_conninfo_name(db->name, &connection, err);
     if (!rc) {
-        const char *argv[] = {path,         "--format=custom", "--compress=0", "--no-password", "--lock-wait-timeout=60s",
-                              snapshot_option, "--dbname",     connection,     NULL};
+        const char *argv[] = {path,
+                              "--format=custom",
+                              "--compress=0",
+                              "--no-password",
+                              "--lock-wait-timeout=60s",
+                              snapshot_option,
+                              "--dbname",
+                              connection,
+                              NULL};
         struct process_spec spec = {.argv = argv, .environment = d->environment.list, .pipe_stdout = true};
 
         rc = process_start(&d->tool, &spec, err);

@@ -66,8 +66,8 @@ static enum error_kind look_at_door(struct postgres *pg, const char *name, enum 
     return rc;
 }
 
-/* A fence keeps out everybody, ourselves too. The door is opened for the instant of our own login; whoever slipped in with
- * us is put out again. */
+/* A fence keeps out everybody, ourselves too. The door is opened for the instant of our own login; whoever slipped
+ * in with us is put out again. */
 static enum error_kind through_closed_door(struct database *db, struct postgres *maintenance, struct postgres **out,
                                            struct error *err)
 {
@@ -162,7 +162,8 @@ static enum error_kind engine_open(struct database *db, struct error *err)
     e = memory;
     db->engine = e;
     if (postgres_open_other(db, db->name, &e->live, &failure)) {
-        if (postgres_maintenance(db, &pg, &ignored) || look_at_door(pg, db->name, &door, &ignored) || door == DOOR_OPEN) {
+        if (postgres_maintenance(db, &pg, &ignored) || look_at_door(pg, db->name, &door, &ignored) ||
+            door == DOOR_OPEN) {
             *err = failure;
             return failure.kind;
         }
@@ -240,7 +241,8 @@ enum error_kind postgres_name_of(struct postgres *pg, const char *identity, char
     if (!slash || strspn(slash + 1, "0123456789") != strlen(slash + 1) || !slash[1])
         return error_set(err, ERR_CORRUPT, 0, "\"%s\" is not the identity of a PostgreSQL database", identity);
     rc = postgres_text(pg, cluster_query, 0, NULL, &cluster, err);
-    if (!rc && (!cluster || strlen(cluster) != (size_t)(slash - identity) || strncmp(cluster, identity, strlen(cluster)) != 0)) {
+    if (!rc && (!cluster || strlen(cluster) != (size_t)(slash - identity) ||
+                strncmp(cluster, identity, strlen(cluster)) != 0)) {
         rc = error_set(err, ERR_REFUSED, 0, "this is not the PostgreSQL cluster on which the work was begun");
         error_hint(err, "the shop's connection string, or the server behind it, has changed since");
     }
@@ -255,7 +257,8 @@ bool postgres_is_superuser(struct postgres *pg)
     struct error ignored = ERROR_INIT;
     int64_t yes = 0;
 
-    return !postgres_number(pg, "SELECT rolsuper::int FROM pg_roles WHERE rolname = current_user", 0, NULL, 0, &yes, &ignored) &&
+    return !postgres_number(pg, "SELECT rolsuper::int FROM pg_roles WHERE rolname = current_user", 0, NULL, 0, &yes,
+                            &ignored) &&
            yes;
 }
 
@@ -324,7 +327,8 @@ enum error_kind postgres_end_sessions(struct postgres *pg, const char *name, boo
         if (rc || left == 0)
             return rc;
         if (denied.kind) {
-            rc = error_set(err, ERR_REFUSED, 0, "%" PRId64 " sessions in database %s may not be ended by this login", left, name);
+            rc = error_set(err, ERR_REFUSED, 0, "%" PRId64 " sessions in database %s may not be ended by this login",
+                           left, name);
             error_hint(err, "grant it pg_signal_backend, or name another login with database-admin in the config");
             return rc;
         }
@@ -335,9 +339,10 @@ enum error_kind postgres_end_sessions(struct postgres *pg, const char *name, boo
 
 static enum error_kind engine_end_own_sessions(struct database *db, struct error *err)
 {
-    static const char condition[] = "application_name LIKE 'nopsnap-%' AND application_name <> $1 AND usename = current_user "
-                                    "AND (datname = $2 OR datname LIKE replace(replace(left($2, 10), '\\', '\\\\'), '_', '\\_') || "
-                                    "'%\\_nopsnap\\_%')";
+    static const char condition[] =
+        "application_name LIKE 'nopsnap-%' AND application_name <> $1 AND usename = current_user "
+        "AND (datname = $2 OR datname LIKE replace(replace(left($2, 10), '\\', '\\\\'), '_', '\\_') || "
+        "'%\\_nopsnap\\_%')";
     const char *parameters[] = {postgres_application(), db->name};
     int64_t deadline = clock_monotonic_ms() + END_SESSIONS_MS;
     struct postgres *pg = NULL;
@@ -358,7 +363,8 @@ static enum error_kind engine_end_own_sessions(struct database *db, struct error
         if (rc || left == 0)
             break;
         if (clock_monotonic_ms() > deadline)
-            rc = error_set(err, ERR_REMOTE, 0, "%" PRId64 " sessions left over by an earlier nopsnap did not end", left);
+            rc =
+                error_set(err, ERR_REMOTE, 0, "%" PRId64 " sessions left over by an earlier nopsnap did not end", left);
         pause_ms(POLL_MS);
     }
     free(end);
@@ -411,8 +417,8 @@ static enum error_kind why_not_beside(struct database *db, struct postgres *pg, 
     if (rc || *out)
         return rc;
     if (postgres_maintenance(db, &maintenance, &failure))
-        return memory_format(out, err, "no other database of the server can be reached from which to rename this one: %s",
-                             failure.text);
+        return memory_format(
+            out, err, "no other database of the server can be reached from which to rename this one: %s", failure.text);
     return OK;
 }
 
@@ -467,7 +473,8 @@ static enum error_kind engine_probe(struct database *db, struct database_info *o
 
 /* ---- queries of the common part ---- */
 
-static enum error_kind engine_query(struct database *db, const char *sql, database_row_fn *row, void *arg, struct error *err)
+static enum error_kind engine_query(struct database *db, const char *sql, database_row_fn *row, void *arg,
+                                    struct error *err)
 {
     struct postgres *pg = NULL;
     enum error_kind rc = postgres_live(db, &pg, err);
@@ -510,10 +517,11 @@ static enum error_kind engine_table(struct database *db, const char *name, char 
     if (rc || !t.oid)
         goto done;
     by_oid[0] = t.oid;
-    rc = postgres_query_with(pg,
-                             "SELECT attname FROM pg_attribute WHERE attrelid = $1::oid AND attnum > 0 AND NOT attisdropped "
-                             "ORDER BY attnum",
-                             1, by_oid, add_line, columns, err);
+    rc = postgres_query_with(
+        pg,
+        "SELECT attname FROM pg_attribute WHERE attrelid = $1::oid AND attnum > 0 AND NOT attisdropped "
+        "ORDER BY attnum",
+        1, by_oid, add_line, columns, err);
     if (rc)
         goto done;
     *quoted = t.quoted;

@@ -1,7 +1,7 @@
 /*
- * The announced fallback: the live database's content is dropped and loaded anew in one transaction, so that it is old or
- * new whatever happens (P1). pg_restore turns the dump into SQL, psql runs it; the COMMIT is ours and is sent only after
- * pg_restore has ended well, so that a stream that breaks off rolls back.
+ * The announced fallback: the live database's content is dropped and loaded anew in one transaction, so that it is
+ * old or new whatever happens (P1). pg_restore turns the dump into SQL, psql runs it; the COMMIT is ours and is sent
+ * only after pg_restore has ended well, so that a stream that breaks off rolls back.
  */
 #include <pthread.h>
 #include <signal.h>
@@ -14,8 +14,8 @@
 
 enum { LIST_MAX = 64 * 1024 * 1024, PIECE = 64 * 1024 };
 
-/* Everything that is not an extension's, and no extension: those may belong to a superuser. What a CASCADE has taken along
- * already is skipped by IF EXISTS; the statements are put together before the first is run. */
+/* Everything that is not an extension's, and no extension: those may belong to a superuser. What a CASCADE has
+ * taken along already is skipped by IF EXISTS; the statements are put together before the first is run. */
 static const char prelude[] =
     "BEGIN;\n"
     "SET LOCAL lock_timeout = '60s';\n"
@@ -176,8 +176,10 @@ static enum error_kind start_psql(struct in_place *p, struct error *err)
 
 static enum error_kind start_restore(struct in_place *p, bool owners, bool grants, struct error *err)
 {
-    const char *argv[12] = {p->restore_path, "--exit-on-error", "--format=custom", "--file=-", "--use-list", p->list.path};
-    struct process_spec spec = {.argv = argv, .environment = p->environment.list, .pipe_stdin = true, .pipe_stdout = true};
+    const char *argv[12] = {p->restore_path, "--exit-on-error", "--format=custom",
+                            "--file=-",      "--use-list",      p->list.path};
+    struct process_spec spec = {
+        .argv = argv, .environment = p->environment.list, .pipe_stdin = true, .pipe_stdout = true};
     int n = 6;
 
     if (!owners)

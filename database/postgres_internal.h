@@ -31,7 +31,8 @@
 struct postgres; /* one connection */
 
 /*
- * Connect to database `name` with this login. `fallback` gives host and port where the login is a service that has none.
+ * Connect to database `name` with this login. `fallback` gives host and port where the login is a service that has
+ * none.
  *
  * Returns    ERR_REMOTE; the text tells a server that is down, a refused password and a refused certificate apart
  */
@@ -39,13 +40,14 @@ enum error_kind postgres_connect(const struct database_target *login, const stru
                                  const char *name, struct postgres **out, struct error *err);
 void postgres_close(struct postgres *pg); /* accepts NULL */
 /* Run statements and hand the rows over as they arrive; row may be NULL. */
-enum error_kind postgres_query(struct postgres *pg, const char *sql, database_row_fn *row, void *arg, struct error *err);
+enum error_kind postgres_query(struct postgres *pg, const char *sql, database_row_fn *row, void *arg,
+                               struct error *err);
 /* The same with text parameters $1..$n (one statement). */
 enum error_kind postgres_query_with(struct postgres *pg, const char *sql, int count, const char *const *parameters,
                                     database_row_fn *row, void *arg, struct error *err);
 /* First column of the first row; NULL when there is none. Caller frees. */
-enum error_kind postgres_text(struct postgres *pg, const char *sql, int count, const char *const *parameters, char **out,
-                              struct error *err);
+enum error_kind postgres_text(struct postgres *pg, const char *sql, int count, const char *const *parameters,
+                              char **out, struct error *err);
 enum error_kind postgres_number(struct postgres *pg, const char *sql, int count, const char *const *parameters,
                                 int64_t fallback, int64_t *out, struct error *err);
 /* printf-like statement; the arguments are already quoted. */
@@ -76,7 +78,10 @@ struct postgres_environment {
     const char **list; /* NULL-terminated, for process_spec */
     struct secret_file password;
 };
-#define POSTGRES_ENVIRONMENT_INIT {TEXT_LIST_INIT, NULL, SECRET_FILE_INIT}
+#define POSTGRES_ENVIRONMENT_INIT              \
+    {                                          \
+        TEXT_LIST_INIT, NULL, SECRET_FILE_INIT \
+    }
 enum error_kind postgres_environment_make(struct database *db, struct postgres *pg, struct postgres_environment *out,
                                           struct error *err);
 void postgres_environment_release(struct postgres_environment *e);
@@ -101,7 +106,7 @@ enum error_kind postgres_tool(const char *program, int major, char **path, char 
 struct postgres_archive {
     database_source_fn *source;
     void *arg;
-    struct buffer head; /* handed out again before the stream goes on */
+    struct buffer head;     /* handed out again before the stream goes on */
     struct buffer contents; /* what `pg_restore --list` says */
 };
 

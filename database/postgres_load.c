@@ -10,7 +10,8 @@ enum { SQL_MAX = 64 * 1024 };
 
 /* ---- creating ---- */
 
-/* The name holds the transaction's own random token and the live name: what carries it is an earlier try of ours (D6). */
+/* The name holds the transaction's own random token and the live name: what carries it is an earlier try of ours
+ * (D6). */
 static enum error_kind drop_earlier_try(struct postgres *pg, const char *name, struct error *err)
 {
     char *oid = NULL;
@@ -84,11 +85,12 @@ static enum error_kind check_empty(struct postgres *pg, const char *name, struct
     int64_t objects = 0;
     enum error_kind rc;
 
-    rc = postgres_number(pg,
-                         "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
-                         "WHERE n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema' AND NOT EXISTS (SELECT 1 FROM "
-                         "pg_depend e WHERE e.classid = 'pg_class'::regclass AND e.objid = c.oid AND e.deptype = 'e')",
-                         0, NULL, 0, &objects, err);
+    rc = postgres_number(
+        pg,
+        "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+        "WHERE n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema' AND NOT EXISTS (SELECT 1 FROM "
+        "pg_depend e WHERE e.classid = 'pg_class'::regclass AND e.objid = c.oid AND e.deptype = 'e')",
+        0, NULL, 0, &objects, err);
     if (!rc && objects > 0) {
         rc = error_set(err, ERR_EXISTS, 0, "database %s is not empty", name);
         error_hint(err, "create a new, empty database and name that one");
@@ -102,7 +104,8 @@ static enum error_kind end_tool(struct process *tool, enum error_kind feeding, s
     struct error said = ERROR_INIT;
     enum error_kind rc;
 
-    if (feeding && feeding != ERR_IO) { /* the dump could not be read, or we are to stop: the tool must not take it for the end */
+    if (feeding &&
+        feeding != ERR_IO) { /* the dump could not be read, or we are to stop: the tool must not take it for the end */
         process_kill(tool);
         return feeding;
     }
@@ -176,8 +179,8 @@ enum error_kind postgres_load_run(struct database *db, const char *name, const s
     if (!rc)
         rc = postgres_query(pg, "ANALYZE", NULL, NULL, err);
     if (!rc)
-        rc = postgres_properties_apply(pg, name, facts->properties, ours ? PROPERTIES_ALL : PROPERTIES_SETTINGS, &db->notes,
-                                       err);
+        rc = postgres_properties_apply(pg, name, facts->properties, ours ? PROPERTIES_ALL : PROPERTIES_SETTINGS,
+                                       &db->notes, err);
     postgres_close(pg);
     return rc;
 }

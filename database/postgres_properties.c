@@ -74,7 +74,8 @@ static enum error_kind run_or_note(struct postgres *pg, const char *sql, const c
 
     if (!rc)
         return OK;
-    /* No right, no such role or parameter, a value that this server does not take, not supported, not changeable now. */
+    /* No right, no such role or parameter, a value that this server does not take, not supported, not changeable
+     * now. */
     if (strcmp(class, "42501") == 0 || strcmp(class, "42704") == 0 || strncmp(class, "22", 2) == 0 ||
         strcmp(class, "0A000") == 0 || strcmp(class, "55P02") == 0)
         return text_list_addf(notes, err, "%s was not set: %s", what, failure.text);
@@ -201,8 +202,8 @@ static enum error_kind apply_settings(struct postgres *pg, const char *database,
     return rc;
 }
 
-static enum error_kind apply_comment(struct postgres *pg, const char *quoted, struct json *root, struct text_list *notes,
-                                     struct error *err)
+static enum error_kind apply_comment(struct postgres *pg, const char *quoted, struct json *root,
+                                     struct text_list *notes, struct error *err)
 {
     const char *comment = json_text(json_get(root, "comment"));
     char *text = NULL;
@@ -247,8 +248,8 @@ static enum error_kind apply_owner(struct postgres *pg, const char *name, const 
 
     if (!owner)
         return OK;
-    rc = postgres_number(pg, "SELECT 1 FROM pg_database WHERE datname = $1 AND pg_get_userbyid(datdba) = $2", 2, parameters,
-                         0, &same, err);
+    rc = postgres_number(pg, "SELECT 1 FROM pg_database WHERE datname = $1 AND pg_get_userbyid(datdba) = $2", 2,
+                         parameters, 0, &same, err);
     if (rc || same)
         return rc;
     rc = postgres_quoted_name(pg, owner, &text, err);
@@ -366,8 +367,9 @@ static enum error_kind append_tablespace(struct postgres *pg, struct json *root,
 
     if (!name || strcmp(name, "pg_default") == 0)
         return OK;
-    rc = postgres_number(pg, "SELECT 1 FROM pg_tablespace WHERE spcname = $1 AND has_tablespace_privilege(oid, 'CREATE')", 1,
-                         parameters, 0, &there, err);
+    rc = postgres_number(pg,
+                         "SELECT 1 FROM pg_tablespace WHERE spcname = $1 AND has_tablespace_privilege(oid, 'CREATE')",
+                         1, parameters, 0, &there, err);
     if (rc || !there)
         return rc;
     rc = buffer_append_text(sql, " TABLESPACE ", err);
@@ -407,7 +409,8 @@ enum error_kind postgres_properties_create(struct postgres *pg, const char *prop
 
 /* ---- roles that a dump names ---- */
 
-static enum error_kind role_is_usable(struct postgres *pg, const char *role, bool as_owner, bool *out, struct error *err)
+static enum error_kind role_is_usable(struct postgres *pg, const char *role, bool as_owner, bool *out,
+                                      struct error *err)
 {
     const char *parameters[] = {role};
     int64_t usable = 0;
@@ -436,9 +439,11 @@ static enum error_kind check_roles(struct postgres *pg, struct json *roles, bool
         if (rc || usable)
             continue;
         *all = false;
-        rc = as_owner ? text_list_addf(notes, err,
-                                       "objects come back as the login's own, because it may not make role %s their owner", role)
-                      : text_list_addf(notes, err, "grants are left out, because there is no role %s here", role);
+        rc = as_owner
+                 ? text_list_addf(notes, err,
+                                  "objects come back as the login's own, because it may not make role %s their owner",
+                                  role)
+                 : text_list_addf(notes, err, "grants are left out, because there is no role %s here", role);
     }
     return rc;
 }

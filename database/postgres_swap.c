@@ -7,11 +7,11 @@
  *     OLD     old           new           -               as it was, or closed by the fence (G3)
  *     NEW     new           -             old, private    the same as before the exchange
  *
- * A database under a private name takes connections, so that it can be dumped, but not the shop's: PUBLIC and the shop's
- * role lose CONNECT, and if nopsnap logs in as a superuser (whom a limit does not bind) the connection limit is 0. An owner
- * who is no superuser is bound by that limit, so then there is none, and if nopsnap has only the shop's own login that one
- * keeps CONNECT: it does not know the private name. What was there before is in `saved` and comes back in the transaction
- * that gives the live name back.
+ * A database under a private name takes connections, so that it can be dumped, but not the shop's: PUBLIC and the
+ * shop's role lose CONNECT, and if nopsnap logs in as a superuser (whom a limit does not bind) the connection limit
+ * is 0. An owner who is no superuser is bound by that limit, so then there is none, and if nopsnap has only the
+ * shop's own login that one keeps CONNECT: it does not know the private name. What was there before is in `saved` and
+ * comes back in the transaction that gives the live name back.
  */
 #include <assert.h>
 #include <inttypes.h>
@@ -223,7 +223,8 @@ static bool same(const char *a, const char *b)
 
 static enum error_kind neither(const struct database_swap *swap, struct error *err)
 {
-    error_set(err, ERR_PENDING, 0, "database %s is neither the one that was there nor the one that was loaded", swap->live);
+    error_set(err, ERR_PENDING, 0, "database %s is neither the one that was there nor the one that was loaded",
+              swap->live);
     error_hint(err, "somebody else has created or renamed it; rename it away and run recover again");
     return ERR_PENDING;
 }
@@ -270,7 +271,8 @@ static enum error_kind set_door(struct postgres *pg, const char *name, bool open
 }
 
 /* Is it one of the two that carries the live name? A stranger under that name is left alone. */
-static enum error_kind live_is_known(struct postgres *pg, const struct database_swap *swap, bool *out, struct error *err)
+static enum error_kind live_is_known(struct postgres *pg, const struct database_swap *swap, bool *out,
+                                     struct error *err)
 {
     struct places at = {NULL, NULL};
     enum error_kind rc = find_places(pg, swap, &at, err);
@@ -315,7 +317,7 @@ enum error_kind postgres_unfence(struct database *db, const struct database_swap
 /* ---- the exchange ---- */
 
 struct role_names {
-    char *shop;    /* quoted; NULL if it does not exist or is our own login */
+    char *shop;     /* quoted; NULL if it does not exist or is our own login */
     bool superuser; /* our login is one */
 };
 
@@ -324,9 +326,8 @@ static enum error_kind read_roles(struct database *db, struct postgres *pg, stru
     const char *parameters[] = {shop_role(db)};
 
     out->superuser = postgres_is_superuser(pg);
-    return postgres_text(pg,
-                         "SELECT quote_ident(rolname) FROM pg_roles WHERE rolname = $1 AND rolname <> current_user", 1,
-                         parameters, &out->shop, err);
+    return postgres_text(pg, "SELECT quote_ident(rolname) FROM pg_roles WHERE rolname = $1 AND rolname <> current_user",
+                         1, parameters, &out->shop, err);
 }
 
 /* To a private name: the door opens for us alone. */
@@ -375,9 +376,9 @@ static enum error_kind move(struct postgres *pg, const char *from, const char *t
 }
 
 struct exchange {
-    const char *leaving;      /* name of the one that leaves the live name; NULL if there is none */
+    const char *leaving; /* name of the one that leaves the live name; NULL if there is none */
     const char *leaving_to;
-    const char *coming;       /* name of the one that takes it; NULL: the live name stays free */
+    const char *coming; /* name of the one that takes it; NULL: the live name stays free */
     const char *live;
     const struct access *was; /* of the one that comes */
 };
@@ -403,12 +404,14 @@ static enum error_kind exchange_once(struct postgres *pg, const struct role_name
     int64_t open = 1;
     enum error_kind rc;
 
-    rc = postgres_query(pg,
-                        "BEGIN; SET LOCAL lock_timeout = '10s'; "
-                        "SELECT set_config('synchronous_commit', 'local', true) WHERE current_setting('synchronous_commit') = 'off'",
-                        NULL, NULL, err);
+    rc = postgres_query(
+        pg,
+        "BEGIN; SET LOCAL lock_timeout = '10s'; "
+        "SELECT set_config('synchronous_commit', 'local', true) WHERE current_setting('synchronous_commit') = 'off'",
+        NULL, NULL, err);
     if (!rc && x->leaving)
-        rc = postgres_number(pg, "SELECT datallowconn::int FROM pg_database WHERE datname = $1", 1, parameters, 1, &open, err);
+        rc = postgres_number(pg, "SELECT datallowconn::int FROM pg_database WHERE datname = $1", 1, parameters, 1,
+                             &open, err);
     if (!rc && x->leaving)
         rc = move(pg, x->leaving, x->leaving_to, &leaving, err);
     if (!rc && x->leaving)
@@ -431,8 +434,8 @@ static enum error_kind exchange_once(struct postgres *pg, const struct role_name
 }
 
 /* Sessions come back until the rename holds its locks: they are ended again, up to a deadline. */
-static enum error_kind exchange_until_done(struct postgres *pg, const struct role_names *roles, const struct exchange *x,
-                                           struct error *err)
+static enum error_kind exchange_until_done(struct postgres *pg, const struct role_names *roles,
+                                           const struct exchange *x, struct error *err)
 {
     int64_t deadline = clock_monotonic_ms() + EXCHANGE_MS;
     enum error_kind rc;

@@ -86,8 +86,10 @@ enum error_kind postgres_tool(const char *program, int major, char **path, char 
     if (rc)
         goto done;
     if (found_major < major) {
-        rc = error_set(err, ERR_NOT_FOUND, 0, "%s %s is older than the server (PostgreSQL %d)", program, found_version, major);
-        error_hint(err, "apt-get install postgresql-client-%d (from apt.postgresql.org where Debian does not have it)", major);
+        rc = error_set(err, ERR_NOT_FOUND, 0, "%s %s is older than the server (PostgreSQL %d)", program, found_version,
+                       major);
+        error_hint(err, "apt-get install postgresql-client-%d (from apt.postgresql.org where Debian does not have it)",
+                   major);
         goto done;
     }
     *path = found;
@@ -124,7 +126,8 @@ enum error_kind postgres_tool_wait(struct process *p, const char *program, struc
     if (!rc && status) {
         const char *line = said.data ? telling_line((char *)said.data) : "";
 
-        rc = error_set(err, strstr(line, "No space left") ? ERR_SPACE : ERR_REMOTE, 0, "%s failed (status %d): %.*s", program, status, (int)strcspn(line, "\n"), line);
+        rc = error_set(err, strstr(line, "No space left") ? ERR_SPACE : ERR_REMOTE, 0, "%s failed (status %d): %.*s",
+                       program, status, (int)strcspn(line, "\n"), line);
         if (strstr(line, "permission denied") || strstr(line, "must be owner") || strstr(line, "must be superuser"))
             error_hint(err, "name a login that has the right with database-admin in the config");
     }
@@ -160,12 +163,12 @@ static enum error_kind make_password_file(const char *password, struct secret_fi
 }
 
 static const char *const option_variables[][2] = {
-    {"Root Certificate", "PGSSLROOTCERT"}, {"SSL Certificate", "PGSSLCERT"},
-    {"SSL Key", "PGSSLKEY"},               {"Kerberos Service Name", "PGKRBSRVNAME"},
-    {"Channel Binding", "PGCHANNELBINDING"}, {"Passfile", "PGPASSFILE"},
+    {"Root Certificate", "PGSSLROOTCERT"},     {"SSL Certificate", "PGSSLCERT"},        {"SSL Key", "PGSSLKEY"},
+    {"Kerberos Service Name", "PGKRBSRVNAME"}, {"Channel Binding", "PGCHANNELBINDING"}, {"Passfile", "PGPASSFILE"},
 };
 
-static enum error_kind put_options(struct postgres_environment *e, const struct database_target *login, struct error *err)
+static enum error_kind put_options(struct postgres_environment *e, const struct database_target *login,
+                                   struct error *err)
 {
     const char *mode = database_target_option(login, "SSL Mode");
     enum error_kind rc = OK;
@@ -178,7 +181,10 @@ static enum error_kind put_options(struct postgres_environment *e, const struct 
             lower[n] = (char)(mode[n] >= 'A' && mode[n] <= 'Z' ? mode[n] + 32 : mode[n]);
         lower[n] = '\0';
         rc = put(e, "PGSSLMODE",
-                 strcmp(lower, "verifyfull") == 0 ? "verify-full" : strcmp(lower, "verifyca") == 0 ? "verify-ca" : lower, err);
+                 strcmp(lower, "verifyfull") == 0 ? "verify-full"
+                 : strcmp(lower, "verifyca") == 0 ? "verify-ca"
+                                                  : lower,
+                 err);
     }
     for (size_t i = 0; !rc && i < sizeof option_variables / sizeof option_variables[0]; i++)
         rc = put(e, option_variables[i][1], database_target_option(login, option_variables[i][0]), err);

@@ -9,7 +9,10 @@ struct shop_table {
     struct text_list columns;
 };
 
-#define SHOP_TABLE_INIT {NULL, TEXT_LIST_INIT}
+#define SHOP_TABLE_INIT      \
+    {                        \
+        NULL, TEXT_LIST_INIT \
+    }
 
 /* By nopCommerce's name for it. A missing table is no error. */
 enum error_kind shop_table_find(struct database *db, const char *name, struct shop_table *out, struct error *err);

@@ -32,7 +32,8 @@ static void refused(const char *provider, const char *text, const char *words)
 static void target_parse__reads_npgsql(void **state)
 {
     struct database_target t =
-        parsed("PostgreSQL", "Host=db.example;Port=5433;Database=shop;Username=nop;Password=s;SSL Mode=VerifyFull;Pooling=true");
+        parsed("PostgreSQL",
+               "Host=db.example;Port=5433;Database=shop;Username=nop;Password=s;SSL Mode=VerifyFull;Pooling=true");
 
     (void)state;
     assert_int_equal(t.engine, DATABASE_POSTGRESQL);
@@ -49,7 +50,8 @@ static void target_parse__reads_npgsql(void **state)
 
 static void target_parse__reads_mysqlconnector(void **state)
 {
-    struct database_target t = parsed("mysql", "Server=localhost;User ID=nop;Password=s;Database=shop;Allow User Variables=True");
+    struct database_target t =
+        parsed("mysql", "Server=localhost;User ID=nop;Password=s;Database=shop;Allow User Variables=True");
 
     (void)state;
     assert_int_equal(t.engine, DATABASE_MYSQL);
@@ -61,9 +63,10 @@ static void target_parse__reads_mysqlconnector(void **state)
 
 static void target_parse__reads_sqlclient(void **state)
 {
-    struct database_target t =
-        parsed("sqlserver", "Data Source=tcp:db.example,1444;Initial Catalog=shop;Integrated Security=False;Persist Security Info=False;"
-                            "User ID=sa;Password=s;TrustServerCertificate=True");
+    struct database_target t = parsed(
+        "sqlserver",
+        "Data Source=tcp:db.example,1444;Initial Catalog=shop;Integrated Security=False;Persist Security Info=False;"
+        "User ID=sa;Password=s;TrustServerCertificate=True");
 
     (void)state;
     assert_string_equal(t.host, "db.example");
@@ -159,7 +162,8 @@ static void target_parse__refuses_what_it_cannot_honour(void **state)
 
 static void target_shown__tells_no_secret(void **state)
 {
-    struct database_target t = parsed("postgresql", "Host=db.example;Port=5432;Database=shop;Username=u;Password=hunter2;Options=hunter2");
+    struct database_target t =
+        parsed("postgresql", "Host=db.example;Port=5432;Database=shop;Username=u;Password=hunter2;Options=hunter2");
     struct error err = ERROR_INIT;
     char *shown = NULL;
 
@@ -209,7 +213,8 @@ static void write_file(const char *name, const char *text, mode_t mode)
 
 static void target_admin__takes_what_is_open_from_the_shop(void **state)
 {
-    struct database_target shop = parsed("postgresql", "Host=db;Port=6000;Database=shop;Username=u;Password=p;SSL Mode=Require");
+    struct database_target shop =
+        parsed("postgresql", "Host=db;Port=6000;Database=shop;Username=u;Password=p;SSL Mode=Require");
     struct database_target admin = DATABASE_TARGET_INIT;
     struct error err = ERROR_INIT;
 

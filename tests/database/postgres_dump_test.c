@@ -63,7 +63,8 @@ static void database_open__tells_a_server_that_is_down(void **state)
     struct database *db = NULL;
 
     (void)state;
-    assert_ok(database_target_parse("postgresql", "Host=/nonexistent;Database=shop;Username=shop;Password=s3cr3t", &t, &err));
+    assert_ok(
+        database_target_parse("postgresql", "Host=/nonexistent;Database=shop;Username=shop;Password=s3cr3t", &t, &err));
     assert_int_equal(database_open(&t, NULL, &db, &err), ERR_REMOTE);
     assert_non_null(strstr(err.hint, "running"));
     assert_null(strstr(err.text, "s3cr3t"));
@@ -98,7 +99,9 @@ static void database_probe__knows_a_shop(void **state)
     struct session s;
 
     (void)state;
-    pg_sql("shop", "INSERT INTO \"Setting\" (\"Name\", \"Value\", \"StoreId\") VALUES ('MediaSettings.PicturePath', '/srv/pictures', 0)");
+    pg_sql(
+        "shop",
+        "INSERT INTO \"Setting\" (\"Name\", \"Value\", \"StoreId\") VALUES ('MediaSettings.PicturePath', '/srv/pictures', 0)");
     session_open(&s, "shop", NULL);
     assert_ok(database_probe(s.db, &info, &err));
     assert_true(info.exists);
@@ -177,8 +180,10 @@ static void database_dump__is_the_view_at_begin(void **state)
     (void)state;
     session_open(&s, "shop", NULL);
     assert_ok(database_dump_begin(s.db, &dump, &err));
-    pg_sql("shop", "INSERT INTO \"OrderNote\" (\"Note\", \"OrderId\", \"DownloadId\", \"DisplayToCustomer\", \"CreatedOnUtc\") "
-                   "SELECT 'later', 1, 0, false, now() FROM generate_series(1, 7); DELETE FROM \"OrderItem\" WHERE \"OrderId\" > 100");
+    pg_sql(
+        "shop",
+        "INSERT INTO \"OrderNote\" (\"Note\", \"OrderId\", \"DownloadId\", \"DisplayToCustomer\", \"CreatedOnUtc\") "
+        "SELECT 'later', 1, 0, false, now() FROM generate_series(1, 7); DELETE FROM \"OrderItem\" WHERE \"OrderId\" > 100");
     assert_ok(database_dump_run(dump, discard, &bytes, &err));
     assert_ok(database_dump_end(dump, &facts, &err));
     assert_true(bytes > 100000);
@@ -282,7 +287,8 @@ static void database_dump__given_up_leaves_nothing_behind(void **state)
     assert_int_equal(database_dump_end(dump, NULL, &after), OK);
     session_close(&s);
     usleep(300000);
-    assert_int_equal(pg_number("postgres", "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'nopsnap%%'"), 0);
+    assert_int_equal(
+        pg_number("postgres", "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'nopsnap%%'"), 0);
 }
 
 static void database_dump__unreadable_table_is_named(void **state)
@@ -384,11 +390,13 @@ static void database_load__brings_properties_back(void **state)
     char *after = NULL;
 
     (void)state;
-    pg_sql("postgres", "ALTER DATABASE shop CONNECTION LIMIT 42; COMMENT ON DATABASE shop IS 'the ''shop'' \\ 👍'; "
-                       "ALTER DATABASE shop SET work_mem = '12MB'; ALTER DATABASE shop SET search_path = \"$user\", public, plugin; "
-                       "ALTER DATABASE shop SET default_transaction_read_only = on; ALTER DATABASE shop SET my.option = 'it''s'; "
-                       "ALTER ROLE reader IN DATABASE shop SET statement_timeout = '5s'; REVOKE TEMP ON DATABASE shop FROM PUBLIC; "
-                       "GRANT CREATE ON DATABASE shop TO reader WITH GRANT OPTION;");
+    pg_sql(
+        "postgres",
+        "ALTER DATABASE shop CONNECTION LIMIT 42; COMMENT ON DATABASE shop IS 'the ''shop'' \\ 👍'; "
+        "ALTER DATABASE shop SET work_mem = '12MB'; ALTER DATABASE shop SET search_path = \"$user\", public, plugin; "
+        "ALTER DATABASE shop SET default_transaction_read_only = on; ALTER DATABASE shop SET my.option = 'it''s'; "
+        "ALTER ROLE reader IN DATABASE shop SET statement_timeout = '5s'; REVOKE TEMP ON DATABASE shop FROM PUBLIC; "
+        "GRANT CREATE ON DATABASE shop TO reader WITH GRANT OPTION;");
     session_open(&s, "shop", "nop");
     pg_dump_it(s.db, &d);
     assert_ok(database_load_begin(s.db, &d.facts, "0123abcd", &name, &err));
@@ -499,10 +507,12 @@ static void database_load_in_place__is_old_or_new(void **state)
     session_open(&s, "shop", NULL);
     pg_dump_it(s.db, &d);
     before = pg_text("shop");
-    pg_sql("shop", "DROP VIEW plugin.orders; ALTER TABLE \"Order\" ADD COLUMN new_column int; CREATE TABLE later (a int); "
-                   "ALTER TABLE later OWNER TO shop; DELETE FROM \"QueuedEmail\"; SELECT setval('\"Order_Id_seq\"', 9999);");
-    pg_sql("shop", "SET ROLE shop; CREATE SCHEMA later_schema CREATE TABLE x (a int); SELECT lo_unlink(4243); "
-                   "CREATE FUNCTION later() RETURNS int LANGUAGE sql AS 'SELECT 1'; CREATE TYPE later_type AS ENUM ('a')");
+    pg_sql("shop",
+           "DROP VIEW plugin.orders; ALTER TABLE \"Order\" ADD COLUMN new_column int; CREATE TABLE later (a int); "
+           "ALTER TABLE later OWNER TO shop; DELETE FROM \"QueuedEmail\"; SELECT setval('\"Order_Id_seq\"', 9999);");
+    pg_sql("shop",
+           "SET ROLE shop; CREATE SCHEMA later_schema CREATE TABLE x (a int); SELECT lo_unlink(4243); "
+           "CREATE FUNCTION later() RETURNS int LANGUAGE sql AS 'SELECT 1'; CREATE TYPE later_type AS ENUM ('a')");
     changed = pg_text("shop");
     d.fail_after = d.bytes.len / 2;
     assert_int_equal(database_load_in_place(s.db, &d.facts, pg_source, &d, &err), ERR_CORRUPT);
@@ -570,7 +580,9 @@ static void database_load_in_place__without_the_right_leaves_the_old(void **stat
     char *after = NULL;
 
     (void)state;
-    pg_sql("shop", "GRANT pg_read_all_data TO poor; ALTER ROLE poor BYPASSRLS; GRANT SELECT ON LARGE OBJECT 4242, 4243 TO poor");
+    pg_sql(
+        "shop",
+        "GRANT pg_read_all_data TO poor; ALTER ROLE poor BYPASSRLS; GRANT SELECT ON LARGE OBJECT 4242, 4243 TO poor");
     session_open(&s, "poor", NULL);
     assert_ok(database_probe(s.db, &info, &err));
     assert_false(info.can_beside);
@@ -605,8 +617,9 @@ static void database__takes_names_and_passwords_of_any_characters(void **state)
     char *beside = NULL;
 
     (void)state;
-    pg_sql("postgres", "CREATE ROLE \"role 'r' \"\"q\"\" \\\" LOGIN CREATEDB PASSWORD 'a:b\\c''\"; d=e'; "
-                       "CREATE DATABASE \"shop='x' \\ \"\"q\"\" 👍\" OWNER \"role 'r' \"\"q\"\" \\\" TEMPLATE template0");
+    pg_sql("postgres",
+           "CREATE ROLE \"role 'r' \"\"q\"\" \\\" LOGIN CREATEDB PASSWORD 'a:b\\c''\"; d=e'; "
+           "CREATE DATABASE \"shop='x' \\ \"\"q\"\" 👍\" OWNER \"role 'r' \"\"q\"\" \\\" TEMPLATE template0");
     t.engine = DATABASE_POSTGRESQL;
     t.host = strdup(pg_folder);
     t.name = strdup(name);
@@ -686,7 +699,8 @@ static void database_query__connects_again_after_a_restart(void **state)
     session_open(&s, "shop", NULL);
     assert_ok(database_probe(s.db, &info, &err));
     database_info_release(&info);
-    pg_sql("postgres", "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'nopsnap%%'");
+    pg_sql("postgres",
+           "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'nopsnap%%'");
     usleep(200000);
     assert_ok(database_probe(s.db, &info, &err));
     assert_true(info.is_nopcommerce);

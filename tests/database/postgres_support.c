@@ -140,8 +140,8 @@ int pg_can_login(const char *role, const char *database)
     char command[1024];
 
     snprintf(command, sizeof command,
-             "PGPASSWORD='secret of %s' psql -X -q -h %s -U %s -d '%s' -c 'SELECT 1' >/dev/null 2>&1", role, pg_folder, role,
-             database);
+             "PGPASSWORD='secret of %s' psql -X -q -h %s -U %s -d '%s' -c 'SELECT 1' >/dev/null 2>&1", role, pg_folder,
+             role, database);
     return system(command) == 0;
 }
 
@@ -151,7 +151,8 @@ char *pg_text(const char *database)
     char *text = NULL;
 
     /* the two random lines of newer tools aside */
-    snprintf(command, sizeof command, "pg_dump -h %s -U nop -d '%s' | grep -v -E '^.(un)?restrict '", pg_folder, database);
+    snprintf(command, sizeof command, "pg_dump -h %s -U nop -d '%s' | grep -v -E '^.(un)?restrict '", pg_folder,
+             database);
     text = output_of(command);
     assert_non_null(text);
     return text;
@@ -161,17 +162,20 @@ void pg_shop_make(void)
 {
     char command[2048];
 
-    pg_sql("postgres", "SELECT format('ALTER DATABASE %%I ALLOW_CONNECTIONS true', datname) FROM pg_database "
-                       "WHERE datname NOT IN ('postgres', 'template0', 'template1') \\gexec\n"
-                       "SELECT format('DROP DATABASE %%I WITH (FORCE)', datname) FROM pg_database "
-                       "WHERE datname NOT IN ('postgres', 'template0', 'template1') \\gexec\n"
-                       "SET client_min_messages = warning; DROP ROLE IF EXISTS shop; DROP ROLE IF EXISTS reader; DROP ROLE IF EXISTS poor; DROP ROLE IF EXISTS other;\n"
-                       "CREATE ROLE reader LOGIN PASSWORD 'secret of reader'; CREATE ROLE other LOGIN PASSWORD 'secret of other'; "
-                       "CREATE ROLE poor LOGIN PASSWORD 'secret of poor';");
-    snprintf(command, sizeof command,
-             "%s/tests/fixture/postgres.sh shop %s shop >/dev/null && PGPASSWORD='" SHOP_PASSWORD
-             "' psql -X -q -v ON_ERROR_STOP=1 -h %s -U shop -d shop -f %s/tests/database/objects_postgres.sql >/dev/null",
-             source_folder(), pg_folder, pg_folder, source_folder());
+    pg_sql(
+        "postgres",
+        "SELECT format('ALTER DATABASE %%I ALLOW_CONNECTIONS true', datname) FROM pg_database "
+        "WHERE datname NOT IN ('postgres', 'template0', 'template1') \\gexec\n"
+        "SELECT format('DROP DATABASE %%I WITH (FORCE)', datname) FROM pg_database "
+        "WHERE datname NOT IN ('postgres', 'template0', 'template1') \\gexec\n"
+        "SET client_min_messages = warning; DROP ROLE IF EXISTS shop; DROP ROLE IF EXISTS reader; DROP ROLE IF EXISTS poor; DROP ROLE IF EXISTS other;\n"
+        "CREATE ROLE reader LOGIN PASSWORD 'secret of reader'; CREATE ROLE other LOGIN PASSWORD 'secret of other'; "
+        "CREATE ROLE poor LOGIN PASSWORD 'secret of poor';");
+    snprintf(
+        command, sizeof command,
+        "%s/tests/fixture/postgres.sh shop %s shop >/dev/null && PGPASSWORD='" SHOP_PASSWORD
+        "' psql -X -q -v ON_ERROR_STOP=1 -h %s -U shop -d shop -f %s/tests/database/objects_postgres.sql >/dev/null",
+        source_folder(), pg_folder, pg_folder, source_folder());
     if (system(command) != 0)
         fail_msg("the shop could not be made");
 }
@@ -182,7 +186,8 @@ void pg_target(const char *user, const char *database, struct database_target *o
     char text[512];
 
     if (user)
-        snprintf(text, sizeof text, "Host=%s;Database=%s;Username=%s;Password=secret of %s", pg_folder, database, user, user);
+        snprintf(text, sizeof text, "Host=%s;Database=%s;Username=%s;Password=secret of %s", pg_folder, database, user,
+                 user);
     else
         snprintf(text, sizeof text, "Host=%s;Database=%s;Username=nop", pg_folder, database);
     assert_ok(database_target_parse("PostgreSQL", text, out, &err));

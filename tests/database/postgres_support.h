@@ -38,16 +38,19 @@ struct pg_dumped {
     size_t at;         /* of the source */
     size_t fail_after; /* the source fails here; 0: never */
 };
-#define PG_DUMPED_INIT {BUFFER_INIT(256 * 1024 * 1024), DATABASE_FACTS_INIT, 0, 0}
+#define PG_DUMPED_INIT                                            \
+    {                                                             \
+        BUFFER_INIT(256 * 1024 * 1024), DATABASE_FACTS_INIT, 0, 0 \
+    }
 void pg_dump_it(struct database *db, struct pg_dumped *out);
 enum error_kind pg_source(void *arg, const void **bytes, size_t *len, struct error *err);
 void pg_dumped_release(struct pg_dumped *d);
 
-#define assert_ok(call)                                                                                                \
-    do {                                                                                                               \
-        struct error *shown_ = &err;                                                                                   \
-        if (call)                                                                                                      \
-            fail_msg("%s: %s (%s)", #call, shown_->text, shown_->hint);                                                \
+#define assert_ok(call)                                                 \
+    do {                                                                \
+        struct error *shown_ = &err;                                    \
+        if (call)                                                       \
+            fail_msg("%s: %s (%s)", #call, shown_->text, shown_->hint); \
     } while (0)
 
 #endif

@@ -345,7 +345,8 @@ static void database_fence__keeps_the_shop_out_and_lets_us_look(void **state)
     scene_begin(&s, "shop", NULL);
     scene_prepare(&s);
     snprintf(command, sizeof command,
-             "PGAPPNAME=Npgsql PGPASSWORD='" SHOP_PASSWORD "' psql -X -q -h %s -U shop -d shop -c 'SELECT pg_sleep(60)' >/dev/null 2>&1 &",
+             "PGAPPNAME=Npgsql PGPASSWORD='" SHOP_PASSWORD
+             "' psql -X -q -h %s -U shop -d shop -c 'SELECT pg_sleep(60)' >/dev/null 2>&1 &",
              pg_folder);
     assert_int_equal(system(command), 0);
     usleep(400000);
@@ -386,9 +387,11 @@ static void database_end_own_sessions__ends_those_of_a_killed_process(void **sta
                             "' psql -X -q -U shop -d shop -c 'SELECT pg_sleep(60)' >/dev/null 2>&1 &"),
                      0);
     usleep(400000);
-    assert_int_equal(pg_number("postgres", "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'nopsnap-99999999'"), 1);
+    assert_int_equal(
+        pg_number("postgres", "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'nopsnap-99999999'"), 1);
     assert_ok(database_end_own_sessions(s.db, &err));
-    assert_int_equal(pg_number("postgres", "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'nopsnap-99999999'"), 0);
+    assert_int_equal(
+        pg_number("postgres", "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'nopsnap-99999999'"), 0);
     scene_end(&s);
 }
 
@@ -404,21 +407,22 @@ static uint64_t lost(const struct database_losses *l, const char *table)
 
 static void shop_goes_on(void)
 {
-    pg_sql("shop",
-           "INSERT INTO \"Address\" (\"FirstName\", \"CreatedOnUtc\") VALUES ('New', now());\n"
-           "INSERT INTO \"Customer\" (\"Email\", \"CustomerGuid\", \"Active\", \"Deleted\", \"IsSystemAccount\", \"CreatedOnUtc\", "
-           "\"LastActivityDateUtc\") SELECT 'n' || n, gen_random_uuid(), true, false, false, now(), now() FROM generate_series(1, 5) n;\n"
-           "INSERT INTO \"Customer_CustomerRole_Mapping\" VALUES (251, 3), (252, 3), (253, 4), (254, 4);\n"
-           "INSERT INTO \"Order\" (\"CustomOrderNumber\", \"BillingAddressId\", \"CustomerId\", \"OrderGuid\", \"StoreId\", "
-           "\"OrderStatusId\", \"PaymentStatusId\", \"OrderTotal\", \"Deleted\", \"CreatedOnUtc\", \"CustomValuesXml\") VALUES "
-           "('121', 7, 12, gen_random_uuid(), 1, 10, 10, 9.99, false, now() AT TIME ZONE 'utc', 'a \"quoted\", comma'), "
-           "('122', 151, 251, gen_random_uuid(), 1, 10, 10, 9.99, false, now() AT TIME ZONE 'utc', E'two\\nlines'), "
-           "('123', 151, 251, gen_random_uuid(), 1, 10, 10, 9.99, false, now() AT TIME ZONE 'utc', '');\n"
-           "UPDATE \"Order\" SET \"PaidDateUtc\" = clock_timestamp() AT TIME ZONE 'utc' WHERE \"Id\" = 5;\n"
-           "INSERT INTO \"OrderItem\" (\"OrderId\", \"ProductId\", \"OrderItemGuid\", \"Quantity\", \"UnitPriceInclTax\", \"PriceInclTax\") "
-           "VALUES (121, 1, gen_random_uuid(), 1, 1, 1), (122, 1, gen_random_uuid(), 1, 1, 1);\n"
-           "UPDATE \"Product\" SET \"UpdatedOnUtc\" = clock_timestamp() AT TIME ZONE 'utc' WHERE \"Id\" IN (1, 2, 3);\n"
-           "INSERT INTO \"Log\" (\"ShortMessage\", \"LogLevelId\", \"CreatedOnUtc\") SELECT 'x', 10, now() FROM generate_series(1, 11);\n");
+    pg_sql(
+        "shop",
+        "INSERT INTO \"Address\" (\"FirstName\", \"CreatedOnUtc\") VALUES ('New', now());\n"
+        "INSERT INTO \"Customer\" (\"Email\", \"CustomerGuid\", \"Active\", \"Deleted\", \"IsSystemAccount\", \"CreatedOnUtc\", "
+        "\"LastActivityDateUtc\") SELECT 'n' || n, gen_random_uuid(), true, false, false, now(), now() FROM generate_series(1, 5) n;\n"
+        "INSERT INTO \"Customer_CustomerRole_Mapping\" VALUES (251, 3), (252, 3), (253, 4), (254, 4);\n"
+        "INSERT INTO \"Order\" (\"CustomOrderNumber\", \"BillingAddressId\", \"CustomerId\", \"OrderGuid\", \"StoreId\", "
+        "\"OrderStatusId\", \"PaymentStatusId\", \"OrderTotal\", \"Deleted\", \"CreatedOnUtc\", \"CustomValuesXml\") VALUES "
+        "('121', 7, 12, gen_random_uuid(), 1, 10, 10, 9.99, false, now() AT TIME ZONE 'utc', 'a \"quoted\", comma'), "
+        "('122', 151, 251, gen_random_uuid(), 1, 10, 10, 9.99, false, now() AT TIME ZONE 'utc', E'two\\nlines'), "
+        "('123', 151, 251, gen_random_uuid(), 1, 10, 10, 9.99, false, now() AT TIME ZONE 'utc', '');\n"
+        "UPDATE \"Order\" SET \"PaidDateUtc\" = clock_timestamp() AT TIME ZONE 'utc' WHERE \"Id\" = 5;\n"
+        "INSERT INTO \"OrderItem\" (\"OrderId\", \"ProductId\", \"OrderItemGuid\", \"Quantity\", \"UnitPriceInclTax\", \"PriceInclTax\") "
+        "VALUES (121, 1, gen_random_uuid(), 1, 1, 1), (122, 1, gen_random_uuid(), 1, 1, 1);\n"
+        "UPDATE \"Product\" SET \"UpdatedOnUtc\" = clock_timestamp() AT TIME ZONE 'utc' WHERE \"Id\" IN (1, 2, 3);\n"
+        "INSERT INTO \"Log\" (\"ShortMessage\", \"LogLevelId\", \"CreatedOnUtc\") SELECT 'x', 10, now() FROM generate_series(1, 11);\n");
 }
 
 static void database_newer__counts_by_group(void **state)
@@ -499,10 +503,10 @@ static void database_export__writes_what_is_lost(void **state)
     assert_int_equal(files.count, 5);
     text = file_text(files.items[0]);
     assert_int_equal(strncmp(text, "Id,CustomOrderNumber,BillingAddressId,CustomerId,", 49), 0);
-    assert_non_null(strstr(text, "\r\n121,121,7,12,,"));                   /* NULL is nothing */
+    assert_non_null(strstr(text, "\r\n121,121,7,12,,")); /* NULL is nothing */
     assert_non_null(strstr(text, ",\"a \"\"quoted\"\", comma\","));
     assert_non_null(strstr(text, ",\"two\nlines\","));
-    assert_non_null(strstr(text, ",9.9900,\"\",,"));                       /* the empty string is quoted */
+    assert_non_null(strstr(text, ",9.9900,\"\",,")); /* the empty string is quoted */
     assert_null(strstr(text, "\r\n120,"));
     free(text);
     text = file_text(files.items[3]); /* customers: the new ones and whoever placed a lost order */
@@ -528,9 +532,11 @@ static void database_mails__marks_exactly_those_sent_since(void **state)
     (void)state;
     scene_begin(&s, "shop", NULL);
     /* 91 to 100 are queued. Two are sent, one is replaced by another mail of the same number, one is new. */
-    pg_sql("shop", "UPDATE \"QueuedEmail\" SET \"SentOnUtc\" = '2099-01-01 00:00:00.123456', \"SentTries\" = 1 WHERE \"Id\" IN (91, 95, 97);"
-                   "UPDATE \"QueuedEmail\" SET \"To\" = 'somebody@else.example' WHERE \"Id\" = 97;"
-                   "UPDATE \"QueuedEmail\" SET \"Subject\" = E'bad\\n\\x1bsubject' WHERE \"Id\" = 95;");
+    pg_sql(
+        "shop",
+        "UPDATE \"QueuedEmail\" SET \"SentOnUtc\" = '2099-01-01 00:00:00.123456', \"SentTries\" = 1 WHERE \"Id\" IN (91, 95, 97);"
+        "UPDATE \"QueuedEmail\" SET \"To\" = 'somebody@else.example' WHERE \"Id\" = 97;"
+        "UPDATE \"QueuedEmail\" SET \"Subject\" = E'bad\\n\\x1bsubject' WHERE \"Id\" = 95;");
     assert_ok(database_mails(s.db, NULL, &s.dump.facts, false, &lines, &err));
     assert_int_equal(lines.count, 3);
     text_list_release(&lines);
