@@ -9,7 +9,7 @@
 #define WORTH_SHIFT 6
 /* Looked at by codec_is_dense(): pieces from all over the content. */
 #define PROBE_PIECES 16
-#define PROBE_PIECE 512
+#define PROBE_PIECE 256
 /* Compressed for a trial when the content looks dense. */
 #define TRIAL_PIECES 16
 #define TRIAL_PIECE 8192
@@ -91,8 +91,8 @@ bool codec_is_dense(const void *bytes, size_t len)
         if (counts[i] > 0)
             information -= counts[i] * log2((double)counts[i] / seen);
     }
-    /* 8 KiB of random bytes measure 7.977 bits each; JPEG 7.8 and more; code, text and plain pictures stay below 7. */
-    return information / seen > 7.75;
+    /* 4 KiB of random bytes measure 7.95 bits each; JPEG 7.8 and more; code, text and plain pictures stay below 7. */
+    return information / seen > 7.7;
 }
 
 /* An even histogram alone proves nothing (a ramp of bytes has one): a sample is tried. */

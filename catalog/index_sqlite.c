@@ -9,7 +9,7 @@
 
 #define APPLICATION_ID 0x4e53696e /* "NSin" */
 #define SCHEMA_VERSION 1
-#define CACHE_KIB 4096
+#define CACHE_KIB 2048
 #define STATEMENTS_MAX 48 /* kept prepared; more are prepared anew each time */
 
 struct index_statement {
@@ -176,7 +176,7 @@ static enum error_kind configure(struct index *ix, enum index_mode mode, struct 
     if (!rc && mode != INDEX_IMMUTABLE)
         rc = index_run(ix, "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 4000", err);
     if (!rc)
-        rc = index_run(ix, "PRAGMA cache_size = -4096", err);
+        rc = index_run(ix, "PRAGMA cache_size = -2048", err);
     return rc;
 }
 
@@ -188,7 +188,7 @@ enum error_kind index_open(const char *path, enum index_mode mode, struct index 
     enum error_kind rc;
     int code;
 
-    _Static_assert(CACHE_KIB == 4096, "the text of the pragma has the number");
+    _Static_assert(CACHE_KIB == 2048, "the text of the pragma has the number");
     rc = memory_zeroed(1, sizeof(*ix), (void **)&ix, err);
     if (rc)
         goto done;

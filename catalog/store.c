@@ -136,6 +136,8 @@ static enum error_kind begin(struct catalog *cat, const struct store_options *op
     if (!rc)
         rc = index_open(path, INDEX_WRITE, &s->index, err);
     if (!rc)
+        rc = index_open(path, INDEX_WRITE, &s->lookup, err);
+    if (!rc)
         rc = start_threads(s, (unsigned)(workers > WORKERS_MAX ? WORKERS_MAX : workers), err);
     free(path);
     if (rc)
@@ -202,6 +204,7 @@ void store_free(struct store *s)
     free_lost(s);
     queue_free(s->sealed);
     queue_free(s->full);
+    index_close(s->lookup);
     index_close(s->index);
     paged_file_free(s->tickets);
     pthread_cond_destroy(&s->changed);
@@ -304,6 +307,7 @@ enum error_kind store_flush(struct store *s, struct error *err)
 {
     enum error_kind rc;
 
+    dedup_rest(s);
     rc = store_check(s, err);
     if (!rc)
         rc = frame_seal_all(s, err);

@@ -118,6 +118,7 @@ enum error_kind store_claim(struct store *s, struct error *err)
 {
     enum error_kind rc;
 
+    dedup_rest(s);
     rc = store_check(s, err);
     if (rc)
         return rc;

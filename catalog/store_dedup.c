@@ -108,6 +108,32 @@ static enum error_kind compare_stored(struct store *s, const struct chunk_row *r
     return rc;
 }
 
+void dedup_rest(struct store *s)
+{
+    index_rollback(s->lookup); /* it only read */
+    s->lookups = 0;
+}
+
+/*
+ * Each read transaction takes locks, which cost more than a lookup; so one serves many. A view that is behind the times misses what
+ * another writer stored meanwhile, which costs a second copy at most. Our own packs it must know, since their entries have left the map.
+ */
+static enum error_kind lookup_view(struct store *s, struct error *err)
+{
+    enum error_kind rc = OK;
+    uint64_t packs;
+
+    pthread_mutex_lock(&s->lock);
+    packs = s->stats.packs;
+    pthread_mutex_unlock(&s->lock);
+    if (s->lookups++ >= LOOKUPS_A_VIEW || packs != s->lookup_packs)
+        dedup_rest(s);
+    s->lookup_packs = packs;
+    if (!index_in_transaction(s->lookup))
+        rc = index_run(s->lookup, "BEGIN", err);
+    return rc;
+}
+
 /* Attempt by attempt: a copy that stands and is equal ends the search, and so does an attempt that nobody has taken. */
 static enum error_kind search_index(struct store *s, const struct entry *wanted, const void *bytes, struct dedup *out,
                                     struct error *err)
@@ -118,8 +144,11 @@ static enum error_kind search_index(struct store *s, const struct entry *wanted,
     bool found, equal, damaged;
 
     memcpy(id.hash, wanted->first.bytes, HASH_LEN);
+    rc = lookup_view(s, err);
+    if (rc)
+        return rc;
     for (;; id.attempt++) {
-        rc = catalog_chunk_find(s->cat, &id, &row, &found, err);
+        rc = index_chunk_find(s->lookup, &id, &row, &found, err);
         if (rc || !found) {
             out->row.id = id;
             return rc;

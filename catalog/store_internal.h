@@ -28,6 +28,7 @@
 #define PACK_SIZE_DEFAULT (64u << 20)
 #define PACK_CHUNKS_MAX 32768 /* entries take memory until their pack is in place */
 #define MAP_BUCKETS 32768     /* a power of two */
+#define LOOKUPS_A_VIEW 512
 #define ENTRY_BLOCK 32
 #define WORKERS_MAX 8
 
@@ -112,6 +113,9 @@ struct store {
     struct error failure;
     bool abandoned; /* store_free(): threads drop what they find */
 
+    struct index *lookup;                 /* producer's: a view of the index, kept for some searches */
+    unsigned lookups;                     /* since the view was opened */
+    uint64_t lookup_packs;                /* packs of ours that it knows */
     struct store_frame *open[OPEN_SLOTS]; /* producer's */
     uint64_t clock;                       /* producer's */
     store_ticket next_ticket;             /* producer's */
@@ -170,6 +174,8 @@ struct dedup {
     store_ticket ticket;
     struct chunk_row row;
 };
+/* Let go of the view of the index, so that its WAL can be cleared. */
+void dedup_rest(struct store *s);
 enum error_kind dedup_search(struct store *s, const struct entry *wanted, const void *bytes, struct dedup *out,
                              struct error *err);
 
