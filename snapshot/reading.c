@@ -14,7 +14,7 @@
 #include "tree.h"
 #include "walk.h"
 
-#define RING_SIZE (24u << 20)
+#define RING_SIZE (8u << 20)
 #define SLOTS 256 /* results in flight */
 #define THREADS_MAX 32
 

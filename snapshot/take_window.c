@@ -7,8 +7,8 @@
 #include "hash.h"
 #include "snapshot_internal.h"
 
-#define ITEMS_MAX 32768
-#define TEXT_MAX_BYTES (4u << 20) /* paths: the window is closed above */
+#define ITEMS_MAX 65536
+#define TEXT_MAX_BYTES (8u << 20) /* paths: the window is closed above */
 #define ENCODED_CLOSE (8u << 20)  /* encoded entries: the window is closed above */
 #define ENCODED_MAX (24u << 20)   /* those of files read fit up to here; what comes then is read when its turn comes */
 
