@@ -30,6 +30,18 @@ static enum error_kind row_json(const struct snapshot_row *r)
     return OK;
 }
 
+/* The end of a path tells more than its beginning. */
+static void site_column(const char *path, char *out, size_t room)
+{
+    size_t n = strlen(path);
+    const char *tail = n < room ? path : path + n - (room - 4);
+
+    while (tail > path && ((unsigned char)*tail & 0xc0) == 0x80)
+        tail++; /* no half of a character */
+    (void)snprintf(out, room, "%s", tail > path ? "..." : "");
+    text_name(tail, strlen(tail), out + strlen(out), room - strlen(out));
+}
+
 /* id 8, moment 19, version 6, kind 10, size 9, flags, site: 80 columns with a site of up to 20. */
 static enum error_kind row_text(const struct snapshot_row *r)
 {
@@ -40,7 +52,7 @@ static enum error_kind row_text(const struct snapshot_row *r)
 
     text_moment(r->made_ns, when);
     text_size(r->bytes + r->dump_bytes, size);
-    text_name(r->site_path ? r->site_path : "?", r->site_path ? strlen(r->site_path) : 1, site, 23);
+    site_column(r->site_path ? r->site_path : "?", site, 23);
     (void)snprintf(kind, sizeof(kind), "%.10s",
                    r->part == SNAPSHOT_FILES_ONLY      ? "files only"
                    : r->part == SNAPSHOT_DATABASE_ONLY ? "db only"

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "cli_rollback.h"
+#include "file.h"
 
 struct rollback_arguments {
     struct rollback_options options;
@@ -149,6 +150,23 @@ static void remember(struct cli *cli, struct catalog *cat, const struct site *si
     cli_event(cli, cat, site_id, "rollback", detail, status);
 }
 
+/* Where the lost rows go: made if it is not there, and never where visitors could read it (P10). */
+static enum error_kind export_place(const struct site *site, const char *directory, struct error *err)
+{
+    size_t n = strlen(site->path);
+    char *real = NULL;
+    enum error_kind rc = directory_make_all(directory, err);
+
+    if (!rc)
+        rc = path_real(directory, &real, err);
+    if (!rc && ((!strncmp(real, site->path, n) && (real[n] == '/' || real[n] == '\0')) || site_serves(real))) {
+        rc = error_set(err, ERR_REFUSED, 0, "--export-lost %s is inside a site: visitors could read it", real);
+        error_hint(err, "name a folder elsewhere");
+    }
+    free(real);
+    return rc;
+}
+
 static int act(struct cli *cli, struct catalog *cat, struct site *site, struct rollback_arguments *a,
                struct rollback_plan *plan)
 {
@@ -160,6 +178,8 @@ static int act(struct cli *cli, struct catalog *cat, struct site *site, struct r
 
     memcpy(target, plan->target.id, sizeof(target));
     rc = plan->problems.count ? OK : ask(a, plan, &err); /* with problems there is nothing to ask */
+    if (!rc && a->options.export_lost)
+        rc = export_place(site, a->options.export_lost, &err);
     if (!rc)
         rc = rollback_run(cat, site, plan, &a->options, &cli->progress, &result, &err);
     cli_progress_end(cli);
@@ -204,7 +224,7 @@ int cli_rollback(struct cli *cli, int argc, char **argv)
     cli_progress_end(cli);
     if (cli->json)
         cli_rollback_json_plan(&site, plan);
-    else if (!cli->quiet)
+    else if (!cli->quiet || !a.yes) /* a plan that is asked for, or asked about, is no chatter */
         cli_rollback_print_plan(cli, &site, plan);
     if (a.dry_run)
         status = plan->problems.count ? EXIT_FAILED : cli_done(cli);

@@ -45,9 +45,9 @@ static void print_files(const struct cli *cli, const struct rollback_plan *plan)
     text_size(plan->bytes_to_write, bytes);
     printf("files: %llu come back, %llu change, %llu go; %s to write\n", (unsigned long long)plan->files_added,
            (unsigned long long)plan->files_changed, (unsigned long long)plan->files_removed, bytes);
-    for (size_t i = 0; i < plan->changes.count && (cli->verbose || i < 20); i++)
+    for (size_t i = 0; i < plan->changes.count && (cli->verbose || i < 12); i++)
         cli_line("  ", "%s", plan->changes.items[i]);
-    if (plan->changes.count > 20 && !cli->verbose)
+    if (plan->changes.count > 12 && !cli->verbose)
         printf("  ... and more (-v shows up to 1000)\n");
 }
 
