@@ -30,21 +30,34 @@ static inline uint64_t mix(uint64_t z)
 /* Bytes that do not compress. */
 static inline void fill_random(unsigned char *out, size_t len, uint64_t seed)
 {
-    for (size_t i = 0; i < len; i++)
-        out[i] = (unsigned char)(mix(seed * 1000003 + i / 8 + 1) >> 8 * (i % 8));
+    uint64_t state = mix(seed + 1);
+
+    for (size_t i = 0; i < len; i += 8) {
+        state += 0x9e3779b97f4a7c15ull;
+        uint64_t word = mix(state);
+
+        memcpy(out + i, &word, len - i < 8 ? len - i : 8);
+    }
 }
 
 /* Bytes that compress, different for every seed. */
 static inline void fill_text(unsigned char *out, size_t len, uint64_t seed)
 {
-    static const char *const words[] = {"order ", "customer ", "price ", "picture ", "shop ", "basket ", "\n", "tax "};
+    static const char words[8][11] = {"order ", "customer ", "price ", "picture ",
+                                      "shop ",  "basket ",   "tax ",   "rebate\n"};
+    uint64_t state = mix(seed + 1), choice = 0;
     size_t at = 0;
 
-    for (uint64_t n = 0; at < len; n++) {
-        const char *word = words[mix(seed * 7919 + n + 1) % 8];
+    for (unsigned n = 0; at < len; n++, choice >>= 3) {
+        const char *word;
+        size_t piece;
 
-        while (*word && at < len)
-            out[at++] = (unsigned char)*word++;
+        if (n % 20 == 0)
+            choice = mix(state += 0x9e3779b97f4a7c15ull);
+        word = words[choice & 7];
+        piece = strlen(word) < len - at ? strlen(word) : len - at;
+        memcpy(out + at, word, piece);
+        at += piece;
     }
     for (size_t i = 0; i < 8 && i < len; i++)
         out[i] = (unsigned char)('a' + (seed >> 4 * i) % 16);
