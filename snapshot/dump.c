@@ -53,11 +53,31 @@ static enum error_kind record_facts(struct taking *t, const struct database_fact
     return rc;
 }
 
+/* Where the pictures are only the database knows. A place that makes no sense here costs the pictures, not the snapshot. */
+static enum error_kind find_pictures(struct taking *t, const struct database_facts *facts, struct error *err)
+{
+    struct error fault = ERROR_INIT;
+    char *path = NULL;
+
+    if (!facts->is_nopcommerce || facts->pictures_in_database || t->site->layout == SITE_PLAIN ||
+        t->options->part == SNAPSHOT_DATABASE_ONLY)
+        return OK;
+    if (site_picture_path(t->site, facts->picture_path, &path, &fault)) {
+        progress_warn(t->progress, "%s", fault.text);
+        return text_list_addf(&t->result->record.unread, err, "pictures: %s", fault.text);
+    }
+    if (path[0] == '/' && strcmp(path, t->site->path)) {
+        t->pictures = path;
+        path = NULL;
+    }
+    free(path);
+    return OK;
+}
+
 enum error_kind dump_take(struct taking *t, struct error *err)
 {
     struct database_facts facts = DATABASE_FACTS_INIT;
     uint64_t bytes = 0;
-    char *pictures = NULL;
     enum error_kind rc;
 
     progress_step(t->progress, "dumping the database");
@@ -68,13 +88,8 @@ enum error_kind dump_take(struct taking *t, struct error *err)
         rc = store_stream_end(t->dump, &t->dump_chunks, &bytes, err);
     if (!rc)
         rc = record_facts(t, &facts, err);
-    if (!rc && facts.is_nopcommerce && !facts.pictures_in_database)
-        rc = site_picture_path(t->site, facts.picture_path, &pictures, err);
-    if (!rc && pictures && pictures[0] == '/') {
-        t->pictures = pictures;
-        pictures = NULL;
-    }
-    free(pictures);
+    if (!rc)
+        rc = find_pictures(t, &facts, err);
     database_facts_release(&facts);
     return rc;
 }

@@ -1,0 +1,257 @@
+/* Snapshots of a shop with its database, on a real PostgreSQL server. Each test has a fresh shop and an empty folder. */
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "chunk.h"
+#include "file.h"
+#include "postgres_support.h"
+#include "snapshot.h"
+#include "snapshot_compare.h"
+#include "tree.h"
+
+struct fixture {
+    char *folder;
+    struct catalog *cat;
+    struct site site;
+    struct database_target target;
+    struct database *db;
+    struct snapshot_options options;
+    struct snapshot_result result;
+    struct progress progress;
+    unsigned warnings;
+};
+
+static struct fixture shop;
+
+static void count_warning(void *arg, const char *line)
+{
+    (void)line;
+    ++*(unsigned *)arg;
+}
+
+static void make_file(const char *path, const char *text)
+{
+    int fd = open(path, O_CREAT | O_WRONLY | O_TRUNC, 0644);
+
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+    close(fd);
+}
+
+static int shop_setup(void **state)
+{
+    static const char *const folders[] = {"s", "s/App_Data", "s/wwwroot", "s/wwwroot/images",
+                                          "s/wwwroot/images/thumbs"};
+    struct error err = ERROR_INIT;
+
+    (void)state;
+    memset(&shop, 0, sizeof shop);
+    shop.folder = test_folder_make();
+    assert_int_equal(chdir(shop.folder), 0);
+    for (size_t i = 0; i < sizeof folders / sizeof folders[0]; i++)
+        assert_int_equal(mkdir(folders[i], 0755), 0);
+    make_file("s/Nop.Web.dll", "MZ");
+    make_file("s/wwwroot/images/0000001_0.jpeg", "a picture");
+    make_file("s/wwwroot/images/thumbs/0000001_0_415.jpeg", "a thumbnail");
+    pg_shop_make();
+    pg_target("shop", "shop", &shop.target);
+    shop.site = (struct site)SITE_INIT;
+    shop.options = (struct snapshot_options)SNAPSHOT_OPTIONS_INIT;
+    shop.result.record = (struct snapshot_record)SNAPSHOT_RECORD_INIT;
+    shop.progress = (struct progress){.warn = count_warning, .arg = &shop.warnings};
+    assert_ok(catalog_init("cat", &err));
+    assert_ok(catalog_open("cat", CATALOG_WRITE, 0, &shop.cat, &err));
+    assert_ok(site_inspect("s", NULL, &shop.site, &err));
+    assert_int_equal(shop.site.layout, SITE_CORE);
+    assert_ok(database_open(&shop.target, NULL, &shop.db, &err));
+    return 0;
+}
+
+static int shop_teardown(void **state)
+{
+    (void)state;
+    snapshot_result_release(&shop.result);
+    database_close(shop.db);
+    database_target_release(&shop.target);
+    site_release(&shop.site);
+    catalog_close(shop.cat);
+    if (chdir("/") != 0)
+        return 1;
+    test_folder_remove(shop.folder);
+    return 0;
+}
+
+static enum error_kind take(struct error *err)
+{
+    snapshot_result_release(&shop.result);
+    shop.warnings = 0;
+    return snapshot_take(shop.cat, &shop.site, shop.db, &shop.options, &shop.progress, &shop.result, err);
+}
+
+/* The dump, put together again from its list. */
+static void read_dump(struct buffer *out)
+{
+    struct error err = ERROR_INIT;
+    struct list_reader *list = NULL;
+    struct buffer chunk = BUFFER_INIT(16 << 20);
+    struct chunk_id id;
+    bool more = true;
+
+    assert_ok(list_reader_open(shop.cat, &shop.result.record.dump, &list, &err));
+    for (;;) {
+        assert_ok(list_reader_next(list, &id, &more, &err));
+        if (!more)
+            break;
+        assert_ok(chunk_read(shop.cat, &id, CHUNK_DATA, &chunk, &err));
+        assert_ok(buffer_append(out, chunk.data, chunk.len, &err));
+    }
+    list_reader_close(list);
+    buffer_release(&chunk);
+}
+
+static void take__a_shop_is_its_files_and_its_database(void **state)
+{
+    struct error err = ERROR_INIT;
+    struct buffer dump = BUFFER_INIT(256 << 20);
+    struct database_facts facts = DATABASE_FACTS_INIT;
+    uint64_t rows = 0;
+
+    (void)state;
+    assert_ok(take(&err));
+    assert_int_equal(shop.result.record.part, SNAPSHOT_WHOLE);
+    assert_true(shop.result.record.has_dump);
+    read_dump(&dump);
+    assert_int_equal(dump.len, shop.result.record.dump_bytes);
+    assert_memory_equal(dump.data, "PGDMP", 5);
+    assert_ok(
+        database_facts_decode(shop.result.record.dump_facts, strlen(shop.result.record.dump_facts), &facts, &err));
+    for (size_t i = 0; i < facts.counts.count; i++)
+        if (strstr(facts.counts.tables[i].name, "Setting"))
+            rows = facts.counts.tables[i].rows;
+    assert_int_equal(rows, pg_number("shop", "SELECT count(*) FROM \"Setting\""));
+    assert_null(strstr(shop.result.record.dump_facts, SHOP_PASSWORD));
+    assert_int_equal(stored_bytes(shop.cat, &shop.result.record.roots[0].tree, "wwwroot/images/0000001_0.jpeg"), 9);
+    buffer_release(&dump);
+    database_facts_release(&facts);
+}
+
+static void take__what_the_shop_regenerates_is_left_out_its_folder_stays(void **state)
+{
+    const struct chunk_id *root = &shop.result.record.roots[0].tree;
+    struct error err = ERROR_INIT;
+
+    (void)state;
+    assert_ok(take(&err));
+    assert_int_equal(stored_bytes(shop.cat, root, "wwwroot/images/thumbs/0000001_0_415.jpeg"), -1);
+    assert_int_equal(stored_bytes(shop.cat, root, "wwwroot/images/thumbs"), 0);
+    assert_int_equal(shop.result.record.left_out_count, 1);
+    assert_string_equal(shop.result.record.left_out[0].path, "wwwroot/images/thumbs");
+    assert_int_equal(shop.result.record.left_out[0].files, 1);
+    assert_int_equal(shop.result.record.left_out[0].bytes, 11);
+}
+
+static void take__the_database_alone_has_no_root(void **state)
+{
+    struct error err = ERROR_INIT;
+
+    (void)state;
+    shop.options.part = SNAPSHOT_DATABASE_ONLY;
+    assert_ok(take(&err));
+    assert_true(shop.result.record.has_dump);
+    assert_int_equal(shop.result.record.root_count, 0);
+    shop.options.part = SNAPSHOT_FILES_ONLY;
+    assert_ok(take(&err));
+    assert_false(shop.result.record.has_dump);
+    assert_int_equal(shop.result.record.root_count, 1);
+}
+
+static void take__pictures_outside_the_site_are_a_root_of_their_own(void **state)
+{
+    struct error err = ERROR_INIT;
+
+    (void)state;
+    assert_int_equal(mkdir("pictures", 0755), 0);
+    make_file("pictures/0000002_0.jpeg", "far away");
+    pg_sql(
+        "shop",
+        "INSERT INTO \"Setting\" (\"Name\", \"Value\", \"StoreId\") VALUES ('mediasettings.picturepath', '%s/pictures', 0)",
+        shop.folder);
+    assert_ok(take(&err));
+    assert_int_equal(shop.warnings, 0);
+    assert_int_equal(shop.result.record.root_count, 2);
+    assert_string_equal(shop.result.record.roots[1].name, "pictures");
+    assert_int_equal(compare_snapshot(shop.cat, &shop.result.record.roots[1].tree, "pictures"), 2);
+}
+
+static void take__a_picture_folder_that_is_not_there_is_a_warning(void **state)
+{
+    struct error err = ERROR_INIT;
+
+    (void)state;
+    pg_sql(
+        "shop",
+        "INSERT INTO \"Setting\" (\"Name\", \"Value\", \"StoreId\") VALUES ('mediasettings.picturepath', '/nonexistent/pictures', 0)");
+    assert_ok(take(&err));
+    assert_int_equal(shop.warnings, 1);
+    assert_int_equal(shop.result.record.root_count, 1);
+    assert_int_equal(shop.result.record.unread.count, 1);
+
+    pg_sql("shop", "UPDATE \"Setting\" SET \"Value\" = 'C:\\pictures' WHERE \"Name\" = 'mediasettings.picturepath'");
+    assert_ok(take(&err));
+    assert_int_equal(shop.warnings, 1);
+    assert_int_equal(shop.result.record.unread.count, 1);
+}
+
+static void take__an_unchanged_database_costs_next_to_nothing(void **state)
+{
+    struct error err = ERROR_INIT;
+    uint64_t first;
+
+    (void)state;
+    assert_ok(take(&err));
+    first = shop.result.record.bytes_new;
+    assert_ok(take(&err));
+    assert_true(shop.result.record.dump_bytes > 0);
+    assert_true(shop.result.record.bytes_new < first / 2);
+}
+
+static enum error_kind no_row(void *arg, const struct snapshot_row *row, struct error *err)
+{
+    (void)row;
+    (void)err;
+    ++*(unsigned *)arg;
+    return OK;
+}
+
+static void take__a_dump_that_fails_leaves_no_snapshot(void **state)
+{
+    struct error err = ERROR_INIT;
+    unsigned rows = 0;
+
+    (void)state;
+    pg_sql("shop", "CREATE TABLE secret (id int); REVOKE ALL ON secret FROM PUBLIC");
+    assert_int_not_equal(take(&err), OK);
+    assert_null(strstr(err.text, SHOP_PASSWORD));
+    error_clear(&err);
+    assert_ok(snapshot_row_each(shop.cat, NULL, no_row, &rows, &err));
+    assert_int_equal(rows, 0);
+    pg_sql("shop", "DROP TABLE secret");
+    assert_ok(take(&err));
+}
+
+#define shop_test(f) cmocka_unit_test_setup_teardown(f, shop_setup, shop_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        shop_test(take__a_shop_is_its_files_and_its_database),
+        shop_test(take__what_the_shop_regenerates_is_left_out_its_folder_stays),
+        shop_test(take__the_database_alone_has_no_root),
+        shop_test(take__pictures_outside_the_site_are_a_root_of_their_own),
+        shop_test(take__a_picture_folder_that_is_not_there_is_a_warning),
+        shop_test(take__an_unchanged_database_costs_next_to_nothing),
+        shop_test(take__a_dump_that_fails_leaves_no_snapshot),
+    };
+
+    return cmocka_run_group_tests(tests, pg_server_start, pg_server_stop);
+}
