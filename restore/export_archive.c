@@ -46,6 +46,9 @@ static enum error_kind judge(struct export_archive *a, int status, const char *w
     if (status == ARCHIVE_OK)
         return OK;
     if (status == ARCHIVE_WARN) {
+        /* A name that is not UTF-8 is written byte for byte in pax headers; only a zip loses something. */
+        if (a->form == EXPORT_TAR_ZST && archive_errno(a->archive) == ARCHIVE_ERRNO_FILE_FORMAT)
+            return OK;
         if (a->warnings++ == 0)
             snprintf(a->first, sizeof(a->first), "%s: %s", what, text ? text : "?");
         return OK;
@@ -234,6 +237,8 @@ enum error_kind export_archive_open(struct draft *draft, enum export_form form, 
         return error_set(err, ERR_MEMORY, 0, "out of memory for an archive");
     }
     rc = choose_form(a, err);
+    if (!rc) /* no padding behind the compressed bytes, which zstd would take for a second, broken stream */
+        rc = judge(a, archive_write_set_bytes_in_last_block(a->archive, 1), "the form", err);
     if (!rc)
         rc = judge(a, archive_write_open(a->archive, a, NULL, write_out, NULL), "the beginning", err);
     if (rc) {
