@@ -6,7 +6,7 @@
 
 #include "postgres_internal.h"
 
-enum { END_SESSIONS_MS = 30000, POLL_MS = 50 };
+enum { END_SESSIONS_MS = 30000, DENIED_MS = 3000, POLL_MS = 50 };
 
 static struct postgres_engine *state(struct database *db)
 {
@@ -302,39 +302,46 @@ static void pause_ms(long ms)
     nanosleep(&t, NULL);
 }
 
+/* Autovacuum is not among them: only a superuser may end it, and whoever needs its room (RENAME, DROP) sends it away. */
+#define SESSIONS_IN                                                                                          \
+    "FROM pg_stat_activity WHERE datname = $1 AND pid <> pg_backend_pid() AND application_name NOT LIKE $2 " \
+    "AND coalesce(backend_type, '') <> 'autovacuum worker'"
+
+static enum error_kind sessions_stay(const char *name, int64_t left, bool denied, struct error *err)
+{
+    if (!denied)
+        return error_set(err, ERR_REMOTE, 0, "%" PRId64 " sessions in database %s did not end", left, name);
+    error_set(err, ERR_REFUSED, 0, "%" PRId64 " sessions in database %s may not be ended by this login", left, name);
+    error_hint(err, "grant it pg_signal_backend, or name another login with database-admin in the config");
+    return ERR_REFUSED;
+}
+
 enum error_kind postgres_end_sessions(struct postgres *pg, const char *name, bool spare_own, struct error *err)
 {
     const char *parameters[] = {name, spare_own ? "nopsnap-%" : ""};
-    int64_t deadline = clock_monotonic_ms() + END_SESSIONS_MS;
+    int64_t begun = clock_monotonic_ms();
     int64_t left = 0;
     enum error_kind rc;
 
-    do {
-        struct error denied = ERROR_INIT;
+    for (;;) {
+        struct error failure = ERROR_INIT;
+        int64_t patience = END_SESSIONS_MS;
 
-        rc = postgres_query_with(pg,
-                                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1 "
-                                 "AND pid <> pg_backend_pid() AND application_name NOT LIKE $2",
-                                 2, parameters, NULL, NULL, &denied);
+        rc = postgres_query_with(pg, "SELECT pg_terminate_backend(pid) " SESSIONS_IN, 2, parameters, NULL, NULL,
+                                 &failure);
         if (rc && strcmp(postgres_state(pg), "42501") != 0) {
-            error_copy(err, &denied);
+            error_copy(err, &failure);
             return rc;
         }
-        rc = postgres_number(pg,
-                             "SELECT count(*) FROM pg_stat_activity WHERE datname = $1 AND pid <> pg_backend_pid() "
-                             "AND application_name NOT LIKE $2",
-                             2, parameters, 0, &left, err);
+        if (rc) /* somebody's whom we may not end; he may be leaving by himself */
+            patience = DENIED_MS;
+        rc = postgres_number(pg, "SELECT count(*) " SESSIONS_IN, 2, parameters, 0, &left, err);
         if (rc || left == 0)
             return rc;
-        if (denied.kind) {
-            rc = error_set(err, ERR_REFUSED, 0, "%" PRId64 " sessions in database %s may not be ended by this login",
-                           left, name);
-            error_hint(err, "grant it pg_signal_backend, or name another login with database-admin in the config");
-            return rc;
-        }
+        if (clock_monotonic_ms() - begun > patience)
+            return sessions_stay(name, left, failure.kind != OK, err);
         pause_ms(POLL_MS);
-    } while (clock_monotonic_ms() < deadline);
-    return error_set(err, ERR_REMOTE, 0, "%" PRId64 " sessions in database %s did not end", left, name);
+    }
 }
 
 static enum error_kind engine_end_own_sessions(struct database *db, struct error *err)
