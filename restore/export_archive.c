@@ -47,7 +47,7 @@ static enum error_kind judge(struct export_archive *a, int status, const char *w
         return OK;
     if (status == ARCHIVE_WARN) {
         /* A name that is not UTF-8 is written byte for byte in pax headers; only a zip loses something. */
-        if (a->form == EXPORT_TAR_ZST && archive_errno(a->archive) == ARCHIVE_ERRNO_FILE_FORMAT)
+        if (a->form == EXPORT_TAR_ZST && archive_errno(a->archive) == EILSEQ)
             return OK;
         if (a->warnings++ == 0)
             snprintf(a->first, sizeof(a->first), "%s: %s", what, text ? text : "?");
