@@ -219,8 +219,9 @@ static void rebuild__history_survives(void **state)
     catalog_close(cat);
     assert_rebuilt_cleanly();
     cat = open_catalog(CATALOG_WRITE);
-    assert_int_equal(index_prepare(cat->index, "SELECT group_concat(what) FROM (SELECT what FROM history ORDER BY row)",
-                                   &st, &err), OK);
+    assert_int_equal(
+        index_prepare(cat->index, "SELECT group_concat(what) FROM (SELECT what FROM history ORDER BY row)", &st, &err),
+        OK);
     assert_int_equal(index_step(st, &row, &err), OK);
     assert_string_equal(index_text(st, 0), "snapshot,prune");
     index_finish(st);

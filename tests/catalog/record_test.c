@@ -41,7 +41,11 @@ static void fill_record(struct snapshot_record *r)
     r->left_out[0].reason = strdup("regenerated");
     r->left_out[0].files = 3;
     r->left_out[0].bytes = 4;
-    assert_int_equal(text_list_add(&r->unread, "a\xff" "b: permission denied", &err), OK);
+    assert_int_equal(text_list_add(&r->unread,
+                                   "a\xff"
+                                   "b: permission denied",
+                                   &err),
+                     OK);
     assert_int_equal(text_list_add(&r->notes, "a socket was left out", &err), OK);
     assert_int_equal(text_list_add(&r->tags, "nightly", &err), OK);
     r->transaction = strdup("t1");

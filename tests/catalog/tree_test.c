@@ -53,7 +53,8 @@ static void entry__of_every_type_comes_back(void **state)
     struct tree_entry e = file_entry("a");
     struct chunk_id ids[TREE_INLINE_IDS];
     const struct tree_hole holes[] = {{0, 4096}, {8192, 100}, {1 << 20, 1}};
-    const struct tree_xattr xattrs[] = {{"user.z", "zzz", 3}, {"security.selinux", "label\0x", 7}, {"user.empty", NULL, 0}};
+    const struct tree_xattr xattrs[] = {
+        {"user.z", "zzz", 3}, {"security.selinux", "label\0x", 7}, {"user.empty", NULL, 0}};
 
     (void)state;
     for (size_t i = 0; i < TREE_INLINE_IDS; i++)
@@ -190,8 +191,8 @@ static void finish(struct writing *w, struct chunk_id *out)
     struct error err = ERROR_INIT;
     store_ticket ticket;
 
-    if (tree_builder_end(w->b, &ticket, &err) != OK || store_flush(w->store, &err) != OK
-        || store_resolve(w->store, ticket, out, &err) != OK)
+    if (tree_builder_end(w->b, &ticket, &err) != OK || store_flush(w->store, &err) != OK ||
+        store_resolve(w->store, ticket, out, &err) != OK)
         fail_msg("%s", err.text);
 }
 
@@ -382,8 +383,8 @@ static void craft(struct buffer *out, uint32_t count, const char *const *names)
 static void reader__refuses_names_that_leave_the_directory(void **state)
 {
     static const char *const good[] = {"a", "b", NULL}, *const root[] = {".", NULL};
-    static const char *const bad[][3] = {{"..", NULL}, {"a/../../etc", NULL}, {"", NULL},       {"b", "a", NULL},
-                                         {"a", "a", NULL}, {".", "a", NULL},  {"a", "..", NULL}, {"/etc", NULL}};
+    static const char *const bad[][3] = {{"..", NULL},     {"a/../../etc", NULL}, {"", NULL},        {"b", "a", NULL},
+                                         {"a", "a", NULL}, {".", "a", NULL},      {"a", "..", NULL}, {"/etc", NULL}};
     struct buffer bytes = BUFFER_INIT(1 << 16);
     struct writing w;
     struct error err = ERROR_INIT;
@@ -440,7 +441,8 @@ static void lookup__finds_paths_and_the_root(void **state)
     assert_int_equal(tree_lookup(cat, &record.roots[0].tree, "folder001", &encoded, &err), OK);
     assert_int_equal(encoded.data[0], TREE_DIRECTORY);
     assert_int_equal(tree_lookup(cat, &record.roots[0].tree, "folder001/none", &encoded, &err), ERR_NOT_FOUND);
-    assert_int_equal(tree_lookup(cat, &record.roots[0].tree, "folder001/file0002.txt/x", &encoded, &err), ERR_NOT_FOUND);
+    assert_int_equal(tree_lookup(cat, &record.roots[0].tree, "folder001/file0002.txt/x", &encoded, &err),
+                     ERR_NOT_FOUND);
     buffer_release(&encoded);
     snapshot_record_release(&record);
     catalog_close(cat);

@@ -33,7 +33,7 @@ static void verify__a_damaged_frame_is_named_with_snapshot_and_files(void **stat
     (void)state;
     take(cat, &shop, &record);
     pack_file_of(cat, &record.roots[0].tree, path);
-    flip(path, 128 + 32 + 40, 1); /* in the first frame's bytes */
+    flip(path, 128 + 32 + 40, 1);                            /* in the first frame's bytes */
     assert_int_equal(verify(cat, false, &report, &err), OK); /* the structure is whole */
     verify_report_release(&report);
     assert_int_equal(verify(cat, true, &report, &err), ERR_CORRUPT);
