@@ -137,6 +137,9 @@ struct chunk_row {
 
 enum error_kind index_chunk_find(struct index *ix, const struct chunk_id *id, struct chunk_row *out, bool *found,
                                  struct error *err);
+/* Every row, checked, in no particular order. in_place and damaged are not looked up: they are false. */
+typedef enum error_kind index_chunk_fn(void *arg, const struct chunk_row *row, struct error *err);
+enum error_kind index_chunk_each(struct index *ix, index_chunk_fn *fn, void *arg, struct error *err);
 /* *added false when the id is taken. Fills row->row. Inside a transaction. */
 enum error_kind index_chunk_add(struct index *ix, struct chunk_row *row, bool *added, struct error *err);
 /* Give the row (by row->row) all the values in *row. Inside a transaction. */

@@ -340,6 +340,40 @@ done:
     return rc;
 }
 
+enum error_kind index_chunk_each(struct index *ix, index_chunk_fn *fn, void *arg, struct error *err)
+{
+    struct index_statement *st = NULL;
+    struct chunk_row chunk;
+    struct chunk_id id;
+    enum error_kind rc;
+    bool row = true;
+
+    rc = index_prepare(ix,
+                       "SELECT row, pack, frame, start, len, type, second, generation, sum, 0, 0, hash, attempt"
+                       " FROM chunks",
+                       &st, err);
+    while (!rc) {
+        const void *hash;
+        size_t len = 0;
+
+        rc = index_step(st, &row, err);
+        if (rc || !row)
+            break;
+        hash = index_bytes(st, 11, &len);
+        if (len != HASH_LEN) {
+            rc = index_row_damaged("chunks", err);
+            break;
+        }
+        memcpy(id.hash, hash, HASH_LEN);
+        id.attempt = (uint32_t)index_number(st, 12);
+        rc = chunk_decode(st, &id, &chunk, err);
+        if (!rc)
+            rc = fn(arg, &chunk, err);
+    }
+    index_finish(st);
+    return rc;
+}
+
 static void chunk_bind(struct index_statement *st, const struct chunk_row *c)
 {
     index_bind_bytes(st, 1, c->id.hash, HASH_LEN);

@@ -313,14 +313,10 @@ static enum error_kind set_path(struct mark *m, const char *text, struct error *
     return buffer_append_text(&m->path, text, err);
 }
 
-enum error_kind mark_snapshot(struct mark *m, const struct snapshot_record *record, mark_wrong_fn *wrong, void *arg,
-                              bool *whole, struct error *err)
+static enum error_kind mark_all(struct mark *m, const struct snapshot_record *record, bool *whole, struct error *err)
 {
     enum error_kind rc = OK;
 
-    *whole = true;
-    m->wrong = wrong;
-    m->arg = arg;
     for (size_t i = 0; !rc && i < record->root_count; i++) {
         rc = set_path(m, record->roots[i].name, err);
         if (!rc)
@@ -334,5 +330,19 @@ enum error_kind mark_snapshot(struct mark *m, const struct snapshot_record *reco
         rc = set_path(m, "the database's dump", err);
     if (!rc && record->has_dump)
         rc = mark_list(m, &record->dump, -1, whole, err);
+    return rc;
+}
+
+enum error_kind mark_snapshot(struct mark *m, const struct snapshot_record *record, mark_wrong_fn *wrong, void *arg,
+                              bool *whole, struct error *err)
+{
+    enum error_kind rc = index_run(m->cat->index, INDEX_VIEW, err);
+
+    *whole = true;
+    m->wrong = wrong;
+    m->arg = arg;
+    if (!rc)
+        rc = mark_all(m, record, whole, err);
+    index_rollback(m->cat->index);
     return rc;
 }

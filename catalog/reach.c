@@ -13,15 +13,24 @@
 struct reach {
     struct catalog *cat;
     struct buffer path; /* where we are, for the message */
+    unsigned lookups;
+    struct reach_set *set; /* after many lookups; NULL: none, or not yet */
 };
+
+#define LOOKUPS_BEFORE_SET 2000 /* reading the whole table costs about as much */
 
 static enum error_kind check_id(struct reach *r, const struct chunk_id *id, enum chunk_type type, struct error *err)
 {
     struct chunk_row row;
     bool found = false;
     char hex[2 * HASH_LEN + 1];
-    enum error_kind rc = catalog_chunk_find(r->cat, id, &row, &found, err);
+    enum error_kind rc = OK;
 
+    if (r->lookups++ == LOOKUPS_BEFORE_SET)
+        rc = reach_set_load(r->cat, &r->set, err);
+    if (rc || (r->set && reach_set_has(r->set, id, type)))
+        return rc;
+    rc = index_chunk_find(r->cat->index, id, &row, &found, err);
     if (rc || (found && chunk_row_stands(&row) && row.type == type))
         return rc;
     hex_encode(id->hash, HASH_LEN, hex);
@@ -199,20 +208,32 @@ static const struct chunk_id *base_root(const struct snapshot_record *base, cons
     return NULL;
 }
 
-enum error_kind reach_check(struct catalog *cat, const struct snapshot_record *record,
-                            const struct snapshot_record *base, struct error *err)
+static enum error_kind check_all(struct reach *r, const struct snapshot_record *record,
+                                 const struct snapshot_record *base, struct error *err)
 {
-    struct reach r = {cat, BUFFER_INIT(64u << 20)};
     bool same_dump = base && base->has_dump && record->has_dump && chunk_id_equal(&base->dump, &record->dump);
     enum error_kind rc = OK;
 
     for (size_t i = 0; !rc && i < record->root_count; i++)
-        rc = check_tree(&r, &record->roots[i].tree, base_root(base, record->roots[i].name), 0, err);
-    buffer_clear(&r.path);
+        rc = check_tree(r, &record->roots[i].tree, base_root(base, record->roots[i].name), 0, err);
+    buffer_clear(&r->path);
     for (size_t i = 0; !rc && i < record->link_count; i++)
-        rc = check_id(&r, &record->links[i], CHUNK_LINKS, err);
+        rc = check_id(r, &record->links[i], CHUNK_LINKS, err);
     if (!rc && record->has_dump && !same_dump)
-        rc = check_list(&r, &record->dump, -1, err);
+        rc = check_list(r, &record->dump, -1, err);
+    return rc;
+}
+
+enum error_kind reach_check(struct catalog *cat, const struct snapshot_record *record,
+                            const struct snapshot_record *base, struct error *err)
+{
+    struct reach r = {.cat = cat, .path = BUFFER_INIT(64u << 20)};
+    enum error_kind rc = index_run(cat->index, INDEX_VIEW, err);
+
+    if (!rc)
+        rc = check_all(&r, record, base, err);
+    index_rollback(cat->index);
+    reach_set_free(r.set);
     buffer_release(&r.path);
     return rc;
 }

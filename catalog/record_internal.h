@@ -122,6 +122,19 @@ enum error_kind table_guard_check(struct index *ix, const char *table, uint64_t 
 
 /* ---- reachability (reach.c) ---- */
 
+/* One view of the index for many lookups: each alone would lock and unlock, which costs more than it finds. Ends with index_rollback(). */
+#define INDEX_VIEW "BEGIN"
+
+/*
+ * All ids that stand, in memory, for when thousands have to be looked up: a first snapshot asks for each chunk there is.
+ *
+ * out        NULL on OK when there are too many for the memory that this may take, or damage is known: look each id up
+ */
+struct reach_set;
+enum error_kind reach_set_load(struct catalog *cat, struct reach_set **out, struct error *err);
+bool reach_set_has(const struct reach_set *s, const struct chunk_id *id, enum chunk_type type);
+void reach_set_free(struct reach_set *s); /* accepts NULL */
+
 /*
  * Does every id that a snapshot reaches stand, undamaged, in packs in place (C2)?
  *
