@@ -17,6 +17,9 @@
 #define RING_SIZE (8u << 20)
 #define SLOTS 256 /* results in flight */
 #define THREADS_MAX 32
+/* A reader takes several neighbours at once, since handing over one by one costs as much as reading a small file. */
+#define BATCH_MAX 16
+#define BATCH_BYTES (128u << 10)
 
 struct slot {
     struct read_result result;
@@ -44,6 +47,7 @@ struct reading {
     struct walk_attributes *attributes[THREADS_MAX];
     pthread_t threads[THREADS_MAX];
     unsigned thread_count;
+    unsigned threads_wanted;
 };
 
 struct reader {
@@ -184,42 +188,67 @@ static bool take_place(struct reading *r, size_t len, struct slot *slot)
     return true;
 }
 
-static struct slot *take_job(struct reading *r)
+/* How many jobs to take at once: fewer towards the end, so that no reader is left with all of them. With the lock held. */
+static size_t batch_size(const struct reading *r)
 {
-    struct slot *slot = NULL;
-    const struct read_job *job;
+    size_t share = (r->count - r->taken) / (2 * (size_t)r->threads_wanted);
+
+    return share < 1 ? 1 : share < BATCH_MAX ? share : BATCH_MAX;
+}
+
+/* Take the next jobs there is room for. With the lock held. */
+static size_t take_batch(struct reading *r)
+{
+    size_t want = batch_size(r), count = 0, bytes = 0;
+
+    while (count < want && r->taken < r->count && bytes < BATCH_BYTES) {
+        const struct read_job *job = &r->jobs[r->taken];
+        struct slot *slot = &r->slots[r->taken % SLOTS];
+
+        if (!take_place(r, bytes_of(r, job), slot))
+            break;
+        slot->done = false;
+        slot->result.job = job;
+        slot->result.error = NULL;
+        bytes += bytes_of(r, job);
+        r->taken++;
+        count++;
+    }
+    return count;
+}
+
+/* Neighbouring jobs, beginning with number *first; 0: there are no more. */
+static size_t take_jobs(struct reading *r, size_t *first)
+{
+    size_t count = 0;
 
     pthread_mutex_lock(&r->lock);
     while (!r->stop && r->taken < r->count) {
-        job = &r->jobs[r->taken];
-        slot = &r->slots[r->taken % SLOTS];
-        if (take_place(r, bytes_of(r, job), slot)) {
-            r->taken++;
-            slot->done = false;
-            slot->result.job = job;
-            slot->result.error = NULL;
+        *first = r->taken;
+        count = take_batch(r);
+        if (count)
             break;
-        }
-        slot = NULL;
         r->waiting++;
         pthread_cond_wait(&r->room, &r->lock);
         r->waiting--;
     }
     pthread_mutex_unlock(&r->lock);
-    return slot;
+    return count;
 }
 
 static void *run_reader(void *arg)
 {
     struct reader *self = arg;
     struct reading *r = self->r;
-    struct slot *slot;
+    size_t first = 0, count;
 
-    while ((slot = take_job(r)) != NULL) {
-        read_job(self, slot);
+    while ((count = take_jobs(r, &first)) != 0) {
+        for (size_t i = 0; i < count; i++)
+            read_job(self, &r->slots[(first + i) % SLOTS]);
         pthread_mutex_lock(&r->lock);
-        slot->done = true;
-        if (slot == &r->slots[r->handed % SLOTS])
+        for (size_t i = 0; i < count; i++)
+            r->slots[(first + i) % SLOTS].done = true;
+        if (first == r->handed)
             pthread_cond_signal(&r->ready);
         pthread_mutex_unlock(&r->lock);
     }
@@ -263,6 +292,7 @@ enum error_kind reading_begin(int rootfd, const struct read_job *jobs, size_t co
     r->rootfd = rootfd;
     r->jobs = jobs;
     r->count = count;
+    r->threads_wanted = threads ? threads : 1;
     r->whole_max =
         options->whole_max < RING_SIZE / 2 ? options->whole_max : RING_SIZE / 2; /* so that R1 never waits for itself */
     pthread_mutex_init(&r->lock, NULL);
@@ -273,7 +303,7 @@ enum error_kind reading_begin(int rootfd, const struct read_job *jobs, size_t co
     memory = NULL;
     rc = memory_allocate(RING_SIZE, &memory, err);
     r->ring = memory;
-    for (unsigned i = 0; !rc && i < threads && i < count; i++)
+    for (unsigned i = 0; !rc && i < r->threads_wanted && i < count; i++)
         rc = start_reader(r, err);
     if (rc && r->thread_count) { /* fewer readers do as well */
         error_clear(err);
