@@ -272,10 +272,11 @@ static enum error_kind add_session(void *arg, const struct database_row *row, st
 {
     struct session_list *l = arg;
     const char *const *v = row->values;
+    const char *from = v[1] ? v[1] : v[3] ? "this host" : "a host that is not visible";
+    bool named = v[2] && *v[2];
 
-    return text_list_addf(l->out, err, "user %s from %s%s%s%s, %s", v[0] ? v[0] : "?", v[1] ? v[1] : "this host",
-                          v[2] && *v[2] ? " (" : "", v[2] && *v[2] ? v[2] : "", v[2] && *v[2] ? ")" : "",
-                          v[3] && *v[3] ? v[3] : "state not visible");
+    return text_list_addf(l->out, err, "user %s from %s%s%s%s, %s", v[0] ? v[0] : "?", from, named ? " (" : "",
+                          named ? v[2] : "", named ? ")" : "", v[3] && *v[3] ? v[3] : "state not visible");
 }
 
 static enum error_kind engine_sessions(struct database *db, const char *name, struct text_list *out, struct error *err)
@@ -288,11 +289,12 @@ static enum error_kind engine_sessions(struct database *db, const char *name, st
     rc = any_connection(db, &pg, err);
     if (rc)
         return rc;
-    return postgres_query_with(pg,
-                               "SELECT usename, host(client_addr), application_name, state FROM pg_stat_activity "
-                               "WHERE datname = $1 AND coalesce(backend_type, 'client backend') = 'client backend' "
-                               "AND application_name <> $2 ORDER BY backend_start",
-                               2, parameters, add_session, &list, err);
+    return postgres_query_with(
+        pg,
+        "SELECT usename, host(client_addr), application_name, state FROM pg_stat_activity "
+        "WHERE datname = $1 AND usesysid IS NOT NULL AND coalesce(backend_type, 'client backend') = "
+        "'client backend' AND application_name <> $2 ORDER BY backend_start",
+        2, parameters, add_session, &list, err);
 }
 
 static void pause_ms(long ms)
@@ -302,10 +304,13 @@ static void pause_ms(long ms)
     nanosleep(&t, NULL);
 }
 
-/* Autovacuum is not among them: only a superuser may end it, and whoever needs its room (RENAME, DROP) sends it away. */
-#define SESSIONS_IN                                                                                          \
-    "FROM pg_stat_activity WHERE datname = $1 AND pid <> pg_backend_pid() AND application_name NOT LIKE $2 " \
-    "AND coalesce(backend_type, '') <> 'autovacuum worker'"
+/*
+ * Whoever is there as some user. Autovacuum is not, and only a superuser may end it; what needs its room (RENAME, DROP)
+ * sends it away by itself. What a session does is hidden from an ordinary role; whose it is, is not.
+ */
+#define SESSIONS_IN                                                                                  \
+    "FROM pg_stat_activity WHERE datname = $1 AND pid <> pg_backend_pid() AND usesysid IS NOT NULL " \
+    "AND application_name NOT LIKE $2"
 
 static enum error_kind sessions_stay(const char *name, int64_t left, bool denied, struct error *err)
 {
@@ -396,7 +401,7 @@ enum error_kind postgres_obstacles(struct postgres *pg, const char *name, struct
         "  WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = $1) "
         "UNION ALL SELECT 'prepared transaction ' || quote_literal(gid) FROM pg_prepared_xacts WHERE database = $1 "
         "UNION ALL SELECT DISTINCT 'a session of user ' || quote_ident(a.usename) || ' from ' || "
-        "  coalesce(host(a.client_addr), 'this host') || ' that login ' || quote_ident(current_user) || ' may not end' "
+        "  coalesce(host(a.client_addr), 'a host that is not visible') || ' that login ' || quote_ident(current_user) || ' may not end' "
         "  FROM pg_stat_activity a JOIN pg_roles r ON r.oid = a.usesysid, pg_roles me "
         "  WHERE a.datname = $1 AND me.rolname = current_user AND NOT me.rolsuper "
         "  AND coalesce(a.backend_type, 'client backend') = 'client backend' "

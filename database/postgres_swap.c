@@ -22,7 +22,14 @@
 #include "json.h"
 #include "postgres_internal.h"
 
-enum { EXCHANGE_MS = 60000, PAUSE_MS = 100 };
+enum { EXCHANGE_MS = 60000, PAUSE_MS = 100, LEAVING_MS = 2000 };
+
+static void pause_ms(long ms)
+{
+    struct timespec t = {ms / 1000, ms % 1000 * 1000000};
+
+    nanosleep(&t, NULL);
+}
 
 /* ---- saved ---- */
 
@@ -104,9 +111,16 @@ static enum error_kind refuse_obstacles(struct postgres *pg, const char *name, s
 {
     struct text_list obstacles = TEXT_LIST_INIT;
     struct buffer all = BUFFER_INIT(64 * 1024);
+    int64_t deadline = clock_monotonic_ms() + LEAVING_MS;
     enum error_kind rc;
 
     rc = postgres_obstacles(pg, name, &obstacles, err);
+    /* A session that is just leaving is none. */
+    while (!rc && obstacles.count && clock_monotonic_ms() < deadline) {
+        pause_ms(PAUSE_MS);
+        text_list_release(&obstacles);
+        rc = postgres_obstacles(pg, name, &obstacles, err);
+    }
     for (size_t i = 0; !rc && i < obstacles.count; i++)
         rc = buffer_append_format(&all, err, "%s%s", i ? "; " : "", obstacles.items[i]);
     if (!rc && obstacles.count) {
@@ -129,13 +143,30 @@ static enum error_kind check_kept_name(struct postgres *pg, const char *kept, st
     return rc;
 }
 
+/* For a dump of the side that is taken away: its private name changes who may connect (database_open_kept). */
+static enum error_kind save_properties(struct database *db, const char *name, struct json *root, const char *key,
+                                       struct error *err)
+{
+    struct postgres *pg = NULL;
+    char *properties = NULL;
+    enum error_kind rc = postgres_open_other(db, name, &pg, err);
+
+    if (!rc)
+        rc = postgres_properties_read(pg, &properties, err);
+    if (!rc)
+        json_put_text(root, key, properties);
+    free(properties);
+    postgres_close(pg);
+    return rc;
+}
+
 static enum error_kind save_access(struct database *db, struct postgres *pg, const struct database_swap *swap,
                                    char **out, struct error *err)
 {
     struct access old = {-1, true, false, false};
     struct access new = {-1, true, false, false};
     struct json *root = json_object();
-    struct buffer text = BUFFER_INIT(64 * 1024);
+    struct buffer text = BUFFER_INIT(4 << 20);
     enum error_kind rc = OK;
 
     if (swap->old_identity)
@@ -144,6 +175,10 @@ static enum error_kind save_access(struct database *db, struct postgres *pg, con
         rc = read_access(db, pg, swap->beside, &new, err);
     put_access(root, "old", &old);
     put_access(root, "new", &new);
+    if (!rc && swap->old_identity)
+        rc = save_properties(db, swap->live, root, "old_properties", err);
+    if (!rc)
+        rc = save_properties(db, swap->beside, root, "new_properties", err);
     if (!rc)
         rc = json_print(root, &text, err);
     if (!rc)
@@ -441,7 +476,6 @@ static enum error_kind exchange_until_done(struct postgres *pg, const struct rol
     enum error_kind rc;
 
     for (;;) {
-        struct timespec pause = {0, PAUSE_MS * 1000000L};
         struct error busy = ERROR_INIT;
         bool again = false;
 
@@ -457,7 +491,7 @@ static enum error_kind exchange_until_done(struct postgres *pg, const struct rol
             *err = busy;
             return rc;
         }
-        nanosleep(&pause, NULL);
+        pause_ms(PAUSE_MS);
     }
 }
 

@@ -425,6 +425,7 @@ static void database_load__notes_roles_that_are_not_there(void **state)
     (void)state;
     session_open(&s, "shop", NULL);
     pg_dump_it(s.db, &d);
+    pg_template_drop();
     pg_sql("shop", "DROP OWNED BY reader");
     pg_sql("postgres", "DROP ROLE reader");
     assert_ok(database_load_begin(s.db, &d.facts, "0123abcd", &name, &err));

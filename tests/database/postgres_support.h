@@ -17,6 +17,8 @@ int pg_server_stop(void **state);
 
 /* A fresh shop database "shop", owned by role "shop" (CREATEDB), with the objects of objects.sql; drops all others. */
 void pg_shop_make(void);
+/* Forget the copy that pg_shop_make() works from, so that the shop's roles can be dropped. */
+void pg_template_drop(void);
 
 /* Run SQL as superuser; fails the test if psql does. %-formatted. */
 void pg_sql(const char *database, const char *format, ...) __attribute__((format(printf, 2, 3)));

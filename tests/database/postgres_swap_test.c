@@ -213,6 +213,39 @@ static void database_swap__ends_sessions_that_come_back(void **state)
     scene_end(&s);
 }
 
+static void database_swap__is_not_stopped_by_autovacuum(void **state)
+{
+    struct error err = ERROR_INIT;
+    struct scene s;
+    int64_t workers = 0;
+
+    (void)state;
+    scene_begin(&s, "shop", NULL);
+    scene_prepare(&s);
+    /* a worker that stays in the database for as long as the test looks */
+    pg_sql("shop",
+           "CREATE TABLE busy WITH (autovacuum_vacuum_cost_delay = 100, autovacuum_vacuum_cost_limit = 1, "
+           "autovacuum_vacuum_threshold = 1, autovacuum_vacuum_scale_factor = 0) AS SELECT n, repeat('x', 500) t FROM "
+           "generate_series(1, 20000) n");
+    pg_sql("shop", "UPDATE busy SET n = -n");
+    pg_sql("postgres", "ALTER SYSTEM SET autovacuum_naptime = '1s'");
+    pg_sql("postgres", "SELECT pg_reload_conf()");
+    for (int i = 0; i < 200 && !workers; i++) {
+        usleep(100000);
+        workers =
+            pg_number("postgres", "SELECT count(*) FROM pg_stat_activity WHERE datname = 'shop' AND backend_type = "
+                                  "'autovacuum worker'");
+    }
+    pg_sql("postgres", "ALTER SYSTEM RESET autovacuum_naptime");
+    pg_sql("postgres", "SELECT pg_reload_conf()");
+    assert_true(workers > 0);
+    assert_ok(database_fence(s.db, &s.swap, &err));
+    assert_ok(database_swap_to(s.db, &s.swap, DATABASE_NEW, &err));
+    assert_ok(database_unfence(s.db, &s.swap, &err));
+    assert_is("shop", "new");
+    scene_end(&s);
+}
+
 static void database_swap__killed_anywhere_is_old_or_new(void **state)
 {
     struct error err = ERROR_INIT;
@@ -582,6 +615,7 @@ int main(void)
         cmocka_unit_test_setup(database_kept__can_be_dumped_by_an_administrator, fresh_shop),
         cmocka_unit_test_setup(database_kept__can_be_dumped_by_the_shops_login, fresh_shop),
         cmocka_unit_test_setup(database_swap__ends_sessions_that_come_back, fresh_shop),
+        cmocka_unit_test_setup(database_swap__is_not_stopped_by_autovacuum, fresh_shop),
         cmocka_unit_test_setup(database_swap__killed_anywhere_is_old_or_new, fresh_shop),
         cmocka_unit_test_setup(database_swap__without_a_live_database, fresh_shop),
         cmocka_unit_test_setup(database_swap__a_stranger_under_the_live_name_is_left_alone, fresh_shop),
