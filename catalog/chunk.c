@@ -52,6 +52,7 @@ enum error_kind chunk_cache_new(struct chunk_cache **out, struct error *err)
 
 static void pack_unlist(struct chunk_cache *c, struct cached_pack *p)
 {
+    assert(!p->older == (c->oldest_pack == p) && !p->newer == (c->newest_pack == p));
     *(p->newer ? &p->newer->older : &c->newest_pack) = p->older;
     *(p->older ? &p->older->newer : &c->oldest_pack) = p->newer;
     c->pack_bytes -= pack_memory(p->pack);
@@ -121,6 +122,7 @@ static void pack_leave(struct chunk_cache *c, struct cached_pack *p)
 
 static void frame_unlist(struct chunk_cache *c, struct chunk_frame *f)
 {
+    assert(!f->older == (c->oldest_frame == f) && !f->newer == (c->newest_frame == f));
     *(f->newer ? &f->newer->older : &c->newest_frame) = f->older;
     *(f->older ? &f->older->newer : &c->oldest_frame) = f->newer;
     c->frame_bytes -= f->raw.cap;
@@ -178,21 +180,29 @@ static struct chunk_frame *frame_lookup(struct chunk_cache *c, uint64_t pack, ui
 void chunk_cache_drop(struct catalog *cat, uint64_t pack)
 {
     struct chunk_cache *c = cat->cache;
+    struct chunk_frame *f;
+    struct cached_pack *p;
 
     pthread_mutex_lock(&c->lock);
-    for (struct chunk_frame *f = c->oldest_frame, *next; f; f = next) {
-        next = f->newer;
+    f = c->oldest_frame;
+    while (f) {
+        struct chunk_frame *next = f->newer;
+
         if (pack == 0 || f->pack->number == pack) {
             frame_unlist(c, f);
             frame_free_if_done(c, f);
         }
+        f = next;
     }
-    for (struct cached_pack *p = c->oldest_pack, *next; p; p = next) {
-        next = p->newer;
+    p = c->oldest_pack;
+    while (p) {
+        struct cached_pack *next = p->newer;
+
         if (pack == 0 || p->number == pack) {
             pack_unlist(c, p);
             pack_free_if_done(p);
         }
+        p = next;
     }
     pthread_mutex_unlock(&c->lock);
 }

@@ -1,5 +1,6 @@
 #include "index_internal.h"
 
+#include <assert.h>
 #include <sqlite3.h>
 #include <stdlib.h>
 #include <string.h>
@@ -58,6 +59,7 @@ static enum error_kind fail(sqlite3 *db, int code, const char *doing, struct err
 
     code = db ? sqlite3_extended_errcode(db) : code;
     kind = code == SQLITE_IOERR_SHORT_READ ? ERR_CORRUPT : kind_of(code);
+    assert(kind != OK);
     error_set(err, kind, 0, "index: %s: %s", doing, db ? sqlite3_errmsg(db) : sqlite3_errstr(code));
     if (kind == ERR_IO || kind == ERR_SPACE)
         err->sys = sys;
@@ -283,10 +285,13 @@ enum error_kind index_prepare(struct index *ix, const char *sql, struct index_st
         rc = memory_zeroed(1, sizeof(*st), (void **)&st, err);
         if (rc)
             return rc;
+        assert(st);
         code = sqlite3_prepare_v3(ix->db, sql, -1, SQLITE_PREPARE_PERSISTENT, &st->stmt, NULL);
         if (code != SQLITE_OK) {
             free(st);
-            return fail(ix->db, code, sql, err);
+            rc = fail(ix->db, code, sql, err);
+            assert(rc);
+            return rc;
         }
         st->ix = ix;
         if (ix->kept_count < STATEMENTS_MAX) {
