@@ -123,8 +123,12 @@ class MariaDB:
         self.socket = os.path.join(folder, "sock")
 
     def start(self):
-        out = subprocess.run([os.path.join(FIXTURE, "mariadb.sh"), "start", self.dir], check=True, capture_output=True, text=True)
-        self.socket = out.stdout.strip().splitlines()[-1]
+        os.makedirs(self.dir)
+        said = os.path.join(self.dir, "started")  # not a pipe: the server would hold it open
+        with open(said, "w", encoding="utf-8") as f:
+            subprocess.run([os.path.join(FIXTURE, "mariadb.sh"), "start", self.dir], check=True, stdout=f, stderr=f, stdin=subprocess.DEVNULL)
+        with open(said, encoding="utf-8") as f:
+            self.socket = f.read().strip().splitlines()[-1]
 
     def stop(self):
         subprocess.run([os.path.join(FIXTURE, "mariadb.sh"), "stop", self.dir], check=False, stdout=subprocess.DEVNULL)
