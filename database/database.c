@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "database_internal.h"
+#include "json.h"
 
 const char *database_engine_name(enum database_engine engine)
 {
@@ -108,6 +109,43 @@ enum error_kind database_open_beside(struct database *db, const char *name, stru
     return open_named(db->target, db->admin, name, out, err);
 }
 
+/* The engine may have written no properties into `saved`: then the server's own are right. */
+static enum error_kind saved_properties(const struct database_swap *swap, enum database_side side, char **out,
+                                        struct error *err)
+{
+    struct json *root = NULL;
+    const char *text;
+    enum error_kind rc;
+
+    if (!swap->saved)
+        return OK;
+    rc = json_parse(swap->saved, strlen(swap->saved), &root, err);
+    if (rc)
+        return rc;
+    text = json_text(json_get(root, side == DATABASE_OLD ? "old_properties" : "new_properties"));
+    if (text)
+        rc = memory_string(text, out, err);
+    json_free(root);
+    return rc;
+}
+
+enum error_kind database_open_kept(struct database *db, const struct database_swap *swap, enum database_side side,
+                                   struct database **out, struct error *err)
+{
+    struct database *kept = NULL;
+    enum error_kind rc;
+
+    rc = open_named(db->target, db->admin, side == DATABASE_OLD ? swap->kept : swap->beside, &kept, err);
+    if (!rc)
+        rc = saved_properties(swap, side, &kept->properties, err);
+    if (rc) {
+        database_close(kept);
+        return rc;
+    }
+    *out = kept;
+    return OK;
+}
+
 void database_close(struct database *db)
 {
     if (!db)
@@ -115,6 +153,7 @@ void database_close(struct database *db)
     db->ops->close(db);
     text_list_release(&db->notes);
     free(db->name);
+    free(db->properties);
     free(db);
 }
 
@@ -211,6 +250,11 @@ enum error_kind database_dump_end(struct database_dump *dump, struct database_fa
     if (!out)
         goto done;
     rc = memory_string(db->name, &facts.database, err);
+    if (!rc && db->properties) {
+        free(facts.properties);
+        facts.properties = NULL;
+        rc = memory_string(db->properties, &facts.properties, err);
+    }
     if (rc)
         goto done;
     database_counts_sort(&facts.counts);

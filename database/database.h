@@ -252,6 +252,12 @@ enum error_kind database_swap_side(struct database *db, const struct database_sw
                                    struct error *err);
 /* After the decision: what must be switched on again in the live one (events, triggers). Repeatable. */
 enum error_kind database_swap_finish(struct database *db, const struct database_swap *swap, struct error *err);
+/*
+ * Open the side of a swap that is not live, to dump it: what the dump records of owner, grants and limits is what the database had
+ * under the live name, not what its private name made of it.
+ */
+enum error_kind database_open_kept(struct database *db, const struct database_swap *swap, enum database_side side,
+                                   struct database **out, struct error *err);
 /* Drop a kept or a beside database if its identity is the recorded one; absent is OK (D6). */
 enum error_kind database_kept_drop(struct database *db, const char *name, const char *identity, struct error *err);
 

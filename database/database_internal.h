@@ -22,6 +22,7 @@ struct database {
     char *name;             /* the database this handle is about; differs from target->name when opened beside */
     void *engine;           /* the engine's own state, set by ops->open, freed by ops->close */
     struct text_list notes; /* what the last load could not do, one line each */
+    char *properties;       /* of a kept database: what it had under the live name; NULL: as the server says */
 };
 
 struct database_dump {

@@ -159,7 +159,7 @@ static enum error_kind open_kept_database(struct saving *s, struct catalog *cat,
         return OK;
     rc = reach_for_txn(&s->reach, cat, &k->txn, &s->target, err);
     if (!rc)
-        rc = database_open_beside(s->reach.db, kept_database(k), &s->kept_db, err);
+        rc = database_open_kept(s->reach.db, &k->txn.swap, k->kept_is_old ? DATABASE_OLD : DATABASE_NEW, &s->kept_db, err);
     return rc;
 }
 
