@@ -63,31 +63,78 @@ static enum error_kind refuse_network(int dirfd, const char *path, struct error 
 
 /* init */
 
-static enum error_kind refuse_entry(void *arg, const char *name, struct error *err)
+/* A name that catalog_init() itself makes, before format.json makes it a catalogue. */
+static bool name_is_ours(const char *name)
+{
+    static const char *const ours[] = {PACKS_NAME,        CACHE_NAME,        LOCKS_NAME,  INDEX_NAME,
+                                       INDEX_NAME "-wal", INDEX_NAME "-shm", "lost+found"};
+
+    for (size_t i = 0; i < sizeof(ours) / sizeof(*ours); i++) {
+        if (strcmp(name, ours[i]) == 0)
+            return true;
+    }
+    return strncmp(name, DRAFT_PREFIX, strlen(DRAFT_PREFIX)) == 0;
+}
+
+static enum error_kind refuse_stranger(void *arg, const char *name, struct error *err)
 {
     enum error_kind rc;
 
-    if (strcmp(name, "lost+found") == 0)
+    if (name_is_ours(name))
         return OK;
     rc = error_set(err, ERR_EXISTS, 0, "%s is not empty (it holds %s)", (const char *)arg, name);
     error_hint(err, "name a new or empty folder");
     return rc;
 }
 
+static enum error_kind refuse_any(void *arg, const char *name, struct error *err)
+{
+    (void)arg;
+    return error_set(err, ERR_EXISTS, 0, "%s", name);
+}
+
+/* Is there anything below packs/? */
+static bool packs_hold_anything(int dirfd)
+{
+    struct error why = ERROR_INIT;
+    enum error_kind rc = folder_each(dirfd, PACKS_NAME, refuse_any, NULL, &why);
+
+    return rc != OK && rc != ERR_NOT_FOUND;
+}
+
+/* New, empty, or what an init that was cut short left behind. */
 static enum error_kind require_empty(const char *path, int dirfd, struct error *err)
 {
+    enum error_kind rc;
+
     if (faccessat(dirfd, FORMAT_NAME, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
         return error_set(err, ERR_EXISTS, 0, "%s is a catalogue already", path);
-    return folder_each(dirfd, ".", refuse_entry, (void *)path, err);
+    if (packs_hold_anything(dirfd)) {
+        rc = error_set(err, ERR_EXISTS, 0, "%s holds packs, though its " FORMAT_NAME " is missing", path);
+        error_hint(err, "bring the catalogue back from its packs: nopsnap rebuild");
+        return rc;
+    }
+    return folder_each(dirfd, ".", refuse_stranger, (void *)path, err);
 }
 
 static enum error_kind make_folders(int dirfd, struct error *err)
 {
     static const char *const folders[] = {PACKS_NAME, CACHE_NAME, LOCKS_NAME};
+    static const char *const stale[] = {INDEX_NAME "-wal", INDEX_NAME "-shm", INDEX_NAME};
+    struct error why = ERROR_INIT;
     enum error_kind rc = OK;
 
-    for (size_t i = 0; !rc && i < sizeof(folders) / sizeof(*folders); i++)
-        rc = directory_make(dirfd, folders[i], 0700, err);
+    for (size_t i = 0; (!rc || rc == ERR_NOT_FOUND) && i < sizeof(stale) / sizeof(*stale); i++)
+        rc = file_unlink(dirfd, stale[i], &why);
+    if (rc == ERR_NOT_FOUND)
+        rc = OK;
+    for (size_t i = 0; !rc && i < sizeof(folders) / sizeof(*folders); i++) {
+        rc = directory_make(dirfd, folders[i], 0700, &why);
+        if (rc == ERR_EXISTS)
+            rc = OK;
+    }
+    if (rc)
+        *err = why;
     return rc;
 }
 
@@ -344,7 +391,7 @@ static enum error_kind open_format(struct catalog *cat, struct error *err)
         error_context(err, "%s", cat->path);
         return rc;
     }
-    if (faccessat(cat->dirfd, PACKS_NAME, F_OK, 0) == 0) {
+    if (packs_hold_anything(cat->dirfd)) {
         rc = error_set(err, ERR_CORRUPT, 0, "%s: " FORMAT_NAME " is missing", cat->path);
         error_hint(err, "make it again from the packs: nopsnap rebuild");
     } else {

@@ -69,14 +69,36 @@ static void open__absent_is_not_found(void **state)
     assert_int_equal(open_kind(CATALOG_WRITE, &err), ERR_NOT_FOUND);
 }
 
+/* What an init leaves that was killed before its last step. */
+static void init__goes_on_after_one_that_was_cut_short(void **state)
+{
+    struct catalog *cat = make_catalogue();
+    struct error err = ERROR_INIT;
+
+    (void)state;
+    catalog_close(cat);
+    assert_int_equal(unlink(CATALOGUE "/format.json"), 0);
+    assert_int_equal(open_kind(CATALOG_WRITE, &err), ERR_NOT_FOUND);
+    assert_ok(catalog_init(CATALOGUE, &err));
+    cat = open_catalogue(CATALOG_WRITE);
+    put_one(cat, "one", 3);
+    catalog_close(cat);
+    assert_int_equal(unlink(CATALOGUE "/format.json"), 0);
+    assert_int_equal(catalog_init(CATALOGUE, &err), ERR_EXISTS); /* now there is something to lose */
+    assert_non_null(strstr(err.hint, "rebuild"));
+}
+
 static void open__format_file_is_checked(void **state)
 {
     struct buffer text = BUFFER_INIT(4096);
     struct error err = ERROR_INIT;
+    struct catalog *cat;
     char *number;
 
     (void)state;
-    catalog_close(make_catalogue());
+    cat = make_catalogue();
+    put_one(cat, "one", 3);
+    catalog_close(cat);
     assert_ok(file_read_whole(AT_FDCWD, CATALOGUE "/format.json", 4096, &text, &err));
     for (size_t i = 0; i < text.len; i++) {
         unsigned char was = text.data[i];
@@ -401,6 +423,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         folder_test(init__makes_private_files_and_only_once),
         folder_test(init__refuses_a_folder_that_is_not_empty),
+        folder_test(init__goes_on_after_one_that_was_cut_short),
         folder_test(open__absent_is_not_found),
         folder_test(open__format_file_is_checked),
         folder_test(open__weak_hash_is_refused),
