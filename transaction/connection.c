@@ -13,7 +13,11 @@
 
 /* Every file that decides about the connection, in any version (reference of versions 3.90 to 4.90). */
 static const char *const settings_files[] = {
-    "App_Data/Settings.txt", "App_Data/dataSettings.json", "App_Data/appsettings.json", "appsettings.json", "web.config",
+    "App_Data/Settings.txt",
+    "App_Data/dataSettings.json",
+    "App_Data/appsettings.json",
+    "appsettings.json",
+    "web.config",
 };
 
 void reach_release(struct reach *r)
@@ -218,7 +222,21 @@ static enum error_kind try_snapshot(struct reach *r, struct catalog *cat, const 
     return rc;
 }
 
-enum error_kind reach_for_txn(struct reach *r, struct catalog *cat, const struct txn *t,
+/* What the environment says overrides every file of the tree. */
+static bool try_environment(struct reach *r, const struct site *site, const struct txn *t)
+{
+    struct error ignored = ERROR_INIT;
+
+    if (!site || site->connection.form != SITE_SETTINGS_ENVIRONMENT || !site->connection.string ||
+        reach_by(r, &site->connection, t->database_admin, &ignored))
+        return false;
+    if (names_it(r, t))
+        return true;
+    reach_release(r);
+    return false;
+}
+
+enum error_kind reach_for_txn(struct reach *r, struct catalog *cat, const struct site *site, const struct txn *t,
                               const struct snapshot_record *target, struct error *err)
 {
     struct error first = ERROR_INIT;
@@ -226,6 +244,8 @@ enum error_kind reach_for_txn(struct reach *r, struct catalog *cat, const struct
     char *staged = NULL;
     enum error_kind rc;
 
+    if (try_environment(r, site, t))
+        return OK;
     if (try_tree(r, t->site_path, target, t, &first) == OK)
         return OK;
     rc = memory_format(&staged, err, "%s/site", t->stage);

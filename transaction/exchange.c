@@ -88,8 +88,8 @@ static enum error_kind sync_parent(const char *path, struct error *err)
 
 static enum error_kind misplaced(const struct unit *t, struct error *err)
 {
-    enum error_kind rc = error_set(err, ERR_PENDING, 0, "%s is neither the old nor the new tree of this transaction",
-                                   t->live);
+    enum error_kind rc =
+        error_set(err, ERR_PENDING, 0, "%s is neither the old nor the new tree of this transaction", t->live);
 
     error_hint(err, "something else renamed it; put back what was there (or move it away) and run recover again");
     return rc;

@@ -15,10 +15,25 @@
 
 struct split {
     const struct txn *txn;
+    const struct site *rules;
     const struct place *place;
     struct text_list mounts;
     struct units *units;
 };
+
+bool mount_is_left_out(const struct site *rules, const char *relative)
+{
+    struct error ignored = ERROR_INIT;
+    char *inside = NULL;
+    bool out;
+
+    /* The folder itself is kept even where its content is left out: ask for a name in it that no rule knows. */
+    if (path_join(relative, "nopsnap-asks", &inside, &ignored))
+        return false;
+    out = site_classify(rules, inside, true, NULL) != SITE_KEEP;
+    free(inside);
+    return out;
+}
 
 static bool is_mount(const struct split *s, const char *path)
 {
@@ -94,6 +109,8 @@ static enum error_kind split_entry(struct split *s, const char *live, const char
 
     if (!strcmp(live, s->place->folder) || !strcmp(path_base(live), ".nopsnap"))
         return OK;
+    if (is_mount(s, live) && mount_is_left_out(s->rules, live + strlen(s->txn->site_path) + 1))
+        return OK;
     if (is_mount(s, live)) {
         rc = slot_on_mount(s, live, &elsewhere, err);
         if (!rc)
@@ -141,9 +158,10 @@ static enum error_kind split_folder(struct split *s, const char *live, const cha
     return rc;
 }
 
-enum error_kind units_build(const struct txn *t, const struct place *p, struct units *out, struct error *err)
+enum error_kind units_build(const struct txn *t, const struct place *p, const struct site *rules, struct units *out,
+                            struct error *err)
 {
-    struct split s = {t, p, TEXT_LIST_INIT, out};
+    struct split s = {t, rules, p, TEXT_LIST_INIT, out};
     char *slot = NULL;
     enum error_kind rc = stage_tree_path(t, &slot, err);
 

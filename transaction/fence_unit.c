@@ -26,8 +26,7 @@ enum error_kind fence_unit_path(const char *unit, char **out, struct error *err)
 {
     if (!name_is_safe((const unsigned char *)unit, strlen(unit)) || unit[0] == '-')
         return error_set(err, ERR_REFUSED, 0, "\"%s\" is no name of a unit", unit);
-    return memory_format(out, err, "%s/%s%s.d/" DROPIN_NAME, units_folder(), unit,
-                         strchr(unit, '.') ? "" : ".service");
+    return memory_format(out, err, "%s/%s%s.d/" DROPIN_NAME, units_folder(), unit, strchr(unit, '.') ? "" : ".service");
 }
 
 /* systemd's specifiers begin with %, so a % in a path is doubled. */

@@ -44,7 +44,8 @@ static enum error_kind ask(const char *url, struct answer *a, struct error *err)
     *a = (struct answer){0, false, ""};
     curl_easy_setopt(c, CURLOPT_URL, url);
     curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(c, CURLOPT_USERAGENT, "nopsnap/" NOPSNAP_VERSION " (bot)"); /* a crawler's name: no guest customer is made */
+    curl_easy_setopt(c, CURLOPT_USERAGENT,
+                     "nopsnap/" NOPSNAP_VERSION " (bot)"); /* a crawler's name: no guest customer is made */
     curl_easy_setopt(c, CURLOPT_TIMEOUT, REQUEST_TIMEOUT_S);
     curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, discard);

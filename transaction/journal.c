@@ -6,6 +6,7 @@
  * at most the last can be torn (J1). A torn record was never acted upon (T1), so it is cut off (J2). A bad
  * record with a good one behind it is damage, not tearing, and needs hands (J3).
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -127,9 +128,35 @@ enum error_kind journal_create(struct journal *j, const struct place *p, struct 
         rc = journal_append(j, begin, err);
     if (!rc)
         rc = file_rename_new(AT_FDCWD, fresh, AT_FDCWD, j->path, err);
-    if (!rc)
+    if (rc) { /* nothing has begun: nobody has seen the name */
+        file_close(&j->fd);
+        if (fresh)
+            (void)unlink(fresh);
+    } else {
         rc = directory_sync(AT_FDCWD, p->folder, err);
+    }
     free(fresh);
+    return rc;
+}
+
+static bool is_debris(const char *name)
+{
+    return !strcmp(name, "journal.new") || !strcmp(name, "decision") ||
+           !strncmp(name, DRAFT_PREFIX, strlen(DRAFT_PREFIX));
+}
+
+enum error_kind journal_tidy(const struct place *p, struct error *err)
+{
+    DIR *dir = opendir(p->folder);
+    struct dirent *e;
+    enum error_kind rc = OK;
+
+    if (!dir)
+        return errno == ENOENT ? OK : error_set(err, ERR_IO, errno, "%s", p->folder);
+    while (!rc && (e = readdir(dir)))
+        if (is_debris(e->d_name))
+            rc = file_unlink(dirfd(dir), e->d_name, err);
+    closedir(dir);
     return rc;
 }
 
@@ -271,7 +298,8 @@ enum error_kind decision_read(const struct place *p, const char *token, enum dec
         return rc;
     *out = DECISION_NONE;
     rc = sealed_read(path, &v, &why);
-    if (rc == ERR_IO || rc == ERR_MEMORY) { /* unreadable is not absent: going the wrong way would be worse than waiting */
+    if (rc == ERR_IO ||
+        rc == ERR_MEMORY) { /* unreadable is not absent: going the wrong way would be worse than waiting */
         error_copy(err, &why);
         goto done;
     }

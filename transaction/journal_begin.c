@@ -13,8 +13,8 @@ static enum error_kind copy_text(const char *from, char **to, struct error *err)
 
 static enum error_kind copy_config(struct txn *t, const struct site_config *c, struct error *err)
 {
-    const char *const from[] = {c->name, c->service, c->stop,        c->start,          c->open,
-                                c->close, c->url,    c->environment, c->database_admin, c->cache_flush};
+    const char *const from[] = {c->name,  c->service, c->stop,        c->start,          c->open,
+                                c->close, c->url,     c->environment, c->database_admin, c->cache_flush};
     char **const to[] = {&t->site_name, &t->service, &t->stop,        &t->start,          &t->open,
                          &t->close,     &t->url,     &t->environment, &t->database_admin, &t->cache_flush};
     enum error_kind rc = OK;

@@ -15,12 +15,15 @@ struct text_member {
     size_t offset;
 };
 
-#define MEMBER(name) {#name, offsetof(struct txn, name)}
+#define MEMBER(name)                      \
+    {                                     \
+#name, offsetof(struct txn, name) \
+    }
 static const struct text_member text_members[] = {
-    MEMBER(site_path), MEMBER(site_given),     MEMBER(site_name),   MEMBER(catalog), MEMBER(catalog_id),
-    MEMBER(target),    MEMBER(only),           MEMBER(service),     MEMBER(stop),    MEMBER(start),
-    MEMBER(open),      MEMBER(close),          MEMBER(url),         MEMBER(environment),
-    MEMBER(database_admin), MEMBER(cache_flush), MEMBER(safety),    MEMBER(stage),   MEMBER(beside),
+    MEMBER(site_path),   MEMBER(site_given), MEMBER(site_name), MEMBER(catalog),     MEMBER(catalog_id),
+    MEMBER(target),      MEMBER(only),       MEMBER(service),   MEMBER(stop),        MEMBER(start),
+    MEMBER(open),        MEMBER(close),      MEMBER(url),       MEMBER(environment), MEMBER(database_admin),
+    MEMBER(cache_flush), MEMBER(safety),     MEMBER(stage),     MEMBER(beside),      MEMBER(taken),
 };
 #define TEXT_MEMBERS (sizeof(text_members) / sizeof(text_members[0]))
 
@@ -29,7 +32,10 @@ struct flag_member {
     size_t offset;
 };
 static const struct flag_member flag_members[] = {
-    MEMBER(has_files), MEMBER(has_database), MEMBER(split), MEMBER(database_in_place),
+    MEMBER(has_files),
+    MEMBER(has_database),
+    MEMBER(split),
+    MEMBER(database_in_place),
 };
 static const struct flag_member step_members[] = {
     MEMBER(staged), MEMBER(fence_begun), MEMBER(switch_begun), MEMBER(start_begun), MEMBER(load_begun),
@@ -355,6 +361,8 @@ enum error_kind txn_replay(void *txn, struct json *record, struct error *err)
         rc = get_exact(record, "beside", &t->beside, err);
     if (!rc && !strcmp(step, "safety"))
         rc = get_exact(record, "safety", &t->safety, err);
+    if (!rc && !strcmp(step, "taken"))
+        rc = get_exact(record, "taken", &t->taken, err);
     for (size_t i = 0; i < sizeof(step_members) / sizeof(step_members[0]); i++)
         if (!strcmp(step, step_members[i].key))
             *flag_of(t, &step_members[i]) = true;

@@ -72,7 +72,38 @@ struct linked_entries {
     struct linked *linked;
     struct entry_steps *steps;
     struct buffer encoded;
+    bool kept_is_old;
+    const char *live; /* the tree that shares them */
 };
+
+/* Does the live tree still have this very file under the same name? */
+static bool still_shared(const struct linked_entries *l, const char *path, const struct stat *st)
+{
+    struct error ignored = ERROR_INIT;
+    struct stat there;
+    char *live = NULL;
+    bool shared;
+
+    if (path_join(l->live, path, &live, &ignored))
+        return true;
+    shared = lstat(live, &there) == 0 && there.st_ino == st->st_ino && there.st_dev == st->st_dev;
+    free(live);
+    return shared;
+}
+
+/*
+ * Which side wrote through the link? The old tree that was taken away never did: whatever differs came from the new shop. A new
+ * tree that an undo took away did so while it ran; the undo then gave the old tree a file of its own, so that a
+ * file which is no longer shared is the new shop's, and one that still is was written by the old shop since.
+ */
+static bool stands_for_entry(const struct linked_entries *l, const char *path, const struct stat *st)
+{
+    enum linked_state state = linked_find(l->linked, path, st);
+
+    if (state == LINKED_NO || !l->steps)
+        return false;
+    return state == LINKED_SAME || l->kept_is_old || still_shared(l, path, st);
+}
 
 static enum error_kind entry_of_linked(void *arg, const char *path, const struct stat *st, const void **encoded,
                                        size_t *len, struct error *err)
@@ -82,7 +113,7 @@ static enum error_kind entry_of_linked(void *arg, const char *path, const struct
     enum error_kind rc;
 
     *encoded = NULL;
-    if (linked_find(l->linked, path, st) == LINKED_NO)
+    if (!stands_for_entry(l, path, st))
         return OK;
     rc = entry_steps_get(l->steps, path, &entry, err);
     if (rc || !entry)
@@ -134,8 +165,10 @@ static enum error_kind open_kept_tree(struct saving *s, struct catalog *cat, con
         rc = path_join(k->txn.stage, "linked", &path, err);
     if (!rc)
         rc = linked_open(path, &s->entries.linked, err);
-    if (!rc && s->entries.linked)
+    if (!rc && s->entries.linked && s->target.root_count)
         rc = entry_steps_open(cat, &s->target, "site", &s->entries.steps, err);
+    s->entries.kept_is_old = k->kept_is_old;
+    s->entries.live = k->txn.site_path;
     free(path);
     return rc;
 }
@@ -150,22 +183,24 @@ static const char *kept_identity(const struct kept *k)
     return k->kept_is_old ? k->txn.swap.old_identity : k->txn.swap.new_identity;
 }
 
-static enum error_kind open_kept_database(struct saving *s, struct catalog *cat, const struct kept *k,
-                                          struct error *err)
+static enum error_kind open_kept_database(struct saving *s, struct catalog *cat, const struct site *site,
+                                          const struct kept *k, struct error *err)
 {
     enum error_kind rc;
 
     if (!k->txn.has_swap || !kept_identity(k))
         return OK;
-    rc = reach_for_txn(&s->reach, cat, &k->txn, &s->target, err);
+    rc = reach_for_txn(&s->reach, cat, site, &k->txn, &s->target, err);
     if (!rc)
-        rc = database_open_kept(s->reach.db, &k->txn.swap, k->kept_is_old ? DATABASE_OLD : DATABASE_NEW, &s->kept_db, err);
+        rc = database_open_kept(s->reach.db, &k->txn.swap, k->kept_is_old ? DATABASE_OLD : DATABASE_NEW, &s->kept_db,
+                                err);
     return rc;
 }
 
 static enum error_kind take(struct catalog *cat, struct site *site, struct saving *s, const struct kept *k,
                             const struct progress *progress, char **id, struct error *err)
 {
+    static const char *const undone[] = {"undone", NULL};
     struct snapshot_options o = SNAPSHOT_OPTIONS_INIT;
     struct snapshot_result result = {.files = 0};
     enum error_kind rc;
@@ -174,8 +209,12 @@ static enum error_kind take(struct catalog *cat, struct site *site, struct savin
     o.stopped = true;
     o.part = !s->tree ? SNAPSHOT_DATABASE_ONLY : !s->kept_db ? SNAPSHOT_FILES_ONLY : SNAPSHOT_WHOLE;
     o.read_root = s->tree;
-    o.transaction = k->txn.token;
-    o.transaction_only = k->txn.only;
+    if (k->kept_is_old) { /* what an undo took away is no state to go back to by itself: `--to` names it */
+        o.transaction = k->txn.token;
+        o.transaction_only = k->txn.only;
+    } else {
+        o.tags = undone;
+    }
     if (s->entries.linked) {
         o.entry = entry_of_linked;
         o.entry_arg = &s->entries;
@@ -191,14 +230,23 @@ static enum error_kind take(struct catalog *cat, struct site *site, struct savin
 static enum error_kind save(struct catalog *cat, struct site *site, const struct place *p, struct kept *k,
                             const struct progress *progress, struct error *err)
 {
-    struct saving s = {SNAPSHOT_RECORD_INIT, {NULL, NULL, BUFFER_INIT(16u << 20)}, REACH_INIT, NULL, NULL};
-    enum error_kind rc = snapshot_find(cat, NULL, k->txn.target, &s.target, err);
+    struct saving s = {SNAPSHOT_RECORD_INIT, {.encoded = BUFFER_INIT(16u << 20)}, REACH_INIT, NULL, NULL};
+    struct error why = ERROR_INIT;
+    enum error_kind rc = snapshot_find(cat, NULL, k->txn.target, &s.target, &why);
 
     progress_step(progress, "saving what was taken away as a snapshot");
+    if (rc == ERR_NOT_FOUND) { /* forgotten since: files are read as they are, shared ones too */
+        progress_warn(progress,
+                      "snapshot %.8s is gone: what the shop rewrote in place since may be in the safety snapshot",
+                      k->txn.target);
+        rc = OK;
+    } else if (rc) {
+        error_copy(err, &why);
+    }
     if (!rc)
         rc = open_kept_tree(&s, cat, k, err);
     if (!rc)
-        rc = open_kept_database(&s, cat, k, err);
+        rc = open_kept_database(&s, cat, site, k, err);
     if (!rc && (s.tree || s.kept_db))
         rc = take(cat, site, &s, k, progress, &k->snapshot, err);
     if (!rc && k->snapshot)
@@ -209,8 +257,8 @@ static enum error_kind save(struct catalog *cat, struct site *site, const struct
 
 /* ---- going ---- */
 
-static enum error_kind drop_database(struct catalog *cat, const struct kept *k, const struct snapshot_record *safety,
-                                     struct error *err)
+static enum error_kind drop_database(struct catalog *cat, const struct site *site, const struct kept *k,
+                                     const struct snapshot_record *safety, struct error *err)
 {
     struct reach r = REACH_INIT;
     enum error_kind rc;
@@ -220,7 +268,7 @@ static enum error_kind drop_database(struct catalog *cat, const struct kept *k, 
     if (!safety->has_dump)
         return error_set(err, ERR_REFUSED, 0, "snapshot %.8s has no dump of the kept database %s", safety->id,
                          kept_database(k));
-    rc = reach_for_txn(&r, cat, &k->txn, safety, err);
+    rc = reach_for_txn(&r, cat, site, &k->txn, safety, err);
     if (!rc)
         rc = database_kept_drop(r.db, kept_database(k), kept_identity(k), err);
     reach_release(&r);
@@ -243,7 +291,7 @@ static enum error_kind remove_trees(struct catalog *cat, const struct site *site
         if (!rc && exists(tree))
             rc = kept_remove_tree(cat, safety, site, tree, left, err);
         if (!rc && !left->count)
-            rc = directory_remove_tree(AT_FDCWD, a->folder, err);
+            rc = area_remove(a, err);
         free(tree);
     }
     if (!rc && k->txn.stage && !left->count)
@@ -251,8 +299,8 @@ static enum error_kind remove_trees(struct catalog *cat, const struct site *site
     return rc;
 }
 
-static enum error_kind let_go(struct catalog *cat, const struct site *site, const struct place *p,
-                              const struct kept *k, struct text_list *left, struct error *err)
+static enum error_kind let_go(struct catalog *cat, const struct site *site, const struct place *p, const struct kept *k,
+                              struct text_list *left, struct error *err)
 {
     struct snapshot_record safety = SNAPSHOT_RECORD_INIT;
     char *path = NULL;
@@ -261,11 +309,12 @@ static enum error_kind let_go(struct catalog *cat, const struct site *site, cons
     if (k->snapshot) {
         rc = snapshot_find(cat, NULL, k->snapshot, &safety, err);
         if (!rc)
-            rc = drop_database(cat, k, &safety, err);
+            rc = drop_database(cat, site, k, &safety, err);
         if (!rc && k->txn.has_files)
             rc = remove_trees(cat, site, k, &safety, left, err);
     } else if (k->txn.stage) {
-        rc = directory_remove_tree(AT_FDCWD, k->txn.stage, err); /* nothing was taken away: only our own notes are there */
+        rc = directory_remove_tree(AT_FDCWD, k->txn.stage,
+                                   err); /* nothing was taken away: only our own notes are there */
     }
     if (!rc)
         rc = place_path(p, "kept", &path, err);
@@ -279,8 +328,7 @@ static enum error_kind let_go(struct catalog *cat, const struct site *site, cons
 }
 
 static enum error_kind clear_locked(struct catalog *cat, struct site *site, const struct place *p,
-                                    const struct progress *progress, struct transaction_result *out,
-                                    struct error *err)
+                                    const struct progress *progress, struct transaction_result *out, struct error *err)
 {
     struct kept k = {.txn = TXN_INIT};
     enum error_kind rc = kept_read(p, &k, err);
@@ -307,11 +355,17 @@ enum error_kind kept_clear(struct catalog *cat, struct site *site, const struct 
         rc = transaction_refuse_pending(site->path, err);
         goto done;
     }
-    if (!place_has(&p, "kept"))
+    if (!exists(p.folder))
         goto done;
     rc = place_lock(&p, 10000, err);
+    if (!rc && place_has(&p, "journal")) { /* begun since we looked */
+        rc = transaction_refuse_pending(site->path, err);
+        goto done;
+    }
     if (!rc && place_has(&p, "kept"))
         rc = clear_locked(cat, site, &p, progress, out, err);
+    if (!rc)
+        rc = journal_tidy(&p, err);
     if (rc)
         error_context(err, "saving what was taken away (it is still in %s)", p.folder);
 done:

@@ -160,7 +160,8 @@ static bool sealed(const unsigned char *map, size_t len)
     if (len < HEAD + 8 || memcmp(map, magic, sizeof(magic)) != 0)
         return false;
     count = get_u64(map + 16);
-    return count <= len / RECORD && HEAD + count * RECORD + 8 == len && hash64_of(0, map, len - 8) == get_u64(map + len - 8);
+    return count <= len / RECORD && HEAD + count * RECORD + 8 == len &&
+           hash64_of(0, map, len - 8) == get_u64(map + len - 8);
 }
 
 enum error_kind linked_open(const char *path, struct linked **out, struct error *err)
@@ -255,19 +256,37 @@ void linked_close(struct linked *l)
     free(l);
 }
 
-static enum error_kind repair_one(struct catalog *cat, struct entry_steps *steps, const struct walk_item *item,
-                                  struct error *err)
+struct repair {
+    struct catalog *cat; /* needed only where something was rewritten: it may be out of reach */
+    const struct snapshot_record *snapshot;
+    struct entry_steps *steps;
+};
+
+static enum error_kind open_steps(struct repair *r, const char *path, struct error *err)
+{
+    if (r->steps)
+        return OK;
+    if (!r->cat)
+        return error_set(err, ERR_PENDING, 0,
+                         "%s was rewritten through a link, and its content is in a catalogue that can't be opened",
+                         path);
+    return entry_steps_open(r->cat, r->snapshot, "site", &r->steps, err);
+}
+
+static enum error_kind repair_one(struct repair *r, const struct walk_item *item, struct error *err)
 {
     struct buffer encoded = BUFFER_INIT(16u << 20);
     const struct tree_entry *entry = NULL;
-    enum error_kind rc = entry_steps_get(steps, item->path, &entry, err);
+    enum error_kind rc = open_steps(r, item->path, err);
 
+    if (!rc)
+        rc = entry_steps_get(r->steps, item->path, &entry, err);
     if (!rc && !entry)
         rc = error_set(err, ERR_CORRUPT, 0, "the snapshot has no %s, to which it was linked", item->path);
     if (!rc)
         rc = tree_entry_encode(entry, &encoded, err);
     if (!rc)
-        rc = restore_replace_file(cat, encoded.data, encoded.len, item->dirfd, item->name, err);
+        rc = restore_replace_file(r->cat, encoded.data, encoded.len, item->dirfd, item->name, err);
     buffer_release(&encoded);
     return rc;
 }
@@ -275,7 +294,7 @@ static enum error_kind repair_one(struct catalog *cat, struct entry_steps *steps
 enum error_kind linked_repair(struct catalog *cat, const struct snapshot_record *snapshot, struct linked *l,
                               const char *tree, bool forget, uint64_t *repaired, struct error *err)
 {
-    struct entry_steps *steps = NULL;
+    struct repair r = {cat, snapshot, NULL};
     struct walk *walk = NULL;
     struct walk_item item;
     enum error_kind rc;
@@ -283,9 +302,7 @@ enum error_kind linked_repair(struct catalog *cat, const struct snapshot_record 
     *repaired = 0;
     if (!l)
         return OK;
-    rc = entry_steps_open(cat, snapshot, "site", &steps, err);
-    if (!rc)
-        rc = walk_open(tree, NULL, &walk, err);
+    rc = walk_open(tree, NULL, &walk, err);
     while (!rc) {
         rc = walk_next(walk, &item, err);
         if (rc || item.event == WALK_END)
@@ -297,7 +314,7 @@ enum error_kind linked_repair(struct catalog *cat, const struct snapshot_record 
         if (item.event != WALK_ENTRY || !S_ISREG(item.st.st_mode) ||
             linked_find(l, item.path, &item.st) != LINKED_CHANGED)
             continue;
-        rc = repair_one(cat, steps, &item, err);
+        rc = repair_one(&r, &item, err);
         if (!rc && forget)
             rc = linked_forget(l, item.path, err);
         if (!rc)
@@ -306,6 +323,6 @@ enum error_kind linked_repair(struct catalog *cat, const struct snapshot_record 
     if (!rc && forget && *repaired)
         rc = linked_sync(l, err);
     walk_close(walk);
-    entry_steps_close(steps);
+    entry_steps_close(r.steps);
     return rc;
 }

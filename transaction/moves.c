@@ -3,6 +3,7 @@
  * the shop is fenced. The walk names the topmost left-out entries; each is renamed if the other tree has no such
  * name. Repeating it finds nothing left to do, and the way back is the same with the trees exchanged (T4).
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,7 +28,7 @@ static enum error_kind move_one(const struct walk_item *item, const char *to, ui
     rc = file_rename_new(item->dirfd, item->name, AT_FDCWD, path, &why);
     if (!rc)
         (*moved)++;
-    else if (rc == ERR_EXISTS || rc == ERR_NOT_FOUND)
+    else if (rc == ERR_EXISTS || rc == ERR_NOT_FOUND || why.sys == EXDEV) /* on a mount: it stays with the mount */
         rc = OK;
     else
         error_copy(err, &why);

@@ -82,8 +82,7 @@ done:
 
 static enum error_kind folder_beside(const struct place *p, char **out, struct error *err)
 {
-    return memory_format(out, err, "%s%s.nopsnap-%s", p->parent, strcmp(p->parent, "/") ? "/" : "",
-                         path_base(p->root));
+    return memory_format(out, err, "%s%s.nopsnap-%s", p->parent, strcmp(p->parent, "/") ? "/" : "", path_base(p->root));
 }
 
 static enum error_kind place_start(const char *site_path, struct place *out, struct error *err)

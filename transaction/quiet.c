@@ -183,8 +183,8 @@ enum error_kind quiet_wait(const char *const *roots, size_t count, int timeout_m
         if (rc || !busy.count)
             break;
         if (clock_monotonic_ms() >= deadline) {
-            rc = error_set(err, ERR_REFUSED, 0, "%zu process%s still at work in the shop's folder, first: %s", busy.count,
-                           busy.count == 1 ? " is" : "es are", busy.items[0]);
+            rc = error_set(err, ERR_REFUSED, 0, "%zu process%s still at work in the shop's folder, first: %s",
+                           busy.count, busy.count == 1 ? " is" : "es are", busy.items[0]);
             error_hint(err, "end them, or name the shop's `service` (or `stop` and `start`) in the config");
             break;
         }

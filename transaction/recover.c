@@ -44,7 +44,14 @@ static enum error_kind open_catalog(struct recovery *r, struct catalog *cat, con
     if (r->x.txn.catalog_id && strcmp(id, r->x.txn.catalog_id) != 0)
         return error_set(err, ERR_PENDING, 0, "%s is not the catalogue of this transaction (%s)",
                          catalog_path(r->x.cat), r->x.txn.catalog);
-    return r->x.txn.target ? snapshot_find(r->x.cat, NULL, r->x.txn.target, &r->x.target, err) : OK;
+    if (!r->x.txn.target || snapshot_find(r->x.cat, NULL, r->x.txn.target, &r->x.target, &why) == OK)
+        return OK;
+    if (why.kind == ERR_NOT_FOUND) { /* going back may well not need it; what does, says so */
+        progress_warn(progress, "snapshot %.8s, to which the rollback went, is gone", r->x.txn.target);
+        return OK;
+    }
+    error_copy(err, &why);
+    return err->kind;
 }
 
 /* The rules of the site are those of the state that the snapshot holds, whatever is left of the tree. */
@@ -53,8 +60,8 @@ static enum error_kind inspect(struct recovery *r, struct error *err)
     enum error_kind rc;
 
     rc = site_inspect_loose(r->x.txn.site_path, config_find(r->config, r->x.txn.site_path), &r->site, err);
-    if (!rc && r->x.target.nop_layout)
-        rc = site_assume(&r->site, r->x.target.nop_layout, r->x.target.nop_version, err);
+    if (!rc)
+        rc = target_rules(&r->site, &r->x.target, err);
     r->x.site = &r->site;
     return rc;
 }
@@ -66,7 +73,7 @@ static enum error_kind reach(struct recovery *r, struct error *err)
 
     if (!t->has_database || !(t->load_begun || t->has_swap || t->database_in_place))
         return OK;
-    rc = reach_for_txn(&r->x.reach, r->x.cat, t, &r->x.target, err);
+    rc = reach_for_txn(&r->x.reach, r->x.cat, &r->site, t, &r->x.target, err);
     if (!rc && r->x.target.has_dump)
         rc = restore_database_facts(&r->x.target, &r->x.facts, err);
     r->x.has_facts = !rc;
@@ -103,6 +110,21 @@ static enum error_kind new_is_live(struct recovery *r, bool *out, struct error *
     return rc;
 }
 
+/* An owner's start command may not bear being run twice; a unit's start does. */
+static bool shop_runs(struct recovery *r)
+{
+    const char *const roots[] = {r->x.txn.site_path};
+    struct text_list busy = TEXT_LIST_INIT;
+    struct error ignored = ERROR_INIT;
+    bool runs;
+
+    if (!r->x.txn.start || r->x.txn.service)
+        return false;
+    runs = quiet_processes(roots, 1, &busy, NULL, &ignored) == OK && busy.count;
+    text_list_release(&busy);
+    return runs;
+}
+
 /*
  * The decision came after the start, so the new side is live; but a server that lies about its syncs may have lost the exchange,
  * so that is looked at, not believed.
@@ -116,7 +138,9 @@ static enum error_kind forward(struct recovery *r, const struct progress *progre
         rc = switch_stop(&r->x, true, progress, err);
     if (!rc && !there)
         rc = switch_to(&r->x, true, progress, err);
-    if (!rc)
+    if (!rc && there && shop_runs(r))
+        rc = r->x.txn.has_swap ? database_unfence(r->x.reach.db, &r->x.txn.swap, err) : OK;
+    else if (!rc)
         rc = switch_start(&r->x, true, false, progress, err);
     if (!rc)
         rc = switch_end(&r->x, true, err);
@@ -203,8 +227,10 @@ enum error_kind recover_run(const char *site_path, const struct config *config, 
     if (rc || !place_has(&r.x.place, "journal"))
         goto done;
     rc = place_lock(&r.x.place, LOCK_TIMEOUT_MS, err);
-    if (!rc && !place_has(&r.x.place, "journal"))
-        goto done; /* whoever held the lock has finished */
+    if (!rc && !place_has(&r.x.place, "journal")) {
+        rc = journal_tidy(&r.x.place, err); /* whoever held the lock has finished */
+        goto done;
+    }
     if (!rc)
         rc = recover_locked(&r, cat, progress, out, err);
     if (rc)

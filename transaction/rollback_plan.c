@@ -168,7 +168,8 @@ static enum error_kind plan_database(struct transaction_context *x, const struct
                             database_engine_name(x->facts.engine), database_engine_name(info.engine));
     x->txn.database_in_place = !rc && !info.can_beside;
     if (x->txn.database_in_place)
-        rc = text_list_addf(&plan->in_place, err, "the database is changed in place: %s; the present state is saved first",
+        rc = text_list_addf(&plan->in_place, err,
+                            "the database is changed in place: %s; the present state is saved first",
                             info.why_in_place ? info.why_in_place : "no other database can be made");
     if (!rc && info.exists)
         rc = plan_losses(x, plan, err);
@@ -219,8 +220,8 @@ enum error_kind rollback_plan(struct catalog *cat, struct site *site, const stru
     rc = catalog_site_id(cat, site->path, site_id, err);
     if (!rc)
         rc = rollback_target(cat, site, site_id, options, plan, err);
-    if (!rc && plan->files && plan->target.nop_layout) /* what is left of the tree may no longer look like a shop */
-        rc = site_assume(site, plan->target.nop_layout, plan->target.nop_version, err);
+    if (!rc && plan->files) /* what is left of the tree may no longer look like a shop */
+        rc = target_rules(site, &plan->target, err);
     if (!rc)
         rc = txn_describe(&x->txn, site, options->health_timeout_ms, err);
     if (!rc)

@@ -9,8 +9,8 @@
 
 #include "transaction_internal.h"
 
-#define SPACE_MARGIN (64ull << 20)  /* directories, the journal, what grows meanwhile */
-#define SPACE_PER_FILE 4096ull      /* a block each */
+#define SPACE_MARGIN (64ull << 20) /* directories, the journal, what grows meanwhile */
+#define SPACE_PER_FILE 4096ull     /* a block each */
 
 static enum error_kind free_bytes(const char *path, uint64_t *out)
 {
@@ -53,6 +53,19 @@ static enum error_kind check_space(struct transaction_context *x, struct rollbac
     return rc;
 }
 
+/* The exchange would take the catalogue away with the old tree. */
+static enum error_kind check_catalog(struct transaction_context *x, struct rollback_plan *plan, struct error *err)
+{
+    size_t n = strlen(x->site->path);
+
+    if (!plan->files || strncmp(x->txn.catalog, x->site->path, n) != 0 ||
+        (x->txn.catalog[n] && x->txn.catalog[n] != '/'))
+        return OK;
+    return text_list_addf(&plan->problems, err,
+                          "the catalogue %s lies inside the site: move it out (nopsnap --catalog names it)",
+                          x->txn.catalog);
+}
+
 static enum error_kind check_processes(struct transaction_context *x, struct rollback_plan *plan, struct error *err)
 {
     const char *const roots[] = {x->site->path};
@@ -69,10 +82,12 @@ static enum error_kind check_processes(struct transaction_context *x, struct rol
                             "`stop` and `start`, in the config",
                             busy.items[0]);
     if (!rc && !complete && !x->txn.stop)
-        rc = text_list_addf(&plan->problems, err,
-                            "not every process can be looked at: run as root, or name `stop` and `start` in the config");
+        rc =
+            text_list_addf(&plan->problems, err,
+                           "not every process can be looked at: run as root, or name `stop` and `start` in the config");
     else if (!rc && !complete)
-        rc = text_list_add(&plan->remarks, "not every process can be looked at: that `stop` ends them all is believed", err);
+        rc = text_list_add(&plan->remarks, "not every process can be looked at: that `stop` ends them all is believed",
+                           err);
     text_list_release(&busy);
     return rc;
 }
@@ -87,8 +102,9 @@ static enum error_kind say_fence(struct transaction_context *x, struct rollback_
         if (!rc)
             rc = memory_string(t->start ? t->start : "(nothing: no `start` in the config)", &plan->start_how, err);
         if (!rc && !t->service)
-            rc = text_list_add(&plan->remarks,
-                               "the shop is stopped by your own command: a reboot in between could start it again", err);
+            rc =
+                text_list_add(&plan->remarks,
+                              "the shop is stopped by your own command: a reboot in between could start it again", err);
     } else if (t->service) {
         rc = memory_format(&plan->stop_how, err, "systemctl stop %s", t->service);
         if (!rc)
@@ -96,13 +112,15 @@ static enum error_kind say_fence(struct transaction_context *x, struct rollback_
         if (!rc && geteuid() != 0)
             rc = text_list_addf(&plan->problems, err, "stopping %s and keeping it stopped needs root", t->service);
     } else {
-        rc = text_list_add(&plan->remarks,
-                           "nothing is running and nopsnap does not know how the shop is started: nothing keeps it from "
-                           "starting meanwhile",
-                           err);
+        rc =
+            text_list_add(&plan->remarks,
+                          "nothing is running and nopsnap does not know how the shop is started: nothing keeps it from "
+                          "starting meanwhile",
+                          err);
     }
     if (!rc && !t->url)
-        rc = text_list_add(&plan->remarks, "no `url` in the config: whether the shop answers afterwards is not asked", err);
+        rc = text_list_add(&plan->remarks, "no `url` in the config: whether the shop answers afterwards is not asked",
+                           err);
     return rc;
 }
 
@@ -163,7 +181,8 @@ static enum error_kind look_at_site(struct sharing *s, const char *path, struct 
         return OK;
     rc = text_list_add(&s->seen, path, err);
     if (!rc && s->x->has_facts && shares(s, path))
-        rc = text_list_addf(&s->plan->problems, err, "%s uses the same database: say --shared if both may go back", path);
+        rc = text_list_addf(&s->plan->problems, err, "%s uses the same database: say --shared if both may go back",
+                            path);
     return rc;
 }
 
@@ -202,7 +221,8 @@ static enum error_kind check_mounts(struct transaction_context *x, struct rollba
         rc = text_list_addf(&plan->in_place, err, "%s is a mount point: the tree is exchanged in parts around it",
                             mounts.items[i]);
     if (!rc && x->place.inside)
-        rc = text_list_addf(&plan->in_place, err, "the journal is inside the site, in %s, and the tree is exchanged in parts",
+        rc = text_list_addf(&plan->in_place, err,
+                            "the journal is inside the site, in %s, and the tree is exchanged in parts",
                             x->place.folder);
     if (!rc && x->txn.split)
         rc = text_list_add(&plan->in_place, "the present state is saved first, while the shop is stopped", err);
@@ -215,6 +235,8 @@ enum error_kind rollback_preflight(struct transaction_context *x, const struct r
 {
     enum error_kind rc = check_mounts(x, plan, err);
 
+    if (!rc)
+        rc = check_catalog(x, plan, err);
     if (!rc)
         rc = check_space(x, plan, err);
     if (!rc)

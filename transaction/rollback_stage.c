@@ -86,6 +86,7 @@ static enum error_kind splice_connection(struct transaction_context *x, const ch
     struct error ignored = ERROR_INIT;
     struct buffer old = BUFFER_INIT(16u << 20);
     struct buffer new = BUFFER_INIT(16u << 20);
+    struct stat st;
     char *path = NULL;
     int fd = -1;
     enum error_kind rc;
@@ -99,6 +100,9 @@ static enum error_kind splice_connection(struct transaction_context *x, const ch
         rc = error_set(err, ERR_REFUSED, 0, "the snapshot's settings hold no connection to replace");
     if (!rc)
         rc = path_join(tree, c.file, &path, err);
+    if (!rc && lstat(path, &st) == 0 &&
+        (!S_ISREG(st.st_mode) || st.st_nlink != 1)) /* P2: it would be the live one too */
+        rc = error_set(err, ERR_REFUSED, 0, "%s is a link: the connection can't be written into it", c.file);
     if (!rc)
         rc = file_read_whole(AT_FDCWD, path, old.max, &old, err);
     if (!rc)
@@ -296,9 +300,7 @@ static enum error_kind save_first(struct transaction_context *x, const struct pr
     progress_step(progress, "saving the present state");
     o.kind = SNAPSHOT_SAFETY;
     o.stopped = true;
-    o.part = !x->txn.has_files      ? SNAPSHOT_DATABASE_ONLY
-             : !x->txn.has_database ? SNAPSHOT_FILES_ONLY
-                                    : SNAPSHOT_WHOLE;
+    o.part = !x->txn.has_files ? SNAPSHOT_DATABASE_ONLY : !x->txn.has_database ? SNAPSHOT_FILES_ONLY : SNAPSHOT_WHOLE;
     o.transaction = x->txn.token;
     o.transaction_only = x->txn.only;
     rc = snapshot_take(x->cat, x->site, x->txn.has_database ? x->reach.db : NULL, &o, progress, &result, err);
@@ -355,6 +357,8 @@ static enum error_kind drop_beside(struct transaction_context *x, struct error *
 
     if (!x->txn.load_begun && !x->txn.has_swap)
         return OK;
+    if (x->txn.has_swap) /* D6 */
+        return database_kept_drop(x->reach.db, x->txn.swap.beside, x->txn.swap.new_identity, err);
     if (!x->txn.beside) /* a crash came between its making and the journal: the same token gives the same name */
         rc = database_load_begin(x->reach.db, &x->facts, x->txn.token, &x->txn.beside, err);
     if (!rc)
@@ -368,17 +372,36 @@ static enum error_kind drop_beside(struct transaction_context *x, struct error *
     return rc;
 }
 
+enum error_kind area_remove(const struct area *a, struct error *err)
+{
+    char *parent = NULL;
+    enum error_kind rc = directory_remove_tree(AT_FDCWD, a->folder, err);
+
+    if (!rc)
+        rc = path_parent(a->folder, &parent, err);
+    if (!rc)
+        (void)rmdir(parent); /* .nopsnap on a mount, or beside pictures: ours, and gone with the last that was in it */
+    free(parent);
+    return rc;
+}
+
 enum error_kind stage_remove(struct transaction_context *x, struct error *err)
 {
     enum error_kind rc = OK;
 
+    bool old_is_live = true;
+
     linked_close(x->linked);
     x->linked = NULL;
-    if (x->txn.has_database && !x->txn.database_in_place)
+    if (x->txn.units.count)
+        rc = units_are(&x->txn.units, false, &old_is_live, err);
+    if (!rc && !old_is_live) /* P8: what stands in the stage might be the only copy */
+        rc = error_set(err, ERR_PENDING, 0, "%s is not the old tree of this transaction", x->txn.site_path);
+    if (!rc && x->txn.has_database && !x->txn.database_in_place)
         rc = drop_beside(x, err);
     if (!rc && x->txn.stage)
         rc = directory_remove_tree(AT_FDCWD, x->txn.stage, err);
     for (size_t i = 0; i < x->txn.area_count && !rc; i++)
-        rc = directory_remove_tree(AT_FDCWD, x->txn.areas[i].folder, err);
+        rc = area_remove(&x->txn.areas[i], err);
     return rc;
 }

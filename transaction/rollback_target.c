@@ -30,7 +30,8 @@ static enum error_kind consider(void *arg, const struct snapshot_record *r, stru
             c->taken_part = r->part;
             (void)snprintf(c->taken_only, sizeof(c->taken_only), "%s", r->transaction_only ? r->transaction_only : "");
         }
-    } else if (r->part == SNAPSHOT_WHOLE && !r->suspicious && (!c->whole[0] || r->made_ns > c->whole_ns)) {
+    } else if (r->kind != SNAPSHOT_SAFETY && r->part == SNAPSHOT_WHOLE && !r->suspicious &&
+               (!c->whole[0] || r->made_ns > c->whole_ns)) {
         memcpy(c->whole, r->id, sizeof(c->whole));
         c->whole_ns = r->made_ns;
     }
@@ -39,7 +40,8 @@ static enum error_kind consider(void *arg, const struct snapshot_record *r, stru
 
 static enum error_kind nothing_there(struct catalog *cat, const struct site *site, struct error *err)
 {
-    enum error_kind rc = error_set(err, ERR_NOT_FOUND, 0, "no whole snapshot of %s in %s", site->path, catalog_path(cat));
+    enum error_kind rc =
+        error_set(err, ERR_NOT_FOUND, 0, "no whole snapshot of %s in %s", site->path, catalog_path(cat));
 
     error_hint(err, "nopsnap list shows what there is; a partial one needs --to ID --only files|database");
     return rc;
@@ -69,6 +71,25 @@ static enum error_kind choose(struct catalog *cat, const struct site *site, cons
     if (!rc)
         rc = memory_string(id == c.taken ? "what the last rollback took away" : "the newest whole snapshot",
                            &plan->why_target, err);
+    return rc;
+}
+
+/*
+ * The rules of the state that is gone back to, whatever is left of the tree: what the target left out for the owner's pattern of that day
+ * is not in it, so it moves across as what today's patterns name does (P8).
+ */
+enum error_kind target_rules(struct site *site, const struct snapshot_record *target, struct error *err)
+{
+    enum error_kind rc = OK;
+
+    if (target->nop_layout)
+        rc = site_assume(site, target->nop_layout, target->nop_version, err);
+    for (size_t i = 0; i < target->left_out_count && !rc; i++) {
+        const struct snapshot_left_out *l = &target->left_out[i];
+
+        if (text_match(l->reason, l->path, 0) && site_classify(site, l->path, true, NULL) == SITE_KEEP)
+            rc = site_exclude(site, l->reason, err);
+    }
     return rc;
 }
 

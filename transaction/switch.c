@@ -102,8 +102,6 @@ static enum error_kind repair_old_tree(struct transaction_context *x, struct err
 
     if (!x->linked || !x->txn.start_begun)
         return OK;
-    if (!x->cat)
-        return error_set(err, ERR_PENDING, 0, "linked files can't be checked without the catalogue %s", x->txn.catalog);
     return linked_repair(x->cat, &x->target, x->linked, x->txn.site_path, false, &repaired, err); /* T7 */
 }
 
@@ -135,7 +133,8 @@ static enum error_kind in_place(struct transaction_context *x, bool new_side, co
     enum error_kind rc;
 
     if (!x->cat)
-        return error_set(err, ERR_PENDING, 0, "the database was being changed in place, and the catalogue %s can't be opened",
+        return error_set(err, ERR_PENDING, 0,
+                         "the database was being changed in place, and the catalogue %s can't be opened",
                          x->txn.catalog);
     progress_step(progress, "changing the database in place");
     if (new_side)
@@ -146,6 +145,41 @@ static enum error_kind in_place(struct transaction_context *x, bool new_side, co
     if (!rc)
         rc = restore_database_in_place(x->cat, &safety, x->reach.db, progress, err);
     snapshot_record_release(&safety);
+    return rc;
+}
+
+static enum error_kind journal_taken(struct transaction_context *x, const char *id, struct error *err)
+{
+    struct json *v = json_object();
+    enum error_kind rc = memory_string(id, &x->txn.taken, err);
+
+    json_put_text(v, "step", "taken");
+    json_put_text(v, "taken", id);
+    if (!rc)
+        rc = journal_append(&x->journal, v, err);
+    json_free(v);
+    return rc;
+}
+
+/* The shop ran on the database that was changed in place: what it wrote there is saved before it goes (P3). */
+static enum error_kind save_in_place(struct transaction_context *x, const struct progress *progress, struct error *err)
+{
+    static const char *const undone[] = {"undone", NULL};
+    struct snapshot_options o = SNAPSHOT_OPTIONS_INIT;
+    struct snapshot_result result = {.files = 0};
+    enum error_kind rc;
+
+    if (!x->txn.database_in_place || !x->txn.start_begun || x->txn.taken || !x->cat)
+        return OK;
+    progress_step(progress, "saving the database that is taken away");
+    o.kind = SNAPSHOT_SAFETY;
+    o.part = SNAPSHOT_DATABASE_ONLY;
+    o.stopped = true;
+    o.tags = undone;
+    rc = snapshot_take(x->cat, x->site, x->reach.db, &o, progress, &result, err);
+    if (!rc)
+        rc = journal_taken(x, result.record.id, err);
+    snapshot_result_release(&result);
     return rc;
 }
 
@@ -173,8 +207,8 @@ enum error_kind switch_to(struct transaction_context *x, bool new_side, const st
     return rc;
 }
 
-enum error_kind switch_start(struct transaction_context *x, bool new_side, bool health,
-                             const struct progress *progress, struct error *err)
+enum error_kind switch_start(struct transaction_context *x, bool new_side, bool health, const struct progress *progress,
+                             struct error *err)
 {
     enum error_kind rc = OK;
 
@@ -223,6 +257,8 @@ enum error_kind switch_undo(struct transaction_context *x, const struct progress
     if (!rc && x->txn.fence_begun) {
         if (x->txn.switch_begun)
             rc = switch_stop(x, true, progress, err);
+        if (!rc)
+            rc = save_in_place(x, progress, err);
         if (!rc && x->txn.switch_begun)
             rc = switch_to(x, false, progress, err);
         if (!rc)

@@ -47,31 +47,31 @@ enum error_kind transaction_refuse_pending(const char *site_path, struct error *
 /* ---- rollback ---- */
 
 struct rollback_options {
-    const char *to;        /* snapshot id, or NULL: chosen as design says */
+    const char *to;          /* snapshot id, or NULL: chosen as design says */
     enum snapshot_part only; /* SNAPSHOT_WHOLE, or one part */
     bool keep_connection;
-    bool shared;           /* other known sites share the database or the pictures: go on */
+    bool shared; /* other known sites share the database or the pictures: go on */
     bool other_host;
-    const char *export_lost; /* directory, or NULL */
-    int health_timeout_ms; /* 0: the default */
+    const char *export_lost;     /* directory, or NULL */
+    int health_timeout_ms;       /* 0: the default */
     const struct config *config; /* for sharing; may be NULL */
 };
 
 struct rollback_plan {
     struct snapshot_record target;
-    char *why_target;           /* "the newest whole snapshot" */
-    bool needs_choice;          /* two candidates: ask on a terminal, --yes needs --to */
-    char *other_candidate;      /* one line about the other one, or NULL */
-    bool files, database;       /* what will change */
+    char *why_target;      /* "the newest whole snapshot" */
+    bool needs_choice;     /* two candidates: ask on a terminal, --yes needs --to */
+    char *other_candidate; /* one line about the other one, or NULL */
+    bool files, database;  /* what will change */
     uint64_t files_added, files_removed, files_changed, bytes_to_write;
-    struct text_list changes;   /* first 1,000 lines: "- path", "+ path", "~ path" */
+    struct text_list changes; /* first 1,000 lines: "- path", "+ path", "~ path" */
     struct database_losses losses;
     struct text_list mails;
-    struct text_list in_place;  /* what can't be exchanged, and why */
-    struct text_list remarks;   /* what is not protected, left out, shared... */
-    struct text_list problems;  /* P12: all of them at once; not empty: rollback_run() refuses */
-    char *stop_how, *start_how; /* "systemctl stop nop.service", or NULL: nothing to stop */
-    bool login_fails;           /* the restored settings can't log in: --keep-connection */
+    struct text_list in_place;           /* what can't be exchanged, and why */
+    struct text_list remarks;            /* what is not protected, left out, shared... */
+    struct text_list problems;           /* P12: all of them at once; not empty: rollback_run() refuses */
+    char *stop_how, *start_how;          /* "systemctl stop nop.service", or NULL: nothing to stop */
+    bool login_fails;                    /* the restored settings can't log in: --keep-connection */
     struct transaction_context *context; /* private */
 };
 
@@ -80,20 +80,20 @@ enum error_kind rollback_plan(struct catalog *cat, struct site *site, const stru
 void rollback_plan_free(struct rollback_plan *plan);
 
 enum transaction_outcome {
-    OUTCOME_NOTHING,  /* nothing was changed */
-    OUTCOME_DONE,     /* the new state */
-    OUTCOME_UNDONE,   /* failed, undone: exactly the old state: exit 4 */
-    OUTCOME_HANDS,    /* could not finish: exit 5 */
+    OUTCOME_NOTHING, /* nothing was changed */
+    OUTCOME_DONE,    /* the new state */
+    OUTCOME_UNDONE,  /* failed, undone: exactly the old state: exit 4 */
+    OUTCOME_HANDS,   /* could not finish: exit 5 */
 };
 
 struct transaction_result {
     enum transaction_outcome outcome;
-    char *transaction;        /* its id (token) */
-    char *safety_snapshot;    /* what was taken away, or NULL when it is still kept */
-    uint64_t down_ms;         /* from stop to start */
-    uint64_t back_ms;         /* from the beginning until the shop was back */
+    char *transaction;     /* its id (token) */
+    char *safety_snapshot; /* what was taken away, or NULL when it is still kept */
+    uint64_t down_ms;      /* from stop to start */
+    uint64_t back_ms;      /* from the beginning until the shop was back */
     uint64_t files_written, files_linked;
-    struct text_list left;    /* entries of a kept tree that could not be proved to be in a snapshot: they stay */
+    struct text_list left;     /* entries of a kept tree that could not be proved to be in a snapshot: they stay */
     struct text_list exported; /* CSV files */
 };
 void transaction_result_release(struct transaction_result *r);
@@ -134,9 +134,9 @@ enum error_kind fenced_snapshot(struct catalog *cat, struct site *site, struct d
 
 struct kept_state {
     bool exists;
-    char *tree;        /* path of the kept tree, or NULL */
-    char *database;    /* name of the kept database, or NULL */
-    char *snapshot;    /* the safety snapshot, once it is one; else NULL */
+    char *tree;     /* path of the kept tree, or NULL */
+    char *database; /* name of the kept database, or NULL */
+    char *snapshot; /* the safety snapshot, once it is one; else NULL */
     int64_t since_ns;
     uint64_t bytes;
 };

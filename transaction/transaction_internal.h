@@ -19,7 +19,10 @@ struct place {
     bool inside;  /* the latter */
     struct file_lock lock;
 };
-#define PLACE_INIT {NULL, NULL, NULL, false, FILE_LOCK_INIT}
+#define PLACE_INIT                              \
+    {                                           \
+        NULL, NULL, NULL, false, FILE_LOCK_INIT \
+    }
 
 /* Real path of a site that may be gone: symlinks resolved as far as they lead. */
 enum error_kind place_resolve(const char *site_path, char **out, struct error *err);
@@ -46,7 +49,10 @@ struct journal {
     char *path;
     uint64_t len;
 };
-#define JOURNAL_INIT {-1, NULL, 0}
+#define JOURNAL_INIT \
+    {                \
+        -1, NULL, 0  \
+    }
 
 /* Durable    the record, and the journal's name in its folder, survive power loss on return */
 enum error_kind journal_create(struct journal *j, const struct place *p, struct json *begin, struct error *err);
@@ -60,6 +66,8 @@ enum error_kind journal_replay(const void *bytes, size_t len, journal_fn *fn, vo
 /* The transaction is over: the journal goes, then the decision. */
 enum error_kind journal_end(struct journal *j, const struct place *p, struct error *err);
 void journal_close(struct journal *j);
+/* What a crash before the first record, or after the last step, left of a journal's files. Under the lock, with no journal there. */
+enum error_kind journal_tidy(const struct place *p, struct error *err);
 
 enum error_kind decision_write(const struct place *p, const char *token, enum decision d, struct error *err); /* T3 */
 /* DECISION_NONE if absent, of another transaction, or its checksum is wrong. */
@@ -82,7 +90,10 @@ struct units {
     struct unit *items;
     size_t count;
 };
-#define UNITS_INIT {NULL, 0}
+#define UNITS_INIT \
+    {              \
+        NULL, 0    \
+    }
 void units_release(struct units *u);
 enum error_kind units_add(struct units *u, const char *live, const char *slot, struct error *err);
 /* Fill in identities of what stands at live and slot now (before the first exchange). */
@@ -99,7 +110,7 @@ enum error_kind mounts_below(const char *root, struct text_list *out, struct err
 
 /* ---- journal_state.c: what a journal says ---- */
 
-struct area { /* a place on one filesystem where part of the new state is staged, beside txn.stage */
+struct area {        /* a place on one filesystem where part of the new state is staged, beside txn.stage */
     char *root_name; /* "site" or "pictures" */
     char *prefix;    /* relative to that root: "" or a mount's path */
     char *live;      /* the live root that it belongs to */
@@ -116,8 +127,9 @@ struct txn {
     bool has_files, has_database, split; /* split: the tree is exchanged in parts */
     bool database_in_place;
     char *service, *stop, *start, *open, *close, *url, *environment, *database_admin, *cache_flush;
-    char *safety;    /* snapshot taken before the switch, where nothing can be kept */
-    char *stage;     /* tx-<token> folder */
+    char *safety; /* snapshot taken before the switch, where nothing can be kept */
+    char *taken;  /* snapshot of a database changed in place that an undo takes away after the shop ran on it */
+    char *stage;  /* tx-<token> folder */
     struct area *areas;
     size_t area_count;
     struct units units;
@@ -128,7 +140,10 @@ struct txn {
     bool staged, fence_begun, switch_begun, start_begun, load_begun;
     char *beside; /* database loaded beside */
 };
-#define TXN_INIT {.token = ""}
+#define TXN_INIT    \
+    {               \
+        .token = "" \
+    }
 void txn_release(struct txn *t);
 /* journal_begin.c: a new token, the site, how it is stopped and started */
 enum error_kind txn_describe(struct txn *t, const struct site *site, int health_timeout_ms, struct error *err);
@@ -137,7 +152,8 @@ enum error_kind txn_begin_record(const struct txn *t, struct json **out, struct 
 enum error_kind txn_swap_record(const struct txn *t, struct json **out, struct error *err);
 enum error_kind txn_units_record(const struct txn *t, struct json **out, struct error *err);
 enum error_kind txn_replay(void *txn, struct json *record, struct error *err); /* a journal_fn */
-enum error_kind txn_step(struct journal *j, const char *step, struct error *err); /* a record with nothing but its name */
+enum error_kind txn_step(struct journal *j, const char *step,
+                         struct error *err); /* a record with nothing but its name */
 /* For `kept`, which must say the same after the journal is gone. */
 enum error_kind txn_encode(const struct txn *t, struct json **out, struct error *err);
 enum error_kind txn_decode(struct json *v, struct txn *out, struct error *err);
@@ -214,8 +230,8 @@ enum error_kind moves_left_out(const struct site *rules, const char *from, const
 /* ---- connection.c: how to reach the database ---- */
 
 /*
- * Open the database that `txn` is about: by the live tree's settings, the other tree's, then the snapshot's; the first that
- * names the right database and logs in.
+ * Open the database that `txn` is about: by the environment of the shop's unit, the live tree's settings, the other tree's, then the
+ * snapshot's; the first that names the right database and logs in. site may be NULL.
  */
 struct reach {
     struct site_connection connection;
@@ -223,7 +239,10 @@ struct reach {
     bool has_admin;
     struct database *db;
 };
-#define REACH_INIT {{SITE_SETTINGS_NONE, NULL, NULL, NULL}, DATABASE_TARGET_INIT, DATABASE_TARGET_INIT, false, NULL}
+#define REACH_INIT                                                                                      \
+    {                                                                                                   \
+        {SITE_SETTINGS_NONE, NULL, NULL, NULL}, DATABASE_TARGET_INIT, DATABASE_TARGET_INIT, false, NULL \
+    }
 void reach_release(struct reach *r);
 enum error_kind reach_by(struct reach *r, const struct site_connection *connection, const char *admin_spec,
                          struct error *err);
@@ -231,7 +250,7 @@ enum error_kind reach_by(struct reach *r, const struct site_connection *connecti
 enum error_kind reach_snapshot_connection(struct catalog *cat, const struct snapshot_record *snapshot,
                                           const struct site_config *config, struct site_connection *out,
                                           struct error *err);
-enum error_kind reach_for_txn(struct reach *r, struct catalog *cat, const struct txn *t,
+enum error_kind reach_for_txn(struct reach *r, struct catalog *cat, const struct site *site, const struct txn *t,
                               const struct snapshot_record *target, struct error *err);
 
 /* ---- the steps ---- */
@@ -261,8 +280,12 @@ void transaction_context_release(struct transaction_context *x);
 /* rollback_target.c */
 enum error_kind rollback_target(struct catalog *cat, const struct site *site, const char *site_id,
                                 const struct rollback_options *o, struct rollback_plan *plan, struct error *err);
-/* exchange_split.c: the highest entries that hold no mount */
-enum error_kind units_build(const struct txn *t, const struct place *p, struct units *out, struct error *err);
+enum error_kind target_rules(struct site *site, const struct snapshot_record *target, struct error *err);
+/* exchange_split.c: the highest entries that hold no mount; a mount on which nothing but left-out things can lie stays */
+enum error_kind units_build(const struct txn *t, const struct place *p, const struct site *rules, struct units *out,
+                            struct error *err);
+/* Does everything below this folder, relative to the root, stay out of snapshots? */
+bool mount_is_left_out(const struct site *rules, const char *relative);
 /* rollback_preflight.c */
 enum error_kind rollback_preflight(struct transaction_context *x, const struct rollback_options *o,
                                    struct rollback_plan *plan, struct error *err);
@@ -271,6 +294,7 @@ enum error_kind stage_tree(struct transaction_context *x, const struct progress 
                            struct transaction_result *out, struct error *err);
 enum error_kind stage_database(struct transaction_context *x, const struct progress *progress, struct error *err);
 enum error_kind stage_catch_up(struct transaction_context *x, const struct progress *progress, struct error *err);
+enum error_kind area_remove(const struct area *a, struct error *err);
 enum error_kind stage_remove(struct transaction_context *x, struct error *err);
 /* <stage>/site; caller frees */
 enum error_kind stage_tree_path(const struct txn *t, char **out, struct error *err);
@@ -280,8 +304,8 @@ enum error_kind switch_stop(struct transaction_context *x, bool again, const str
                             struct error *err);
 enum error_kind switch_to(struct transaction_context *x, bool new_side, const struct progress *progress,
                           struct error *err);
-enum error_kind switch_start(struct transaction_context *x, bool new_side, bool health,
-                             const struct progress *progress, struct error *err);
+enum error_kind switch_start(struct transaction_context *x, bool new_side, bool health, const struct progress *progress,
+                             struct error *err);
 /* After the decision: write `kept`, drop-in away, journal gone. */
 enum error_kind switch_end(struct transaction_context *x, bool new_side, struct error *err);
 /* Undo from wherever it is; writes the decision first. */
