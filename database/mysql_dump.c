@@ -26,10 +26,8 @@ struct dump {
     struct buffer ahead; /* read while waiting for the view */
     bool ended;          /* the tool's output was read to its end */
     struct mysql_scan *scan;
-    struct mysql_events *events; /* only for a kept database, whose events are held back */
+    struct mysql_lines *lines;
     struct text_list held_back;
-    database_sink_fn *sink;
-    void *arg;
     int64_t moment_ns;
     struct text_list warnings;
     char *ignore;
@@ -335,11 +333,11 @@ enum error_kind mysql_dump_begin(struct database_dump *dump, struct error *err)
     return rc;
 }
 
-static enum error_kind to_events(void *arg, const void *bytes, size_t len, struct error *err)
+static enum error_kind to_lines(void *arg, const void *bytes, size_t len, struct error *err)
 {
     struct dump *d = arg;
 
-    return d->events ? mysql_events_feed(d->events, bytes, len, err) : d->sink(d->arg, bytes, len, err);
+    return mysql_lines_feed(d->lines, bytes, len, err);
 }
 
 static enum error_kind stream(struct dump *d, struct error *err)
@@ -369,17 +367,15 @@ enum error_kind mysql_dump_run(struct database_dump *dump, database_sink_fn *sin
     struct dump *d = dump->engine;
     enum error_kind rc;
 
-    d->sink = sink;
-    d->arg = arg;
-    rc = mysql_scan_new(to_events, d, &d->scan, err);
-    if (!rc && d->held_back.count)
-        rc = mysql_events_new(&d->held_back, NULL, sink, arg, &d->events, err);
+    rc = mysql_scan_new(to_lines, d, &d->scan, err);
+    if (!rc)
+        rc = mysql_lines_new(&d->held_back, NULL, sink, arg, &d->lines, err);
     if (!rc)
         rc = stream(d, err);
     if (!rc)
         rc = mysql_scan_end(d->scan, err);
-    if (!rc && d->events)
-        rc = mysql_events_end(d->events, err);
+    if (!rc)
+        rc = mysql_lines_end(d->lines, err);
     if (!rc)
         rc = check_shapes(dump->db, &d->shapes, err);
     d->complete = !rc;
@@ -422,7 +418,7 @@ enum error_kind mysql_dump_end(struct database_dump *dump, struct database_facts
     process_kill(&d->process);
     secret_file_release(&d->options);
     mysql_scan_free(d->scan);
-    mysql_events_free(d->events);
+    mysql_lines_free(d->lines);
     buffer_release(&d->ahead);
     mysql_tool_release(&d->tool);
     text_list_release(&d->warnings);

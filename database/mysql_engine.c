@@ -213,7 +213,7 @@ static enum error_kind take_leftover(void *arg, const struct database_row *row, 
  * that waits for a lock, an index that is built. Those have our locks. A dump tool's have none, but only read, and end at
  * the next row they try to send.
  */
-static enum error_kind end_own_sessions(struct database *db, struct error *err)
+enum error_kind mysql_end_own_sessions(struct database *db, struct error *err)
 {
     int64_t deadline = clock_monotonic_ms() + END_SESSIONS_MS;
     struct leftovers l = {db->target->name, TEXT_LIST_INIT};
@@ -350,7 +350,7 @@ const struct database_engine_ops mysql_engine_ops = {
     .login_works = login_works,
     .probe = mysql_probe,
     .sessions = sessions,
-    .end_own_sessions = end_own_sessions,
+    .end_own_sessions = mysql_end_own_sessions,
     .count = count,
     .dump_begin = mysql_dump_begin,
     .dump_run = mysql_dump_run,

@@ -6,7 +6,7 @@
  *     mysql_tools       the client programs: which, how old, their option file
  *     mysql_rights      what the login may do
  *     mysql_scan        a dump read as a stream: rows counted, statements cut anew
- *     mysql_events      events of a dump switched off or on as it passes
+ *     mysql_lines       a dump's events switched off or on as it passes, and its own name taken out
  *     mysql_objects     definitions of triggers, views, routines, events: read, kept as JSON, made again
  *     mysql_marker      nopsnap's own table in each set of tables: which set this is
  *     mysql_engine, mysql_probe, mysql_dump, mysql_load, mysql_prepare, mysql_swap     the engine's table of functions
@@ -31,7 +31,7 @@ struct mysql_client;
 
 /* Server error numbers that are acted upon. */
 enum {
-    MYSQL_E_DB_CREATE_EXISTS = 1007,
+    MYSQL_E_DB_DROP_RMDIR = 1010,
     MYSQL_E_DB_ACCESS_DENIED = 1044,
     MYSQL_E_ACCESS_DENIED = 1045,
     MYSQL_E_BAD_DB = 1049,
@@ -122,6 +122,8 @@ enum error_kind mysql_list(struct database *db, struct text_list *out, struct er
 /* As mysql_run(), but a failure whose number is `number` is no failure. */
 enum error_kind mysql_run_unless(struct database *db, unsigned number, struct error *err, const char *format, ...);
 enum error_kind mysql_schema_exists(struct database *db, const char *schema, bool *out, struct error *err);
+/* DROP DATABASE. What the server itself can't remove of an otherwise empty one may stay. */
+enum error_kind mysql_schema_drop(struct database *db, const char *schema, struct error *err);
 /* Every table of a schema but the marker: base tables, system-versioned ones; with_sequences: sequences too. */
 enum error_kind mysql_tables(struct database *db, const char *schema, bool with_sequences, struct text_list *out,
                              struct error *err);
@@ -156,23 +158,23 @@ void mysql_scan_counts(struct mysql_scan *s, struct database_counts *out);
 uint64_t mysql_scan_largest(const struct mysql_scan *s); /* bytes of the longest INSERT statement handed out */
 void mysql_scan_free(struct mysql_scan *s);              /* accepts NULL */
 
-/* ---- mysql_events.c ---- */
+/* ---- mysql_lines.c ---- */
 
 /*
- * Events in a dump, switched as it streams by: every event comes out DISABLED (a load), or those named come out ENABLED
- * (the dump of a kept database, whose events nopsnap holds back).
+ * Lines of a dump rewritten as it streams by: every event comes out DISABLED (a load), or those named come out ENABLED (the dump
+ * of a kept database, whose events nopsnap holds back); no statement names the database that was dumped.
  */
-struct mysql_events;
+struct mysql_lines;
 
 /*
  * enable     names of the events that come out ENABLED; NULL: all come out disabled. Borrowed
  * found      gets "name" of each event that was ENABLED in the input; may be NULL
  */
-enum error_kind mysql_events_new(const struct text_list *enable, struct text_list *found, database_sink_fn *sink,
-                                 void *arg, struct mysql_events **out, struct error *err);
-enum error_kind mysql_events_feed(struct mysql_events *e, const void *bytes, size_t len, struct error *err);
-enum error_kind mysql_events_end(struct mysql_events *e, struct error *err);
-void mysql_events_free(struct mysql_events *e);
+enum error_kind mysql_lines_new(const struct text_list *enable, struct text_list *found, database_sink_fn *sink,
+                                void *arg, struct mysql_lines **out, struct error *err);
+enum error_kind mysql_lines_feed(struct mysql_lines *e, const void *bytes, size_t len, struct error *err);
+enum error_kind mysql_lines_end(struct mysql_lines *e, struct error *err);
+void mysql_lines_free(struct mysql_lines *e);
 /*
  * Find the status word (ENABLE, DISABLE, DISABLE ON SLAVE) of a CREATE EVENT statement as the server writes it.
  *
@@ -241,6 +243,7 @@ enum error_kind mysql_definers(struct database *db, const char *schema, struct t
  *     token          of the transaction that loaded it
  *     state          "loading" while it is filled
  *     event:NAME     an event that is to run, held back for now
+ *     live           who is live, when that one's marker has been taken away
  *     moving         a move has begun; then also:
  *     table:NAME     a table of this set
  *     keys           how many foreign keys it has
@@ -249,6 +252,7 @@ enum error_kind mysql_definers(struct database *db, const char *schema, struct t
 struct mysql_marker {
     bool exists;
     char identity[MYSQL_MARKER_MAX]; /* empty if there is none */
+    char live[MYSQL_MARKER_MAX];     /* the identity of the other set, when that is live without a marker */
     bool loading;
     bool moving;
     struct text_list events; /* held back */
@@ -256,9 +260,9 @@ struct mysql_marker {
     struct mysql_objects objects;
     int64_t keys; /* foreign keys */
 };
-#define MYSQL_MARKER_INIT                                                              \
-    {                                                                                  \
-        false, "", false, false, TEXT_LIST_INIT, TEXT_LIST_INIT, MYSQL_OBJECTS_INIT, 0 \
+#define MYSQL_MARKER_INIT                                                                  \
+    {                                                                                      \
+        false, "", "", false, false, TEXT_LIST_INIT, TEXT_LIST_INIT, MYSQL_OBJECTS_INIT, 0 \
     }
 
 enum error_kind mysql_marker_read(struct database *db, const char *schema, struct mysql_marker *out, struct error *err);
@@ -273,7 +277,7 @@ enum error_kind mysql_marker_begin_move(struct database *db, const char *schema,
                                         const struct mysql_objects *objects, int64_t keys, struct error *err);
 /* The move is over; part of the caller's transaction. */
 enum error_kind mysql_marker_end_move(struct database *db, const char *schema, struct error *err);
-/* Is the schema an empty shell, or a set that nopsnap made? */
+/* Does the schema hold nothing, the marker apart? */
 enum error_kind mysql_schema_is_empty(struct database *db, const char *schema, bool *out, struct error *err);
 
 /* ---- mysql_engine.c ---- */
@@ -286,6 +290,9 @@ enum error_kind mysql_schema_is_empty(struct database *db, const char *schema, b
     "SELECT GET_LOCK(CONCAT('nopsnap.', CONNECTION_ID()), 0), GET_LOCK(CONCAT('nopsnap.', CONNECTION_ID(), '.%ld'), 0)"
 /* End every session in any of the schemas but our own, to a deadline. ERR_BUSY names who is left. */
 enum error_kind mysql_end_sessions(struct database *db, const struct text_list *schemas, struct error *err);
+
+/* End what a killed nopsnap left running in the live database and its private ones. */
+enum error_kind mysql_end_own_sessions(struct database *db, struct error *err);
 
 /* ---- mysql_probe.c ---- */
 

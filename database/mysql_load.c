@@ -74,7 +74,7 @@ static enum error_kind to_client(void *arg, const void *bytes, size_t len, struc
     return file_write(l->process.stdin_fd, bytes, len, "the database client's input", err);
 }
 
-static enum error_kind pump(struct mysql_events *events, database_source_fn *source, void *arg, struct error *err)
+static enum error_kind pump(struct mysql_lines *lines, database_source_fn *source, void *arg, struct error *err)
 {
     const void *bytes = NULL;
     size_t len = 0;
@@ -85,9 +85,9 @@ static enum error_kind pump(struct mysql_events *events, database_source_fn *sou
         if (!rc)
             rc = source(arg, &bytes, &len, err);
         if (!rc && len)
-            rc = mysql_events_feed(events, bytes, len, err);
+            rc = mysql_lines_feed(lines, bytes, len, err);
     } while (!rc && len);
-    return rc ? rc : mysql_events_end(events, err);
+    return rc ? rc : mysql_lines_end(lines, err);
 }
 
 /* When the client gave up, what it said is the reason; that its pipe is closed is only the consequence. */
@@ -116,7 +116,7 @@ static enum error_kind load_stream(struct database *db, const char *schema, bool
 {
     static const struct text_list none = TEXT_LIST_INIT;
     struct load l = LOAD_INIT;
-    struct mysql_events *events = NULL;
+    struct mysql_lines *lines = NULL;
     struct sigaction ignore = {.sa_handler = SIG_IGN};
     struct sigaction former;
     enum error_kind rc;
@@ -124,11 +124,11 @@ static enum error_kind load_stream(struct database *db, const char *schema, bool
     sigaction(SIGPIPE, &ignore, &former); /* a client that stops must be an error, not our end */
     rc = load_start(db, schema, &l, err);
     if (!rc)
-        rc = mysql_events_new(keep_events ? &none : NULL, events_on, to_client, &l, &events, err);
+        rc = mysql_lines_new(keep_events ? &none : NULL, events_on, to_client, &l, &lines, err);
     if (!rc)
-        rc = pump(events, source, arg, err);
+        rc = pump(lines, source, arg, err);
     rc = client_failed(&l, rc, err);
-    mysql_events_free(events);
+    mysql_lines_free(lines);
     load_release(&l);
     sigaction(SIGPIPE, &former, NULL);
     return rc;
@@ -179,7 +179,7 @@ static enum error_kind clear_leftover(struct database *db, const char *schema, s
         error_hint(err, "look into it, and drop it if nobody needs it");
     }
     if (!rc)
-        rc = mysql_run(db, err, "DROP DATABASE %n", schema);
+        rc = mysql_schema_drop(db, schema, err);
     mysql_marker_release(&marker);
     return rc;
 }

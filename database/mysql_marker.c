@@ -35,6 +35,8 @@ static enum error_kind take_row(void *arg, const struct database_row *row, struc
 
     if (strcmp(name, "id") == 0)
         snprintf(m->identity, sizeof m->identity, "%s", value);
+    else if (strcmp(name, "live") == 0)
+        snprintf(m->live, sizeof m->live, "%s", value);
     else if (strcmp(name, "state") == 0)
         m->loading = strcmp(value, "loading") == 0;
     else if (strcmp(name, "moving") == 0)
@@ -153,10 +155,11 @@ enum error_kind mysql_marker_begin_move(struct database *db, const char *schema,
                                         const struct mysql_objects *objects, int64_t keys, struct error *err)
 {
     char number[24];
-    enum error_kind rc = mysql_run(db, err,
-                                   "DELETE FROM %n.%n WHERE name LIKE 'table:%%' OR name LIKE 'object:%%' "
-                                   "OR name LIKE 'event:%%'",
-                                   schema, MYSQL_MARKER);
+    enum error_kind rc =
+        mysql_run(db, err,
+                  "DELETE FROM %n.%n WHERE name = 'live' OR name LIKE 'table:%%' OR name LIKE 'object:%%' "
+                  "OR name LIKE 'event:%%'",
+                  schema, MYSQL_MARKER);
 
     for (size_t i = 0; !rc && i < tables->count; i++)
         rc = note(db, schema, "table", tables->items[i], "", err);
@@ -178,12 +181,12 @@ enum error_kind mysql_marker_end_move(struct database *db, const char *schema, s
 enum error_kind mysql_schema_is_empty(struct database *db, const char *schema, bool *out, struct error *err)
 {
     int64_t count = 0;
-    enum error_kind rc =
-        mysql_number(db, 1, &count, err,
-                     "SELECT (SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = %t) + "
-                     "(SELECT COUNT(*) FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = %t) + "
-                     "(SELECT COUNT(*) FROM information_schema.EVENTS WHERE EVENT_SCHEMA = %t)",
-                     schema, schema, schema);
+    enum error_kind rc = mysql_number(
+        db, 1, &count, err,
+        "SELECT (SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = %t AND TABLE_NAME <> %t) + "
+        "(SELECT COUNT(*) FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = %t) + "
+        "(SELECT COUNT(*) FROM information_schema.EVENTS WHERE EVENT_SCHEMA = %t)",
+        schema, MYSQL_MARKER, schema, schema);
 
     if (!rc)
         *out = count == 0;

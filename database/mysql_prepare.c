@@ -156,16 +156,20 @@ static enum error_kind live_identity(struct database *db, const char *live, char
 
 static enum error_kind check_free(struct database *db, const char *schema, struct error *err)
 {
+    struct mysql_marker m = MYSQL_MARKER_INIT;
     bool exists = false;
     bool empty = false;
     enum error_kind rc = mysql_schema_exists(db, schema, &exists, err);
 
     if (rc || !exists)
         return rc;
-    rc = mysql_schema_is_empty(db, schema, &empty, err);
-    if (!rc && !empty)
+    rc = mysql_marker_read(db, schema, &m, err);
+    if (!rc)
+        rc = mysql_schema_is_empty(db, schema, &empty, err);
+    if (!rc && (!empty || *m.identity))
         rc =
             error_set(err, ERR_EXISTS, 0, "database %s, where the present one is to be kept, is there already", schema);
+    mysql_marker_release(&m);
     return rc;
 }
 
@@ -280,7 +284,7 @@ enum error_kind mysql_kept_drop(struct database *db, const char *name, const cha
     if (rc || !exists)
         return rc;
     rc = mysql_marker_read(db, name, &m, err);
-    if (!rc && !m.exists)
+    if (!rc && !*m.identity)
         rc = mysql_schema_is_empty(db, name, &empty, err);
     if (rc)
         goto done;
@@ -294,7 +298,7 @@ enum error_kind mysql_kept_drop(struct database *db, const char *name, const cha
     if (!rc)
         rc = mysql_end_sessions(db, &schemas, err);
     if (!rc)
-        rc = mysql_run(db, err, "DROP DATABASE IF EXISTS %n", name);
+        rc = mysql_schema_drop(db, name, err);
 
 done:
     text_list_release(&schemas);

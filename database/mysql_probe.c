@@ -55,6 +55,7 @@ static enum error_kind take_grant(void *arg, const struct database_row *row, str
 /* Who may do what here: names and rights only. Logins without access to the server's own tables see their own alone. */
 static enum error_kind put_grants(struct database *db, struct json *root, struct error *err)
 {
+    const char *live = db->target->name; /* rights go by the name: a kept database has those of the live one */
     struct json *grants = json_array();
     enum error_kind rc;
 
@@ -65,7 +66,7 @@ static enum error_kind put_grants(struct database *db, struct json *root, struct
                    "FROM information_schema.SCHEMA_PRIVILEGES WHERE %t LIKE TABLE_SCHEMA UNION ALL "
                    "SELECT GRANTEE, PRIVILEGE_TYPE, IS_GRANTABLE, TABLE_NAME FROM information_schema.TABLE_PRIVILEGES "
                    "WHERE TABLE_SCHEMA = %t ORDER BY 1, 4, 2",
-                   db->name, db->name);
+                   live, live);
     return rc;
 }
 

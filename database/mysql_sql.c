@@ -212,6 +212,21 @@ enum error_kind mysql_schema_exists(struct database *db, const char *schema, boo
     return rc;
 }
 
+/* A server that crashed within a statement may leave a file of its own in the folder, and then can't take that away. */
+enum error_kind mysql_schema_drop(struct database *db, const char *schema, struct error *err)
+{
+    bool empty = false;
+    enum error_kind rc = mysql_run(db, err, "DROP DATABASE IF EXISTS %n", schema);
+    struct error second = ERROR_INIT;
+
+    if (!rc || mysql_client_errno(mysql_of(db)->client) != MYSQL_E_DB_DROP_RMDIR)
+        return rc;
+    if (mysql_schema_is_empty(db, schema, &empty, &second) || !empty)
+        return rc;
+    error_clear(err);
+    return OK;
+}
+
 enum error_kind mysql_tables(struct database *db, const char *schema, bool with_sequences, struct text_list *out,
                              struct error *err)
 {

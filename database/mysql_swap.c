@@ -16,12 +16,11 @@
  *   nothing has begun             OLD in live, NEW in beside           OLD
  *   a move is noted               anywhere, "moving"                   ERR_PENDING; swap_to() goes on, either way
  *   exchanged                     NEW in live, OLD in kept             NEW
- *   finished                      none in live, OLD in kept            NEW (what is not in its private schema is live)
+ *   finished                      none in live, OLD in kept, noting    NEW
+ *                                 that NEW is live
  */
-#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "mysql_internal.h"
 #include "text.h"
@@ -71,6 +70,7 @@ struct set {
 struct state {
     const char *live;
     bool has_live;
+    bool live_has_table; /* the marker itself, perhaps still without an identity */
     bool live_has_marker;
     bool stranger;      /* the live schema carries a marker of neither */
     struct set sets[2]; /* by enum database_side */
@@ -110,8 +110,9 @@ static enum error_kind look_into(struct database *db, struct state *s, const cha
         m = (struct mysql_marker)MYSQL_MARKER_INIT;
     }
     if (is_live) {
-        s->live_has_marker = known || m.exists;
-        s->stranger = m.exists && !known;
+        s->live_has_table = known || m.exists;
+        s->live_has_marker = known || *m.identity;
+        s->stranger = *m.identity && !known;
     }
     mysql_marker_release(&m);
     return OK;
@@ -154,9 +155,10 @@ static bool is_live(const struct state *s, enum database_side side)
         return true;
     if (!set->identity) /* no database before: that is the case again when there is none now */
         return !s->has_live;
-    /* Finished: the live one's marker is gone, and the other one is safely in its private place. */
-    return s->has_live && !s->live_has_marker && !set->marked_in_private &&
-           (other->marked_in_private || !other->identity);
+    if (!s->has_live || s->live_has_marker || set->marked_in_private)
+        return false;
+    /* Finished: the live one's marker is gone, and the other one's, in its private place, tells who it was. */
+    return !other->identity || (other->marked_in_private && strcmp(other->marker.live, set->identity) == 0);
 }
 
 static enum error_kind neither(const struct state *s, struct error *err)
@@ -475,7 +477,7 @@ static enum error_kind drop_if_no_table(struct database *db, const char *schema,
         db, 1, &tables, err,
         "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = %t AND TABLE_TYPE <> 'VIEW'", schema);
 
-    return rc || tables ? rc : mysql_run(db, err, "DROP DATABASE IF EXISTS %n", schema);
+    return rc || tables ? rc : mysql_schema_drop(db, schema, err);
 }
 
 /* W3 */
@@ -516,8 +518,11 @@ enum error_kind mysql_swap_to(struct database *db, const struct database_swap *s
                               struct error *err)
 {
     struct state s = {0};
-    enum error_kind rc = state_read(db, swap, &s, err);
+    enum error_kind rc =
+        mysql_end_own_sessions(db, err); /* else a killed one's last statement may still be on its way */
 
+    if (!rc)
+        rc = state_read(db, swap, &s, err);
     if (rc || (!is_moving(&s) && is_live(&s, side)))
         goto done;
     if (!is_moving(&s) && !is_live(&s, 1 - side)) {
@@ -563,20 +568,38 @@ static enum error_kind events_on(struct database *db, const char *live, const st
     return rc;
 }
 
+/* From now on the live one is known by what the other one's marker says; then its own can go. */
+static enum error_kind unmark_live(struct database *db, const struct state *s, enum database_side side,
+                                   struct error *err)
+{
+    const struct set *other = &s->sets[1 - side];
+    enum error_kind rc = OK;
+
+    if (other->marked_in_private)
+        rc = mysql_marker_set(db, other->private_name, "live", s->sets[side].identity, err);
+    return rc ? rc : mysql_marker_remove(db, s->live, err);
+}
+
 enum error_kind mysql_swap_finish(struct database *db, const struct database_swap *swap, struct error *err)
 {
     struct state s = {0};
+    enum database_side side = DATABASE_OLD;
     enum error_kind rc = state_read(db, swap, &s, err);
 
-    if (rc || !s.has_live || !s.live_has_marker) /* finished before */
+    if (rc || !s.has_live)
         goto done;
+    if (!s.live_has_marker) { /* finished before, but perhaps not swept */
+        rc = s.live_has_table ? mysql_marker_remove(db, s.live, err) : OK;
+        goto done;
+    }
     if (is_moving(&s) || s.stranger) {
         rc = neither(&s, err);
         goto done;
     }
-    rc = events_on(db, s.live, &s.sets[is_live(&s, DATABASE_NEW) ? DATABASE_NEW : DATABASE_OLD].marker, err);
+    side = is_live(&s, DATABASE_NEW) ? DATABASE_NEW : DATABASE_OLD;
+    rc = events_on(db, s.live, &s.sets[side].marker, err);
     if (!rc)
-        rc = mysql_marker_remove(db, s.live, err);
+        rc = unmark_live(db, &s, side, err);
 
 done:
     state_release(&s);

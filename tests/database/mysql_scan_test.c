@@ -174,14 +174,14 @@ static char *switch_events(const char *text, size_t piece, const struct text_lis
 {
     struct error err = ERROR_INIT;
     struct collected c = {BUFFER_INIT(1024 * 1024)};
-    struct mysql_events *e = NULL;
+    struct mysql_lines *e = NULL;
     size_t len = strlen(text);
 
-    assert_int_equal(mysql_events_new(enable, found, collect, &c, &e, &err), OK);
+    assert_int_equal(mysql_lines_new(enable, found, collect, &c, &e, &err), OK);
     for (size_t at = 0; at < len; at += piece)
-        assert_int_equal(mysql_events_feed(e, text + at, len - at < piece ? len - at : piece, &err), OK);
-    assert_int_equal(mysql_events_end(e, &err), OK);
-    mysql_events_free(e);
+        assert_int_equal(mysql_lines_feed(e, text + at, len - at < piece ? len - at : piece, &err), OK);
+    assert_int_equal(mysql_lines_end(e, &err), OK);
+    mysql_lines_free(e);
     return buffer_detach(&c.bytes);
 }
 
@@ -191,7 +191,7 @@ static char *switch_events(const char *text, size_t piece, const struct text_lis
     "ON COMPLETION NOT PRESERVE " status                                            \
     " COMMENT 'ENABLE' DO begin\n select 'ON COMPLETION PRESERVE ENABLE';\nend */ ;;\n"
 
-static void mysql_events__come_out_disabled_and_are_named(void **state)
+static void mysql_lines__come_out_disabled_and_are_named(void **state)
 {
     static const char in[] = "x\n/*!50106 SET @save_time_zone= @@TIME_ZONE */ ;\n" EVENT("on``e", "ENABLE")
         EVENT("off", "DISABLE") EVENT("far", "DISABLE ON SLAVE") "end";
@@ -211,7 +211,7 @@ static void mysql_events__come_out_disabled_and_are_named(void **state)
     }
 }
 
-static void mysql_events__held_back_ones_come_out_enabled(void **state)
+static void mysql_lines__held_back_ones_come_out_enabled(void **state)
 {
     struct error err = ERROR_INIT;
     struct text_list enable = TEXT_LIST_INIT;
@@ -223,6 +223,22 @@ static void mysql_events__held_back_ones_come_out_enabled(void **state)
     assert_string_equal(out, EVENT("a", "DISABLE") EVENT("b", "ENABLE"));
     free(out);
     text_list_release(&enable);
+}
+
+static void mysql_lines__the_name_of_the_dumped_database_is_taken_out(void **state)
+{
+    static const char in[] = "ALTER DATABASE `shop` CHARACTER SET utf8mb4 COLLATE utf8mb4_bin ;\nx ALTER DATABASE `shop` CHARACTER\n"
+                             "ALTER DATABASE `a``b c` CHARACTER SET utf8mb4 COLLATE utf8mb4_bin ;;\nALTER TABLE `shop` DISABLE KEYS;\n";
+    static const char want[] = "ALTER DATABASE CHARACTER SET utf8mb4 COLLATE utf8mb4_bin ;\nx ALTER DATABASE `shop` CHARACTER\n"
+                               "ALTER DATABASE CHARACTER SET utf8mb4 COLLATE utf8mb4_bin ;;\nALTER TABLE `shop` DISABLE KEYS;\n";
+
+    (void)state;
+    for (size_t piece = 1; piece < 200; piece++) {
+        char *out = switch_events(in, piece, NULL, NULL);
+
+        assert_string_equal(out, want);
+        free(out);
+    }
 }
 
 /* ---- grants ---- */
@@ -276,8 +292,9 @@ int main(void)
         cmocka_unit_test(mysql_scan__few_rows_pass_unchanged),
         cmocka_unit_test(mysql_scan__statements_end_where_the_rows_say_so),
         cmocka_unit_test(mysql_scan__a_dump_cut_short_is_an_error),
-        cmocka_unit_test(mysql_events__come_out_disabled_and_are_named),
-        cmocka_unit_test(mysql_events__held_back_ones_come_out_enabled),
+        cmocka_unit_test(mysql_lines__come_out_disabled_and_are_named),
+        cmocka_unit_test(mysql_lines__held_back_ones_come_out_enabled),
+        cmocka_unit_test(mysql_lines__the_name_of_the_dumped_database_is_taken_out),
         cmocka_unit_test(mysql_grant_gives__knows_scopes_patterns_and_lists),
         cmocka_unit_test(mysql_version_number__reads_what_servers_and_tools_say),
     };

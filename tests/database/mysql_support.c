@@ -145,11 +145,26 @@ char *my_text(const char *database)
     snprintf(
         command, sizeof command,
         "mariadb-dump --no-defaults -u root -S %s --routines --events --triggers --hex-blob --order-by-primary --skip-comments "
-        "--skip-dump-date --default-character-set=utf8mb4 --ignore-table=%s.nopsnap_marker %s",
+        "--skip-dump-date --default-character-set=utf8mb4 --ignore-table=%s.nopsnap_marker %s | sed 's/^ALTER DATABASE `[^`]*`/ALTER DATABASE/'",
         my_socket, database, database);
     text = output_of(command);
     assert_non_null(text);
     return text;
+}
+
+void my_assert_same_text(const char *what, const char *found, const char *expected)
+{
+    const char *a = found;
+    const char *b = expected;
+
+    if (strcmp(found, expected) == 0)
+        return;
+    for (size_t i = 0; found[i] == expected[i]; i++)
+        if (found[i] == '\n') {
+            a = found + i + 1;
+            b = expected + i + 1;
+        }
+    fail_msg("%s: found \"%.*s\", expected \"%.*s\"", what, (int)strcspn(a, "\n"), a, (int)strcspn(b, "\n"), b);
 }
 
 int my_exists(const char *database)

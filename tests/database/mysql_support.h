@@ -28,6 +28,8 @@ char *my_value(const char *database, const char *format, ...) __attribute__((for
 int64_t my_number(const char *database, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* The whole database as text (definitions, rows, statuses of events), for comparing. */
 char *my_text(const char *database);
+/* Fails at the first line that differs; `what` names the pair. */
+void my_assert_same_text(const char *what, const char *found, const char *expected);
 int my_exists(const char *database);
 
 /* The account "shop" with the given privileges ("ALL ON `shop`.*"), several separated by ';'. */
