@@ -10,7 +10,7 @@
  * Two small caches, both in order of last use: frames lately decoded, and packs lately opened (their footers). What is in use is
  * counted and never freed under its user; a cache may exceed its budget by what is in use.
  */
-#define FRAMES_BUDGET (16u << 20)
+#define FRAMES_BUDGET (12u << 20)
 #define PACKS_BUDGET (8u << 20)
 #define PACKS_OPEN_MAX 64 /* one descriptor each */
 

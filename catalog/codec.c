@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <zstd.h>
+#include <zstd_errors.h>
 
 /* Less than this share saved is not worth decompressing for: 1/64. */
 #define WORTH_SHIFT 6
@@ -14,6 +15,7 @@
 #define TRIAL_PIECES 16
 #define TRIAL_PIECE 8192
 #define TRIAL_LEVEL 1
+#define TRIAL_ROOM (TRIAL_PIECE + 512) /* what a piece may grow to */
 
 struct compressor {
     ZSTD_CCtx *context;
@@ -119,16 +121,16 @@ enum error_kind codec_compress(struct compressor *c, const void *raw, size_t len
     size_t got;
 
     buffer_clear(out);
-    rc = buffer_reserve(out, ZSTD_compressBound(len), err);
+    rc = buffer_reserve(out, len > TRIAL_ROOM ? len : TRIAL_ROOM, err);
     if (rc)
         return rc;
     if (codec_is_dense(raw, len) && !trial_saves(c, raw, len, out))
         goto as_it_is;
-    got = ZSTD_compress2(c->context, out->data, out->cap, raw, len);
+    got = ZSTD_compress2(c->context, out->data, len - (len >> WORTH_SHIFT), raw, len);
+    if (ZSTD_isError(got) && ZSTD_getErrorCode(got) == ZSTD_error_dstSize_tooSmall)
+        goto as_it_is; /* no room for what is not worth it */
     if (ZSTD_isError(got))
         return error_set(err, ERR_MEMORY, 0, "compressing: %s", ZSTD_getErrorName(got));
-    if (got + (len >> WORTH_SHIFT) >= len)
-        goto as_it_is;
     out->len = got;
     *codec = CODEC_ZSTD;
     *stored = out->data;

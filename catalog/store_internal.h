@@ -22,11 +22,11 @@
 #include "thread.h"
 
 #define OPEN_SLOTS 3           /* frames being filled at once, one a group */
-#define RAW_BUDGET (24u << 20) /* raw bytes of frames in memory, of which those not yet written can't be dropped */
+#define RAW_BUDGET (20u << 20) /* raw bytes of frames in memory, of which those not yet written can't be dropped */
 #define GROUP_DENSE \
     UINT32_MAX /* content that looks compressed already, of whatever kind: its frames are stored as they are */
 #define PACK_SIZE_DEFAULT (64u << 20)
-#define PACK_CHUNKS_MAX 32768 /* entries take memory until their pack is in place */
+#define PACK_CHUNKS_MAX 16384 /* entries take memory until their pack is in place */
 #define MAP_BUCKETS 32768     /* a power of two */
 #define LOOKUPS_A_VIEW 512
 #define ENTRY_BLOCK 32
