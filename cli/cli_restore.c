@@ -110,7 +110,8 @@ static void files_told(struct cli *cli, const struct snapshot_root *root, const 
     for (size_t i = 0; i < r->damaged.count; i++)
         cli_line("damaged, left out: ", "%s", r->damaged.items[i]);
     if (!cli->quiet)
-        cli_line("", "%s: %llu files, %s, written and read back", target, (unsigned long long)r->files, size);
+        cli_line("", "%s: %llu files, %s, written%s", target, (unsigned long long)r->files, size,
+                 r->damaged.count ? "" : " and read back");
 }
 
 static enum error_kind restore_root(struct cli *cli, struct catalog *cat, const struct snapshot_record *record,
@@ -123,10 +124,12 @@ static enum error_kind restore_root(struct cli *cli, struct catalog *cat, const 
 
     if (!rc)
         rc = restore_verify(cat, record, root->name, target, &o, NULL, NULL, &cli->progress, err);
-    if (!rc || result.damaged.count)
+    if (!rc || (a->keep_going && result.damaged.count))
         files_told(cli, root, target, &result);
-    if (rc == ERR_CORRUPT && !a->keep_going)
+    if (rc == ERR_CORRUPT && !a->keep_going) {
+        err->hint[0] = '\0'; /* what to do about the catalogue comes after getting the files */
         error_hint(err, "--keep-going restores what is good and names the rest");
+    }
     restore_result_release(&result);
     return rc;
 }

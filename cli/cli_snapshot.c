@@ -197,7 +197,8 @@ int cli_snapshot(struct cli *cli, int argc, char **argv)
 
     if (status >= 0)
         goto done;
-    rc = cli_site_open(cli, argv[optind], false, &site, &err);
+    /* Without the database broken settings are no reason to save nothing. */
+    rc = cli_site_open(cli, argv[optind], a.options.part == SNAPSHOT_FILES_ONLY, &site, &err);
     if (!rc && !site.exists) {
         rc = error_set(&err, ERR_NOT_FOUND, 0, "%s does not exist", site.path);
         error_hint(&err, "nopsnap rollback %s brings it back, if there is a snapshot of it", site.path);
