@@ -32,18 +32,21 @@ typedef enum error_kind snapshot_entry_fn(void *arg, const char *path, const str
 struct snapshot_options {
     enum snapshot_kind kind;
     enum snapshot_part part;
-    bool stopped;               /* the shop is fenced now */
-    const char *const *tags;    /* NULL-terminated, or NULL */
-    const char *read_root;      /* walk this folder instead of site->path (a kept tree), or NULL */
-    snapshot_entry_fn *entry;   /* or NULL */
+    bool stopped;             /* the shop is fenced now */
+    const char *const *tags;  /* NULL-terminated, or NULL */
+    const char *read_root;    /* walk this folder instead of site->path (a kept tree), or NULL */
+    snapshot_entry_fn *entry; /* or NULL */
     void *entry_arg;
-    const char *transaction;    /* for safety snapshots, or NULL */
+    const char *transaction; /* for safety snapshots, or NULL */
     const char *transaction_only;
-    bool no_stat_cache;         /* read every file (and leave the stat cache as it is) */
-    unsigned readers;           /* 0: the default (8) */
+    bool no_stat_cache; /* read every file (and leave the stat cache as it is) */
+    unsigned readers;   /* 0: the default (8) */
 };
 
-#define SNAPSHOT_OPTIONS_INIT {.kind = SNAPSHOT_MANUAL}
+#define SNAPSHOT_OPTIONS_INIT   \
+    {                           \
+        .kind = SNAPSHOT_MANUAL \
+    }
 
 struct snapshot_result {
     struct snapshot_record record;

@@ -122,7 +122,7 @@ static void let_it_settle(void)
     int len;
 
     (void)unsetenv("NOPSNAP_CLOCK");
-    len = snprintf(text, sizeof text, "%lld\n", (long long)clock_now() + 10000000000ll);
+    len = snprintf(text, sizeof text, "%lld\n", (long long)clock_now() + 10000000000LL);
     make_file("clock", text, (size_t)len);
     assert_int_equal(setenv("NOPSNAP_CLOCK", "clock", 1), 0);
 }
