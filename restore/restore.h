@@ -62,6 +62,7 @@ struct restore_options {
     void *placed_arg;
     unsigned writers;           /* 0: the default */
     bool no_sync;               /* the caller syncs the filesystem itself before it relies on it */
+    bool read_disk;             /* restore_verify(): ask the kernel to forget what it has in memory first, so that the disk is read; takes three times as long */
 };
 
 struct restore_result {

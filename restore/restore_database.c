@@ -2,7 +2,6 @@
 
 #include "restore_internal.h"
 
-
 /* A dump as a producer of checked bytes (P6): one chunk at a time. */
 struct dump_source {
     struct catalog *cat;
@@ -56,10 +55,8 @@ enum error_kind restore_database_facts(const struct snapshot_record *snapshot, s
 static enum error_kind load(struct catalog *cat, const struct snapshot_record *snapshot, struct database *db,
                             const char *name, const struct progress *progress, struct error *err)
 {
-    struct dump_source source = {.cat = cat,
-                                 .chunk = BUFFER_INIT(RESTORE_CHUNK_MAX),
-                                 .progress = progress,
-                                 .total = snapshot->dump_bytes};
+    struct dump_source source = {
+        .cat = cat, .chunk = BUFFER_INIT(RESTORE_CHUNK_MAX), .progress = progress, .total = snapshot->dump_bytes};
     struct database_facts facts = DATABASE_FACTS_INIT;
     enum error_kind rc;
 

@@ -49,8 +49,7 @@ static enum error_kind descend(struct descent *d, const struct chunk_id *tree, s
     return OK;
 }
 
-enum error_kind descent_open(struct catalog *cat, const struct chunk_id *root, struct descent **out,
-                             struct error *err)
+enum error_kind descent_open(struct catalog *cat, const struct chunk_id *root, struct descent **out, struct error *err)
 {
     struct descent *d = calloc(1, sizeof(*d));
     enum error_kind rc;

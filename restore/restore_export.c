@@ -14,7 +14,7 @@ struct exporting {
     struct link_table *links; /* of the root that is being written */
     const char *root;
     struct buffer path, leader, chunk;
-    uint64_t at;            /* in the file that is being written */
+    uint64_t at; /* in the file that is being written */
     uint64_t done, total;
     uint64_t nodes, split, attributes; /* what a zip can't hold: FIFOs and devices, hard links, extended attributes */
 };

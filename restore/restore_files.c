@@ -19,11 +19,11 @@ struct restoring {
     struct descent *descent;
     struct link_table *links;
     struct stat_cache_reader *cache;
-    struct folder *here;      /* the folder that the walk is in */
+    struct folder *here; /* the folder that the walk is in */
     struct buffer encoded;
     struct buffer live_path;
-    int live;                 /* live root, or -1 */
-    int live_dir;             /* the live folder that live_serial's folder stands for */
+    int live;     /* live root, or -1 */
+    int live_dir; /* the live folder that live_serial's folder stands for */
     uint64_t live_serial;
 };
 
@@ -204,8 +204,7 @@ static enum error_kind walk_snapshot(struct restoring *r, struct error *err)
 static enum error_kind write_all(struct restoring *r, const struct progress *progress, struct restore_result *out,
                                  struct error *err)
 {
-    struct writer_spec spec = {r->cat,  &r->target, r->options, progress, r->root->bytes,
-                               r->live, r->links,   out};
+    struct writer_spec spec = {r->cat, &r->target, r->options, progress, r->root->bytes, r->live, r->links, out};
     struct error ending = ERROR_INIT;
     enum error_kind rc;
 
@@ -228,8 +227,9 @@ static enum error_kind settle_result(struct restoring *r, struct restore_result 
 
     if (rc || out->damaged.count == 0)
         return rc;
-    rc = error_set(err, ERR_CORRUPT, 0, "%zu damaged files and folders of snapshot %.12s were left out, the first is %s",
-                   out->damaged.count, r->snapshot->id, out->damaged.items[0]);
+    rc =
+        error_set(err, ERR_CORRUPT, 0, "%zu damaged files and folders of snapshot %.12s were left out, the first is %s",
+                  out->damaged.count, r->snapshot->id, out->damaged.items[0]);
     error_hint(err, "the rest is restored; `nopsnap verify --read-data` lists all damage");
     return rc;
 }

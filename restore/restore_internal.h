@@ -12,10 +12,10 @@
 #include "stat_cache.h"
 #include "thread.h"
 
-#define RESTORE_DEPTH_MAX 4096            /* P11: as deep as a tree may be written */
-#define RESTORE_PATH_MAX (2u << 20)       /* a path of that depth */
-#define RESTORE_ENTRY_MAX (9u << 20)      /* one encoded entry */
-#define RESTORE_CHUNK_MAX (16u << 20)     /* a chunk is never longer than a frame */
+#define RESTORE_DEPTH_MAX 4096        /* P11: as deep as a tree may be written */
+#define RESTORE_PATH_MAX (2u << 20)   /* a path of that depth */
+#define RESTORE_ENTRY_MAX (9u << 20)  /* one encoded entry */
+#define RESTORE_CHUNK_MAX (16u << 20) /* a chunk is never longer than a frame */
 
 /* ---- restore_descent.c: a snapshot's tree, in walk order ---- */
 
@@ -39,8 +39,7 @@ struct descent_item {
 struct descent;
 
 /* root: a tree with the single entry ".", which must be a directory (ERR_CORRUPT otherwise). */
-enum error_kind descent_open(struct catalog *cat, const struct chunk_id *root, struct descent **out,
-                             struct error *err);
+enum error_kind descent_open(struct catalog *cat, const struct chunk_id *root, struct descent **out, struct error *err);
 enum error_kind descent_next(struct descent *d, struct descent_item *out, struct error *err);
 void descent_prune(struct descent *d); /* after ENTER: only LEAVE follows */
 void descent_close(struct descent *d); /* accepts NULL */
@@ -125,8 +124,7 @@ bool content_attributes_equal(const struct tree_entry *a, const struct tree_entr
  * base       directory; path is relative to it ("" is base itself), len its length
  * Returns    ERR_NOT_FOUND, ERR_EXISTS (O_EXCL), ERR_REFUSED when a component is a symlink or leads outside, else ERR_IO
  */
-enum error_kind below_open(int base, const char *path, size_t len, int flags, mode_t mode, int *out,
-                           struct error *err);
+enum error_kind below_open(int base, const char *path, size_t len, int flags, mode_t mode, int *out, struct error *err);
 
 enum target_note { NOTE_OWNER, NOTE_XATTR, NOTE_DEVICE, NOTE_COUNT };
 

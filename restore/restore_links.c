@@ -13,8 +13,8 @@
 
 #include "restore_internal.h"
 
-#define LINKED_MAX (1u << 19)    /* names in the table */
-#define LEADERS_MAX (16u << 20)  /* bytes of first names */
+#define LINKED_MAX (1u << 19)   /* names in the table */
+#define LEADERS_MAX (16u << 20) /* bytes of first names */
 #define NO_LEADER UINT32_MAX
 
 struct link_slot {
@@ -277,8 +277,8 @@ static enum error_kind folder_open(struct placing *p, const char *path, const ch
 }
 
 /* What stands in the way of a link: the same file already, or (not in the table) the copy that was written first. */
-static enum error_kind clear_way(struct placing *p, int from, const char *from_name, const char *name,
-                                 const char *path, bool *done, struct error *err)
+static enum error_kind clear_way(struct placing *p, int from, const char *from_name, const char *name, const char *path,
+                                 bool *done, struct error *err)
 {
     struct stat a;
     struct stat b;

@@ -91,8 +91,7 @@ static enum error_kind open_failed(int sys, const char *path, struct error *err)
     }
 }
 
-enum error_kind below_open(int base, const char *path, size_t len, int flags, mode_t mode, int *out,
-                           struct error *err)
+enum error_kind below_open(int base, const char *path, size_t len, int flags, mode_t mode, int *out, struct error *err)
 {
     const char *shown = path;
     char hop[HOP_MAX + 1];
@@ -289,8 +288,7 @@ static enum error_kind set_xattrs(struct target *t, int fd, const char *path, co
 {
     for (size_t i = 0; i < e->xattr_count; i++) {
         const struct tree_xattr *x = &e->xattrs[i];
-        int failed = path ? lsetxattr(path, x->name, x->value, x->len, 0)
-                          : fsetxattr(fd, x->name, x->value, x->len, 0);
+        int failed = path ? lsetxattr(path, x->name, x->value, x->len, 0) : fsetxattr(fd, x->name, x->value, x->len, 0);
 
         if (failed && !xattr_refused(errno))
             return error_set(err, ERR_IO, errno, "cannot set the attribute %s of %s", x->name, shown);

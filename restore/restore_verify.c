@@ -132,8 +132,8 @@ static enum error_kind compare_content(struct reader *r, int fd, const struct tr
     bool equal = true;
     enum error_kind rc;
 
-    /* What was just synced is asked for from the disk again, as far as the kernel goes along. */
-    posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+    if (v->options->read_disk)
+        posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
     rc = content_compare(v->cat, e, fd, &r->chunk, path, &equal, err);
     if (!rc && !equal)
         differs(v, path, "content");
@@ -247,9 +247,9 @@ static enum error_kind run_batch(void *state, void *job, bool stopped, struct er
     for (unsigned i = 0; !stopped && !rc && i < b->entries; i++) {
         rc = cancel_check(err);
         if (!rc)
-            rc = compare_entry(r, (const char *)b->bytes.data + b->items[i].path_at, b->items[i].path_len,
-                               b->bytes.data + b->items[i].encoded_at, b->items[i].encoded_len, b->items[i].leader,
-                               err);
+            rc =
+                compare_entry(r, (const char *)b->bytes.data + b->items[i].path_at, b->items[i].path_len,
+                              b->bytes.data + b->items[i].encoded_at, b->items[i].encoded_len, b->items[i].leader, err);
     }
     batch_free(b);
     return rc;

@@ -21,15 +21,16 @@
 
 #include "restore_internal.h"
 
-#define WINDOW_FILES 32768u          /* files of a window that are written from frames */
-#define WINDOW_FIRST 8192u           /* the first windows are smaller, so that the threads begin early */
-#define WINDOW_LINKS 2048u           /* entries without content: no frame to share, so they needn't wait */
-#define WINDOW_BYTES (6u << 20)      /* of encoded entries and names */
-#define PLAIN_BATCH 32u              /* entries without content in one job */
+#define WINDOW_FILES 32768u     /* files of a window that are written from frames */
+#define WINDOW_FIRST 8192u      /* the first windows are smaller, so that the threads begin early */
+#define WINDOW_LINKS 2048u      /* entries without content: no frame to share, so they needn't wait */
+#define WINDOW_BYTES (6u << 20) /* of encoded entries and names */
+#define PLAIN_BATCH 32u         /* entries without content in one job */
 #define JOB_QUEUE (2u * (WINDOW_FILES + WINDOW_LINKS)) /* the walk must never wait for a place */
 #define WRITERS_DEFAULT_MAX 8
-#define WAIT_NS 250000000            /* between two reports of progress */
-#define SEEN_BYTES (4u << 20)        /* one bit for each hash of an inode with several names */
+#define EARLY_BYTES (64u << 10) /* smaller files are brought to disk better together */
+#define WAIT_NS 250000000       /* between two reports of progress */
+#define SEEN_BYTES (4u << 20)   /* one bit for each hash of an inode with several names */
 
 /* ---- windows ---- */
 
@@ -359,6 +360,9 @@ static enum error_kind put_file(struct hand *h, struct window *win, struct put *
     if (rc)
         return rc;
     rc = fill(h, fd, &e, bytes, len, err);
+    /* Let the disk begin while we go on. What becomes of it is the final sync's to tell. */
+    if (!rc && e.size >= EARLY_BYTES)
+        sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE);
     if (!rc)
         rc = finish_file(h, fd, &e, st, err);
     file_close(&fd);
@@ -607,8 +611,8 @@ static enum error_kind put_range(struct hand *h, struct window *win, const struc
     enum error_kind rc = OK;
 
     if (first->kind == PUT_FRAME)
-        rc = chunk_frame_open(h->writer->spec.cat, first->by.chunk.place.pack, first->by.chunk.place.frame, &frame,
-                              err);
+        rc =
+            chunk_frame_open(h->writer->spec.cat, first->by.chunk.place.pack, first->by.chunk.place.frame, &frame, err);
     if (rc == ERR_CORRUPT) {
         struct error why = *err;
 
@@ -809,8 +813,8 @@ static enum error_kind first_use(struct writer *w, const struct stat *live, bool
     return OK;
 }
 
-static enum error_kind choose_kind(struct writer *w, struct put *p, const struct tree_entry *e,
-                                   const struct stat *live, struct error *err)
+static enum error_kind choose_kind(struct writer *w, struct put *p, const struct tree_entry *e, const struct stat *live,
+                                   struct error *err)
 {
     bool linkable = live != NULL;
     enum error_kind rc = OK;

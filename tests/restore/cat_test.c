@@ -27,9 +27,11 @@ static void content__comes_out_with_its_holes_as_zeros(void **state)
     struct catalog *cat = plant_catalog("cat");
 
     (void)state;
-    assert_int_equal(shell("mkdir tree; echo s >tree/small; : >tree/empty; head -c 18000000 /dev/urandom >tree/large; truncate -s 2M tree/hollow;"
-                           "truncate -s 3M tree/holes; echo middle >>tree/holes; truncate -s 9M tree/holes"),
-                     0);
+    assert_int_equal(
+        shell(
+            "mkdir tree; echo s >tree/small; : >tree/empty; head -c 18000000 /dev/urandom >tree/large; truncate -s 2M tree/hollow;"
+            "truncate -s 3M tree/holes; echo middle >>tree/holes; truncate -s 9M tree/holes"),
+        0);
     plant_snapshot(cat, "tree", &s);
     for (size_t i = 0; i < 5; i++) {
         char command[128];
@@ -57,9 +59,11 @@ static void replaced_file__is_a_new_inode_and_the_folder_keeps_its_time(void **s
     int fd;
 
     (void)state;
-    assert_int_equal(shell("mkdir -p tree/d; echo old >tree/d/f; chmod 0640 tree/d/f; setfattr -n user.a -v b tree/d/f; truncate -s 1M tree/d/f;"
-                           "touch -d @5 tree/d/f tree/d tree; cp -a tree before"),
-                     0);
+    assert_int_equal(
+        shell(
+            "mkdir -p tree/d; echo old >tree/d/f; chmod 0640 tree/d/f; setfattr -n user.a -v b tree/d/f; truncate -s 1M tree/d/f;"
+            "touch -d @5 tree/d/f tree/d tree; cp -a tree before"),
+        0);
     plant_snapshot(cat, "tree", &s);
     assert_int_equal(shell("ln tree/d/f other; echo rewritten >tree/d/f; touch -d @5 tree/d"), 0);
     assert_int_equal(tree_lookup(cat, &s.roots[0].tree, "d/f", &encoded, &err), OK);

@@ -9,9 +9,11 @@ static struct catalog *make(struct snapshot_record *s)
 {
     struct catalog *cat = plant_catalog("cat");
 
-    assert_int_equal(shell("mkdir -p tree/sub; for i in $(seq 10 39); do head -c 100000 /dev/urandom >tree/sub/$i; done; echo good >tree/good;"
-                           "head -c 3000000 /dev/urandom >tree/large; ln tree/sub/39 tree/twin; chmod 0640 tree/sub/10"),
-                     0);
+    assert_int_equal(
+        shell(
+            "mkdir -p tree/sub; for i in $(seq 10 39); do head -c 100000 /dev/urandom >tree/sub/$i; done; echo good >tree/good;"
+            "head -c 3000000 /dev/urandom >tree/large; ln tree/sub/39 tree/twin; chmod 0640 tree/sub/10"),
+        0);
     plant_snapshot(cat, "tree", s);
     catalog_close(cat);
     return NULL;
@@ -92,10 +94,12 @@ static void keep_going__brings_every_good_file(void **state)
     assert_true(names(&result.damaged, "sub/20") && names(&result.damaged, "large"));
     assert_true(names(&result.damaged, "sub/39") && names(&result.damaged, "twin"));
     /* What is there is right, what is not there is named, and nothing else is missing. */
-    assert_int_equal(shell("cd tree && find . -type f | sort >../all && cd ../out && find . -type f | sort >../got && cd .. &&"
-                           "while read f; do cmp tree/$f out/$f || exit 1; done <got"),
-                     0);
-    assert_true(asprintf(&missing, "[ $(comm -23 all got | wc -l) = %zu ] && [ ! -e out/sub/20 ]", result.damaged.count) > 0);
+    assert_int_equal(
+        shell("cd tree && find . -type f | sort >../all && cd ../out && find . -type f | sort >../got && cd .. &&"
+              "while read f; do cmp tree/$f out/$f || exit 1; done <got"),
+        0);
+    assert_true(
+        asprintf(&missing, "[ $(comm -23 all got | wc -l) = %zu ] && [ ! -e out/sub/20 ]", result.damaged.count) > 0);
     assert_int_equal(shell(missing), 0);
     assert_int_equal(shell("[ -e out/good ]"), 0);
     error_clear(&err);
@@ -118,10 +122,23 @@ static void content_of_another_length__is_damage(void **state)
     (void)state;
     for (size_t i = 0; i < 2; i++) {
         struct chunk_id chunk;
-        struct tree_entry e = {.name = (const unsigned char *)"f", .name_len = 1, .type = TREE_FILE, .mode = 0644, .owner = "",
-                               .group = "", .target = "", .size = sizes[i], .chunks = &chunk, .chunk_count = 1};
-        struct tree_entry root = {.name = (const unsigned char *)".", .name_len = 1, .type = TREE_DIRECTORY, .mode = 0755,
-                                  .owner = "", .group = "", .target = ""};
+        struct tree_entry e = {.name = (const unsigned char *)"f",
+                               .name_len = 1,
+                               .type = TREE_FILE,
+                               .mode = 0644,
+                               .owner = "",
+                               .group = "",
+                               .target = "",
+                               .size = sizes[i],
+                               .chunks = &chunk,
+                               .chunk_count = 1};
+        struct tree_entry root = {.name = (const unsigned char *)".",
+                                  .name_len = 1,
+                                  .type = TREE_DIRECTORY,
+                                  .mode = 0755,
+                                  .owner = "",
+                                  .group = "",
+                                  .target = ""};
         struct tree_builder *builder = NULL;
         struct snapshot_record s;
         struct store *store = NULL;

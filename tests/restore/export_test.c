@@ -26,14 +26,18 @@ static void tar__brings_everything_back(void **state)
     struct error err = ERROR_INIT;
 
     (void)state;
-    assert_int_equal(shell("python3 $S/make_site.py tree --files 200 --odd >/dev/null; head -c 17000000 /dev/urandom >tree/large;"
-                           "truncate -s 4M tree/hollow"),
-                     0);
+    assert_int_equal(
+        shell("python3 $S/make_site.py tree --files 200 --odd >/dev/null; head -c 17000000 /dev/urandom >tree/large;"
+              "truncate -s 4M tree/hollow"),
+        0);
     plant_snapshot(cat, "tree", &s);
     if (restore_export(cat, &s, "out.tar.zst", &progress, &err))
         fail_msg("%s", err.text);
     assert_string_equal(said.text, "");
-    assert_int_equal(shell("mkdir out && zstd -dqc out.tar.zst | tar -x --xattrs --xattrs-include='*' --acls --warning=no-unknown-keyword -C out"), 0);
+    assert_int_equal(
+        shell(
+            "mkdir out && zstd -dqc out.tar.zst | tar -x --xattrs --xattrs-include='*' --acls --warning=no-unknown-keyword -C out"),
+        0);
     assert_int_equal(shell("python3 $S/compare_trees.py tree out/site --ignore-sockets >&2"), 0);
     assert_int_equal(shell("[ $(stat -c %a out.tar.zst) = 600 ]"), 0);
     snapshot_record_release(&s);
@@ -49,10 +53,12 @@ static void zip__brings_files_back_and_says_what_it_left_out(void **state)
     struct error err = ERROR_INIT;
 
     (void)state;
-    assert_int_equal(shell("mkdir -p tree/d/empty; echo 1 >tree/d/f; : >tree/none; ln -s f tree/d/link; mkfifo tree/fifo; ln tree/d/f tree/twin;"
-                           "setfattr -n user.a -v b tree/d/f; head -c 2000000 /dev/urandom >tree/b; truncate -s 1M tree/hollow; chmod 0750 tree/d; echo u >tree/ü;"
-                           "touch -h -d @1000000000 tree/* tree/d/* tree"),
-                     0);
+    assert_int_equal(
+        shell(
+            "mkdir -p tree/d/empty; echo 1 >tree/d/f; : >tree/none; ln -s f tree/d/link; mkfifo tree/fifo; ln tree/d/f tree/twin;"
+            "setfattr -n user.a -v b tree/d/f; head -c 2000000 /dev/urandom >tree/b; truncate -s 1M tree/hollow; chmod 0750 tree/d; echo u >tree/ü;"
+            "touch -h -d @1000000000 tree/* tree/d/* tree"),
+        0);
     plant_snapshot(cat, "tree", &s);
     if (restore_export(cat, &s, "out.zip", &progress, &err))
         fail_msg("%s", err.text);
@@ -60,8 +66,12 @@ static void zip__brings_files_back_and_says_what_it_left_out(void **state)
     assert_non_null(strstr(said.text, "FIFOs and devices: 1 left out"));
     assert_non_null(strstr(said.text, "hard links: 1 became"));
     assert_non_null(strstr(said.text, "those of 2 entries"));
-    assert_int_equal(shell("unzip -q out.zip -d out && rm tree/fifo && touch -d @1000000000 tree && touch -h -d @1000000000 out/site/d/link"), 0);
-    assert_int_equal(shell("python3 $S/compare_trees.py tree out/site --no-links --no-xattrs --no-sparse --no-owner >&2"), 0);
+    assert_int_equal(
+        shell(
+            "unzip -q out.zip -d out && rm tree/fifo && touch -d @1000000000 tree && touch -h -d @1000000000 out/site/d/link"),
+        0);
+    assert_int_equal(
+        shell("python3 $S/compare_trees.py tree out/site --no-links --no-xattrs --no-sparse --no-owner >&2"), 0);
     snapshot_record_release(&s);
     catalog_close(cat);
 }

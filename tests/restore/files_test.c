@@ -22,7 +22,8 @@ static void odd_tree__comes_back_in_every_attribute(void **state)
     (void)state;
     assert_int_equal(shell("python3 $S/make_site.py tree --files 300 --odd --deep --many 300 >/dev/null"), 0);
     /* more chunks than an entry names in place, and a hole at each end of a file */
-    assert_int_equal(shell("head -c 20000000 /dev/urandom >tree/large; truncate -s 30M tree/large; touch -d @77 tree/large"), 0);
+    assert_int_equal(
+        shell("head -c 20000000 /dev/urandom >tree/large; truncate -s 30M tree/large; touch -d @77 tree/large"), 0);
     assert_int_equal(shell("truncate -s 5M tree/begins; echo end >>tree/begins; truncate -s 3M tree/hollow"), 0);
     plant_snapshot(cat, "tree", &s);
     write_all(cat, &s, "out", NULL);
@@ -82,9 +83,11 @@ static void include__brings_only_what_matches_and_the_folders_above(void **state
                      0);
     plant_snapshot(cat, "tree", &s);
     write_all(cat, &s, "out", &options);
-    assert_int_equal(shell("[ \"$(cd out; find . | sort | tr '\\n' ' ')\" = '. ./Plugins ./Plugins/A ./Plugins/A/plugin.json ./wwwroot ./wwwroot/images"
-                           " ./wwwroot/images/deep ./wwwroot/images/deep/a.jpeg ./wwwroot/images/same ' ]"),
-                     0);
+    assert_int_equal(
+        shell(
+            "[ \"$(cd out; find . | sort | tr '\\n' ' ')\" = '. ./Plugins ./Plugins/A ./Plugins/A/plugin.json ./wwwroot ./wwwroot/images"
+            " ./wwwroot/images/deep ./wwwroot/images/deep/a.jpeg ./wwwroot/images/same ' ]"),
+        0);
     assert_int_equal(shell("[ \"$(stat -c '%a %Y' out/Plugins/A)\" = '711 1000' ]"), 0);
     if (restore_verify(cat, &s, "site", "out", &options, NULL, NULL, NULL, &err))
         fail_msg("reading back: %s", err.text);
@@ -112,16 +115,19 @@ static void verify__names_every_kind_of_difference(void **state)
         {"ln -sfn elsewhere out/link; touch -h -d @5 out/link; touch -d @5 out", "link (target)"},
         {"echo x >out/extra; touch -d @5 out", ". (more names than the snapshot has)"},
         {"cp -p --remove-destination out/name2 out/name3; mv out/name3 out/name2; touch -d @5 out", "(hard link)"},
-        {"printf X | dd of=out/sparse conv=notrunc bs=1 seek=100000 status=none; touch -d @5 out/sparse", "sparse (content)"},
+        {"printf X | dd of=out/sparse conv=notrunc bs=1 seek=100000 status=none; touch -d @5 out/sparse",
+         "sparse (content)"},
     };
     struct snapshot_record s;
     struct catalog *cat = plant_catalog("cat");
 
     (void)state;
-    assert_int_equal(shell("mkdir tree; echo some bytes >tree/f; setfattr -n user.note -v note tree/f; ln -s f tree/link; echo g >tree/g;"
-                           "echo two >tree/name1; ln tree/name1 tree/name2; truncate -s 1M tree/sparse; echo z >>tree/sparse;"
-                           "touch -h -d @5 tree/* tree"),
-                     0);
+    assert_int_equal(
+        shell(
+            "mkdir tree; echo some bytes >tree/f; setfattr -n user.note -v note tree/f; ln -s f tree/link; echo g >tree/g;"
+            "echo two >tree/name1; ln tree/name1 tree/name2; truncate -s 1M tree/sparse; echo z >>tree/sparse;"
+            "touch -h -d @5 tree/* tree"),
+        0);
     plant_snapshot(cat, "tree", &s);
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct error err = ERROR_INIT;

@@ -129,7 +129,8 @@ static void files_joined_since__are_not_joined_in_the_target(void **state)
     struct stage s;
 
     (void)state;
-    assert_int_equal(shell("mkdir tree; echo same >tree/a; cp -p tree/a tree/b; touch -d @5 tree/a tree/b; cp -a tree before"), 0);
+    assert_int_equal(
+        shell("mkdir tree; echo same >tree/a; cp -p tree/a tree/b; touch -d @5 tree/a tree/b; cp -a tree before"), 0);
     stage_begin(&s);
     assert_int_equal(shell("ln -f tree/a tree/b"), 0);
     stage_run(&s);
@@ -144,7 +145,8 @@ static void files_with_links_elsewhere__are_still_linked(void **state)
     struct stage s;
 
     (void)state;
-    assert_int_equal(shell("mkdir tree kept; for i in 1 2 3 4 5 6 7 8 9; do echo $i >tree/$i; ln tree/$i kept/$i; done"), 0);
+    assert_int_equal(
+        shell("mkdir tree kept; for i in 1 2 3 4 5 6 7 8 9; do echo $i >tree/$i; ln tree/$i kept/$i; done"), 0);
     stage_begin(&s);
     s.options.placed = NULL;
     stage_run(&s);

@@ -32,11 +32,11 @@ struct plant {
     struct tree_hole holes[64];
 };
 
-#define must(call)                                                                                                     \
-    do {                                                                                                               \
-        struct error must_error = ERROR_INIT, *err = &must_error;                                                      \
-        if (call)                                                                                                      \
-            fail_msg("%s: %s", #call, must_error.text);                                                                \
+#define must(call)                                                \
+    do {                                                          \
+        struct error must_error = ERROR_INIT, *err = &must_error; \
+        if (call)                                                 \
+            fail_msg("%s: %s", #call, must_error.text);           \
     } while (0)
 
 struct catalog *plant_catalog(const char *path)

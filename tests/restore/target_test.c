@@ -17,7 +17,10 @@ static void below_open__follows_no_symlink(void **state)
     int fd = -1;
 
     (void)state;
-    assert_int_equal(shell("mkdir -p base/real outside; ln -s ../outside base/link; ln -s real base/inner; ln -s ../outside/f base/f"), 0);
+    assert_int_equal(
+        shell(
+            "mkdir -p base/real outside; ln -s ../outside base/link; ln -s real base/inner; ln -s ../outside/f base/f"),
+        0);
     base = open("base", O_PATH | O_DIRECTORY);
     assert_true(base >= 0);
     assert_int_equal(below_open(base, "link/f", 6, O_WRONLY | O_CREAT | O_EXCL, 0600, &fd, &err), ERR_REFUSED);
@@ -66,9 +69,11 @@ static void planted_symlink__ends_the_restore_and_nothing_gets_outside(void **st
     unsigned planted = 0;
 
     (void)state;
-    assert_int_equal(shell("mkdir tree; for d in $(seq -w 0 19); do mkdir -p tree/d$d/sub; for f in 1 2 3 4 5 6 7 8 9; do echo $d$f >tree/d$d/$f;"
-                           "echo $d$f >tree/d$d/sub/$f; ln -s $f tree/d$d/link$f; done; mkfifo tree/d$d/fifo; ln tree/d$d/1 tree/d$d/again; done"),
-                     0);
+    assert_int_equal(
+        shell(
+            "mkdir tree; for d in $(seq -w 0 19); do mkdir -p tree/d$d/sub; for f in 1 2 3 4 5 6 7 8 9; do echo $d$f >tree/d$d/$f;"
+            "echo $d$f >tree/d$d/sub/$f; ln -s $f tree/d$d/link$f; done; mkfifo tree/d$d/fifo; ln tree/d$d/1 tree/d$d/again; done"),
+        0);
     plant_snapshot(cat, "tree", &s);
     for (int round = 0; round < 12; round++) {
         struct planter p = {.stop = false};
@@ -168,8 +173,13 @@ static void unsafe_names__are_damage(void **state)
     for (size_t i = 0; i < 5; i++) {
         struct buffer tree = BUFFER_INIT(4096);
         struct tree_entry fifo = {.type = TREE_FIFO, .mode = 0644, .owner = "", .group = "", .target = ""};
-        struct tree_entry e = {.name = (const unsigned char *)".", .name_len = 1, .type = TREE_DIRECTORY, .mode = 0755,
-                               .owner = "", .group = "", .target = ""};
+        struct tree_entry e = {.name = (const unsigned char *)".",
+                               .name_len = 1,
+                               .type = TREE_DIRECTORY,
+                               .mode = 0755,
+                               .owner = "",
+                               .group = "",
+                               .target = ""};
         struct tree_builder *builder = NULL;
         struct snapshot_record s;
         struct store *store = NULL;
@@ -210,9 +220,11 @@ static void plain_user__keeps_what_it_may(void **state)
     (void)state;
     if (geteuid() != 0)
         skip();
-    assert_int_equal(shell("mkdir -m 0755 tree; echo x >tree/mine; chown nobody tree/mine; echo s >tree/setuid; chmod 4755 tree/setuid;"
-                           "mknod tree/null c 1 3 && mkdir -m 0555 tree/closed && echo c >tree/closed/c && ln tree/closed/c tree/closed/d && chmod 0755 ."),
-                     0);
+    assert_int_equal(
+        shell(
+            "mkdir -m 0755 tree; echo x >tree/mine; chown nobody tree/mine; echo s >tree/setuid; chmod 4755 tree/setuid;"
+            "mknod tree/null c 1 3 && mkdir -m 0555 tree/closed && echo c >tree/closed/c && ln tree/closed/c tree/closed/d && chmod 0755 ."),
+        0);
     struct snapshot_record s;
     struct catalog *cat = plant_catalog("cat");
     struct restore_result result;
