@@ -1,0 +1,227 @@
+/*
+ * The fence against a model of systemd: a `systemctl` on PATH that reads drop-ins at daemon-reload and honours ConditionPathExists.
+ * It logs every verb with what it saw, so that the order (F1 to F4) can be read.
+ */
+#include "test_support.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "transaction_internal.h"
+
+static const char model[] =
+    "#!/bin/sh\n"
+    "cd \"$MODEL\" || exit 1\n"
+    "fence=absent; [ -e .nopsnap-shop/fence ] && fence=there\n"
+    "dropin=absent; [ -e units/nop.service.d/zz-nopsnap-fence.conf ] && dropin=there\n"
+    "echo \"$1 fence=$fence dropin=$dropin\" >>log\n"
+    "case $1 in\n"
+    "daemon-reload) rm -f loaded; cat units/nop.service.d/*.conf >loaded 2>/dev/null; exit 0 ;;\n"
+    "start) path=$(sed -n 's/^ConditionPathExists=!//p' loaded 2>/dev/null)\n"
+    "       [ -n \"$path\" ] && [ -e \"$path\" ] && exit 0\n" /* a failed condition is no failure */
+    "       touch active ;;\n"
+    "stop) [ -e refuse-stop ] && exit 1; rm -f active ;;\n"
+    "is-active) [ -e active ] ;;\n"
+    "esac\n";
+
+struct shop {
+    struct place place;
+    struct txn txn;
+    struct fence fence;
+};
+
+static void shop_make(struct shop *s, const char *folder)
+{
+    struct error err = ERROR_INIT;
+    char path[512];
+
+    *s = (struct shop){.place = PLACE_INIT, .txn = TXN_INIT};
+    assert_int_equal(file_replace("systemctl", model, sizeof(model) - 1, 0755, &err), OK);
+    assert_int_equal(mkdir("units", 0755), 0);
+    snprintf(path, sizeof(path), "%s:%s", folder, "/usr/bin:/bin");
+    setenv("PATH", path, 1);
+    setenv("MODEL", folder, 1);
+    snprintf(path, sizeof(path), "%s/units", folder);
+    setenv("NOPSNAP_SYSTEMD_ETC", path, 1);
+    assert_int_equal(memory_format(&s->place.root, &err, "%s/shop", folder), OK);
+    assert_int_equal(memory_string(folder, &s->place.parent, &err), OK);
+    assert_int_equal(memory_format(&s->place.folder, &err, "%s/.nopsnap-shop", folder), OK);
+    assert_int_equal(place_make(&s->place, &err), OK);
+    assert_int_equal(memory_string("nop.service", &s->txn.service, &err), OK);
+    assert_int_equal(fence_init(&s->fence, &s->place, &s->txn, &err), OK);
+    assert_int_equal(system("touch active"), 0);
+}
+
+static void shop_release(struct shop *s)
+{
+    fence_release(&s->fence);
+    txn_release(&s->txn);
+    place_release(&s->place);
+}
+
+static void log_is(const char *expected)
+{
+    struct buffer b = BUFFER_INIT(1 << 16);
+    struct error err = ERROR_INIT;
+
+    assert_int_equal(file_read_whole(AT_FDCWD, "log", 1 << 16, &b, &err), OK);
+    assert_int_equal(buffer_append(&b, "", 1, &err), OK);
+    assert_string_equal((char *)b.data, expected);
+    buffer_release(&b);
+    assert_int_equal(unlink("log"), 0);
+}
+
+static void fence__goes_up_before_the_stop_and_down_last(void **state)
+{
+    struct shop s;
+    struct error err = ERROR_INIT;
+
+    shop_make(&s, *state);
+    assert_int_equal(fence_up(&s.fence, &err), OK);
+    log_is("daemon-reload fence=absent dropin=there\nstop fence=there dropin=there\n"); /* F1 */
+    assert_int_equal(access("active", F_OK), -1);
+    assert_int_equal(fence_start(&s.fence, &err), OK);
+    log_is("start fence=absent dropin=there\nis-active fence=absent dropin=there\n"); /* F2 */
+    assert_int_equal(access("active", F_OK), 0);
+    assert_int_equal(fence_again(&s.fence, &err), OK);
+    log_is("daemon-reload fence=there dropin=there\nstop fence=there dropin=there\n"); /* F3 */
+    assert_int_equal(fence_start(&s.fence, &err), OK);
+    assert_int_equal(fence_down(&s.fence, &err), OK);
+    log_is(
+        "start fence=absent dropin=there\nis-active fence=absent dropin=there\ndaemon-reload fence=absent dropin=absent\n"); /* F4 */
+    assert_int_equal(access("units/nop.service.d", F_OK), -1);
+    assert_int_equal(access("active", F_OK), 0);
+    shop_release(&s);
+}
+
+static void fence__keeps_the_unit_from_starting(void **state)
+{
+    struct shop s;
+    struct error err = ERROR_INIT;
+
+    shop_make(&s, *state);
+    assert_int_equal(fence_up(&s.fence, &err), OK);
+    assert_int_equal(system("systemctl start nop.service"), 0); /* as a reboot would */
+    assert_int_equal(access("active", F_OK), -1);
+    shop_release(&s);
+}
+
+static void fence__every_step_may_be_repeated(void **state)
+{
+    struct shop s;
+    struct error err = ERROR_INIT;
+
+    shop_make(&s, *state);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(fence_up(&s.fence, &err), OK);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(fence_again(&s.fence, &err), OK);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(fence_start(&s.fence, &err), OK);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(fence_down(&s.fence, &err), OK);
+    shop_release(&s);
+}
+
+static void fence__leaves_the_owners_own_drop_ins(void **state)
+{
+    struct shop s;
+    struct error err = ERROR_INIT;
+
+    shop_make(&s, *state);
+    assert_int_equal(mkdir("units/nop.service.d", 0755), 0);
+    assert_int_equal(file_replace("units/nop.service.d/own.conf", "[Service]\n", 10, 0644, &err), OK);
+    assert_int_equal(fence_up(&s.fence, &err), OK);
+    assert_int_equal(fence_down(&s.fence, &err), OK);
+    assert_int_equal(access("units/nop.service.d/own.conf", F_OK), 0);
+    shop_release(&s);
+}
+
+static void fence__a_stop_that_fails_is_told(void **state)
+{
+    struct shop s;
+    struct error err = ERROR_INIT;
+
+    shop_make(&s, *state);
+    assert_int_equal(system("touch refuse-stop"), 0);
+    assert_int_not_equal(fence_up(&s.fence, &err), OK);
+    assert_non_null(strstr(err.text, "stopping the shop"));
+    shop_release(&s);
+}
+
+static void fence__the_owners_commands_are_run_and_their_failure_told(void **state)
+{
+    struct shop s;
+    struct error err = ERROR_INIT;
+
+    shop_make(&s, *state);
+    free(s.txn.service);
+    s.txn.service = NULL;
+    fence_release(&s.fence);
+    assert_int_equal(memory_string("touch stopped; echo secret >&2", &s.txn.stop, &err), OK);
+    assert_int_equal(memory_string("echo secret >&2; exit 3", &s.txn.start, &err), OK);
+    assert_int_equal(fence_init(&s.fence, &s.place, &s.txn, &err), OK);
+    assert_int_equal(fence_up(&s.fence, &err), OK);
+    assert_int_equal(access("stopped", F_OK), 0);
+    assert_int_equal(access("log", F_OK), -1);
+    assert_int_equal(fence_start(&s.fence, &err), ERR_REMOTE);
+    assert_non_null(strstr(err.text, "status 3"));
+    assert_null(strstr(err.text, "secret")); /* P10 */
+    shop_release(&s);
+}
+
+static void fence__a_unit_with_a_slash_is_refused(void **state)
+{
+    char *path = NULL;
+    struct error err = ERROR_INIT;
+
+    (void)state;
+    assert_int_equal(fence_unit_path("../evil", &path, &err), ERR_REFUSED);
+    error_clear(&err);
+    assert_int_equal(fence_unit_path("-H", &path, &err), ERR_REFUSED);
+}
+
+/* systemd's own word on what we write, paths with its special characters included. */
+static void fence__its_drop_in_pleases_systemd(void **state)
+{
+    static const char unit[] = "[Service]\nExecStart=/bin/true\n";
+    struct error err = ERROR_INIT;
+    char command[512];
+    char folder[256];
+    char fence[300];
+
+    setenv("PATH", "/usr/bin:/bin:/usr/sbin:/sbin", 1);
+    if (system("systemd-analyze --version >/dev/null 2>&1") != 0) {
+        fprintf(stderr, "no systemd-analyze here\n");
+        skip();
+    }
+    assert_int_equal(mkdir("units", 0755), 0);
+    assert_int_equal(mkdir("units/nop.service.d", 0755), 0);
+    assert_int_equal(file_replace("units/nop.service", unit, sizeof(unit) - 1, 0644, &err), OK);
+    assert_int_equal(file_replace("systemctl", "#!/bin/sh\n", 10, 0755, &err), OK);
+    snprintf(command, sizeof(command), "%s:/usr/bin:/bin:/usr/sbin:/sbin", (char *)*state);
+    setenv("PATH", command, 1);
+    snprintf(folder, sizeof(folder), "%s/a 100%% \"shop\"", (char *)*state);
+    snprintf(fence, sizeof(fence), "%s/fence", folder);
+    assert_int_equal(fence_unit_write("units/nop.service.d/zz-nopsnap-fence.conf", fence, folder, &err), OK);
+    snprintf(command, sizeof(command),
+             "SYSTEMD_UNIT_PATH=%s/units: systemd-analyze verify %s/units/nop.service >said 2>&1", (char *)*state,
+             (char *)*state);
+    (void)!system(command); /* its status also speaks of other units: only words about ours count */
+    assert_int_not_equal(system("grep -E 'zz-nopsnap-fence|ConditionPathExists|RequiresMountsFor' said >&2"), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        folder_test(fence__goes_up_before_the_stop_and_down_last),
+        folder_test(fence__keeps_the_unit_from_starting),
+        folder_test(fence__every_step_may_be_repeated),
+        folder_test(fence__leaves_the_owners_own_drop_ins),
+        folder_test(fence__a_stop_that_fails_is_told),
+        folder_test(fence__the_owners_commands_are_run_and_their_failure_told),
+        folder_test(fence__a_unit_with_a_slash_is_refused),
+        folder_test(fence__its_drop_in_pleases_systemd),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

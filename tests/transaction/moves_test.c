@@ -1,0 +1,67 @@
+/* What snapshots leave out crosses the exchange, and comes back. */
+#include "test_support.h"
+
+#include "site.h"
+#include "transaction_internal.h"
+
+static void rules_make(struct site *site)
+{
+    struct error err = ERROR_INIT;
+
+    *site = (struct site)SITE_INIT;
+    assert_int_equal(site_assume(site, "core", "4.60", &err), OK);
+    assert_int_equal(site_exclude(site, "/own", &err), OK);
+}
+
+static void same_after(const char *command)
+{
+    assert_int_equal(system(command), 0);
+}
+
+static void moves__cross_and_come_back_however_often(void **state)
+{
+    struct site site;
+    struct error err = ERROR_INIT;
+    uint64_t moved = 0;
+
+    (void)state;
+    rules_make(&site);
+    same_after("mkdir -p old/wwwroot/images/thumbs old/logs old/own old/wwwroot/db_backups old/App_Data "
+               "new/wwwroot/images/thumbs new/App_Data; touch old/wwwroot/images/thumbs/1.jpg old/logs/today "
+               "old/own/x old/wwwroot/db_backups/b.bak old/App_Data/keep; "
+               "touch old/wwwroot/images/thumbs/placeholder.txt new/wwwroot/images/thumbs/placeholder.txt");
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(moves_left_out(&site, "old", "new", &moved, &err), OK);
+        assert_int_equal(moved > 0, i == 0);
+        same_after("test -e new/wwwroot/images/thumbs/1.jpg -a -e new/own/x -a -e old/App_Data/keep "
+                   "-a ! -e new/App_Data/keep -a -e old/wwwroot/images/thumbs/placeholder.txt -a ! -e old/own");
+    }
+    assert_int_equal(moves_left_out(&site, "new", "old", &moved, &err), OK);
+    same_after(
+        "test -e old/wwwroot/images/thumbs/1.jpg -a -e old/own/x -a ! -e new/own -a ! -e new/wwwroot/images/thumbs/1.jpg");
+    site_release(&site);
+}
+
+static void moves__what_the_other_tree_has_stays(void **state)
+{
+    struct site site;
+    struct error err = ERROR_INIT;
+    uint64_t moved = 0;
+
+    (void)state;
+    rules_make(&site);
+    same_after("mkdir -p old/own new/own; echo old >old/own/x; echo new >new/own/x");
+    assert_int_equal(moves_left_out(&site, "old", "new", &moved, &err), OK);
+    assert_int_equal(moved, 0);
+    same_after("grep -q new new/own/x && grep -q old old/own/x");
+    site_release(&site);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        folder_test(moves__cross_and_come_back_however_often),
+        folder_test(moves__what_the_other_tree_has_stays),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

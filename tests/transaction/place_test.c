@@ -1,0 +1,113 @@
+/* Where the journal lives: beside the site's real path, found again by every name of it. */
+#include "test_support.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "transaction_internal.h"
+
+static void folder_is(const char *site, const char *expected)
+{
+    struct place p = PLACE_INIT;
+    struct error err = ERROR_INIT;
+
+    assert_int_equal(place_choose(site, false, &p, &err), OK);
+    assert_string_equal(p.folder, expected);
+    assert_false(p.inside);
+    place_release(&p);
+}
+
+static void place__is_beside_the_real_path_whatever_name_is_used(void **state)
+{
+    char expected[256];
+
+    snprintf(expected, sizeof(expected), "%s/real/.nopsnap-shop", (char *)*state);
+    assert_int_equal(system("mkdir -p real/shop names; ln -s ../real/shop names/one; ln -s one names/two"), 0);
+    folder_is("real/shop", expected);
+    folder_is("real/shop/", expected);
+    folder_is("names/one", expected);
+    folder_is("names/two", expected);
+    assert_int_equal(system("rm -r real/shop"), 0); /* gone altogether: the links lead nowhere, but still somewhere */
+    folder_is("names/two", expected);
+    folder_is("real/shop", expected);
+}
+
+static void place__a_journal_in_both_places_needs_hands(void **state)
+{
+    struct place p = PLACE_INIT;
+    struct error err = ERROR_INIT;
+
+    (void)state;
+    assert_int_equal(system("mkdir -p shop/.nopsnap .nopsnap-shop; touch shop/.nopsnap/journal"), 0);
+    assert_int_equal(place_find("shop", &p, &err), OK);
+    assert_true(p.inside);
+    place_release(&p);
+    assert_int_equal(system("touch .nopsnap-shop/journal"), 0);
+    assert_int_equal(place_find("shop", &p, &err), ERR_PENDING);
+}
+
+static void place__is_private_and_ours(void **state)
+{
+    struct place p = PLACE_INIT;
+    struct error err = ERROR_INIT;
+    struct stat st;
+
+    (void)state;
+    assert_int_equal(system("mkdir shop; mkdir -m 777 .nopsnap-shop"), 0);
+    assert_int_equal(place_choose("shop", false, &p, &err), OK);
+    assert_int_equal(place_make(&p, &err), OK);
+    assert_int_equal(stat(p.folder, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0700);
+    assert_int_equal(system("rm -r .nopsnap-shop; mkdir elsewhere; ln -s elsewhere .nopsnap-shop"), 0);
+    assert_int_equal(place_make(&p, &err), ERR_REFUSED); /* somebody else's link would lead our files elsewhere */
+    place_release(&p);
+}
+
+static void place__the_lock_tells_running_from_pending(void **state)
+{
+    enum transaction_state was = TRANSACTION_NONE;
+    struct place p = PLACE_INIT;
+    struct place other = PLACE_INIT;
+    struct error err = ERROR_INIT;
+
+    (void)state;
+    assert_int_equal(mkdir("shop", 0755), 0);
+    assert_int_equal(transaction_look("shop", &was, NULL, &err), OK);
+    assert_int_equal(was, TRANSACTION_NONE);
+    assert_int_equal(transaction_refuse_pending("shop", &err), OK);
+    assert_int_equal(place_choose("shop", false, &p, &err), OK);
+    assert_int_equal(place_make(&p, &err), OK);
+    assert_int_equal(place_lock(&p, 100, &err), OK);
+    assert_int_equal(file_replace(".nopsnap-shop/journal", "", 0, 0600, &err), OK);
+    assert_int_equal(transaction_look("shop", &was, NULL, &err), OK);
+    assert_int_equal(was, TRANSACTION_RUNNING);
+    assert_int_equal(place_find("shop", &other, &err), OK);
+    assert_int_equal(place_lock(&other, 100, &err), ERR_BUSY);
+    error_clear(&err);
+    place_release(&other);
+    place_release(&p);
+    assert_int_equal(transaction_look("shop", &was, NULL, &err), OK);
+    assert_int_equal(was, TRANSACTION_PENDING);
+    assert_int_equal(transaction_refuse_pending("shop", &err), ERR_PENDING);
+}
+
+static void place__the_root_directory_is_no_site(void **state)
+{
+    struct place p = PLACE_INIT;
+    struct error err = ERROR_INIT;
+
+    (void)state;
+    assert_int_equal(place_find("/", &p, &err), ERR_REFUSED);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        folder_test(place__is_beside_the_real_path_whatever_name_is_used),
+        folder_test(place__a_journal_in_both_places_needs_hands),
+        folder_test(place__is_private_and_ours),
+        folder_test(place__the_lock_tells_running_from_pending),
+        folder_test(place__the_root_directory_is_no_site),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

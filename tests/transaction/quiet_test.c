@@ -1,0 +1,179 @@
+/* Proof of quiet (T5), with real processes. */
+#include "test_support.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "transaction_internal.h"
+
+enum presence { WORKS_IN, HAS_OPEN, MAPS, NOWHERE };
+
+/* A child that is in the tree in one way only, and says when it is. */
+static pid_t child(enum presence how)
+{
+    int ready[2];
+    char c;
+    pid_t pid;
+
+    assert_int_equal(pipe(ready), 0);
+    pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        int fd = open("tree/sub/file", O_RDONLY);
+        void *map = mmap(NULL, 4, PROT_READ, MAP_PRIVATE, fd, 0);
+
+        if (how != MAPS)
+            munmap(map, 4);
+        if (how != HAS_OPEN)
+            close(fd);
+        if (chdir(how == WORKS_IN ? "tree/sub" : "/") != 0 || write(ready[1], "x", 1) != 1)
+            _exit(1);
+        pause();
+        _exit(0);
+    }
+    close(ready[1]);
+    assert_int_equal(read(ready[0], &c, 1), 1);
+    close(ready[0]);
+    return pid;
+}
+
+static void end(pid_t pid)
+{
+    kill(pid, SIGKILL);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
+static void make_tree(void)
+{
+    struct error err = ERROR_INIT;
+
+    assert_int_equal(directory_make_all("tree/sub", &err), OK);
+    assert_int_equal(file_replace("tree/sub/file", "1234", 4, 0644, &err), OK);
+    assert_int_equal(directory_make_all("treeside", &err), OK);
+}
+
+static void found(const char *folder, enum presence how, const char *word)
+{
+    char root[256];
+    char pid_text[32];
+    const char *const roots[] = {root};
+    struct text_list out = TEXT_LIST_INIT;
+    struct error err = ERROR_INIT;
+    pid_t pid = child(how);
+
+    snprintf(root, sizeof(root), "%s/tree", folder);
+    snprintf(pid_text, sizeof(pid_text), "pid %d ", (int)pid);
+    assert_int_equal(quiet_processes(roots, 1, &out, NULL, &err), OK);
+    if (word) {
+        assert_int_equal(out.count, 1);
+        assert_non_null(strstr(out.items[0], pid_text));
+        assert_non_null(strstr(out.items[0], word));
+    } else {
+        assert_int_equal(out.count, 0);
+    }
+    text_list_release(&out);
+    end(pid);
+}
+
+static void quiet__a_working_directory_is_found(void **state)
+{
+    make_tree();
+    found(*state, WORKS_IN, "works in");
+}
+
+static void quiet__an_open_file_is_found(void **state)
+{
+    make_tree();
+    found(*state, HAS_OPEN, "has open");
+}
+
+static void quiet__a_mapping_of_a_closed_file_is_found(void **state)
+{
+    make_tree();
+    found(*state, MAPS, "maps");
+}
+
+static void quiet__a_process_elsewhere_is_not(void **state)
+{
+    make_tree();
+    found(*state, NOWHERE, NULL);
+}
+
+static void quiet__a_program_run_from_the_tree_is_found(void **state)
+{
+    char root[256];
+    const char *const roots[] = {root};
+    struct text_list out = TEXT_LIST_INIT;
+    struct error err = ERROR_INIT;
+    pid_t pid;
+
+    make_tree();
+    snprintf(root, sizeof(root), "%s/tree", (char *)*state);
+    assert_int_equal(system("cp /bin/sleep tree/program"), 0);
+    pid = fork();
+    if (pid == 0) {
+        char program[300];
+
+        snprintf(program, sizeof(program), "%s/program", root);
+        if (chdir("/") == 0)
+            execl(program, program, "60", (char *)NULL);
+        _exit(1);
+    }
+    for (int i = 0; i < 100 && !out.count; i++) {
+        usleep(20000);
+        assert_int_equal(quiet_processes(roots, 1, &out, NULL, &err), OK);
+    }
+    assert_int_equal(out.count, 1);
+    text_list_release(&out);
+    end(pid);
+}
+
+static void quiet__a_neighbour_whose_name_begins_alike_is_not(void **state)
+{
+    char root[256];
+    const char *const roots[] = {root};
+    struct text_list out = TEXT_LIST_INIT;
+    struct error err = ERROR_INIT;
+    int fd;
+
+    make_tree();
+    snprintf(root, sizeof(root), "%s/tre", (char *)*state);
+    fd = (int)child(HAS_OPEN);
+    assert_int_equal(quiet_processes(roots, 1, &out, NULL, &err), OK);
+    assert_int_equal(out.count, 0);
+    end((pid_t)fd);
+}
+
+static void quiet__waiting_ends_with_the_process(void **state)
+{
+    char root[256];
+    const char *const roots[] = {root};
+    struct error err = ERROR_INIT;
+    pid_t pid;
+
+    make_tree();
+    snprintf(root, sizeof(root), "%s/tree", (char *)*state);
+    pid = child(HAS_OPEN);
+    assert_int_equal(quiet_wait(roots, 1, 300, &err), ERR_REFUSED);
+    assert_non_null(strstr(err.text, "has open"));
+    error_clear(&err);
+    end(pid);
+    assert_int_equal(quiet_wait(roots, 1, 300, &err), OK);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        folder_test(quiet__a_working_directory_is_found),
+        folder_test(quiet__an_open_file_is_found),
+        folder_test(quiet__a_mapping_of_a_closed_file_is_found),
+        folder_test(quiet__a_process_elsewhere_is_not),
+        folder_test(quiet__a_program_run_from_the_tree_is_found),
+        folder_test(quiet__a_neighbour_whose_name_begins_alike_is_not),
+        folder_test(quiet__waiting_ends_with_the_process),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
