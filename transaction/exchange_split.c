@@ -21,7 +21,7 @@ struct split {
     struct units *units;
 };
 
-bool mount_is_left_out(const struct site *rules, const char *relative)
+bool folder_is_left_out(const struct site *rules, const char *relative)
 {
     struct error ignored = ERROR_INIT;
     char *inside = NULL;
@@ -109,7 +109,7 @@ static enum error_kind split_entry(struct split *s, const char *live, const char
 
     if (!strcmp(live, s->place->folder) || !strcmp(path_base(live), ".nopsnap"))
         return OK;
-    if (is_mount(s, live) && mount_is_left_out(s->rules, live + strlen(s->txn->site_path) + 1))
+    if (is_mount(s, live) && folder_is_left_out(s->rules, live + strlen(s->txn->site_path) + 1))
         return OK;
     if (is_mount(s, live)) {
         rc = slot_on_mount(s, live, &elsewhere, err);

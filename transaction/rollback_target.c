@@ -87,7 +87,8 @@ enum error_kind target_rules(struct site *site, const struct snapshot_record *ta
     for (size_t i = 0; i < target->left_out_count && !rc; i++) {
         const struct snapshot_left_out *l = &target->left_out[i];
 
-        if (text_match(l->reason, l->path, 0) && site_classify(site, l->path, true, NULL) == SITE_KEEP)
+        if (text_match(l->reason, l->path, 0) && site_classify(site, l->path, true, NULL) == SITE_KEEP &&
+            !folder_is_left_out(site, l->path)) /* "logs" is the word for a rule of ours, too */
             rc = site_exclude(site, l->reason, err);
     }
     return rc;
