@@ -73,8 +73,8 @@ class CommandLines(threading.Thread):
 
 
 class Bench:
-    def __init__(self, engine=None, files=80):
-        self.folder = tempfile.mkdtemp(prefix="nc-", dir="/tmp")
+    def __init__(self, engine=None, files=80, folder=None):
+        self.folder = folder or tempfile.mkdtemp(prefix="nc-", dir="/tmp")
         os.chmod(self.folder, 0o755)
         self.site = os.path.join(self.folder, "www", "shop")
         self.catalog = os.path.join(self.folder, "catalog")
