@@ -21,8 +21,10 @@ struct mark {
     uint64_t chunks;
     /* one run */
     struct buffer path;
+    size_t held; /* bytes of the readers that are open above */
     mark_wrong_fn *wrong;
     void *arg;
+    struct error why; /* here and not on the stack, which has a frame for each level of a deep tree */
 };
 
 enum error_kind mark_new(struct catalog *cat, struct mark **out, struct error *err)
@@ -154,13 +156,15 @@ static enum error_kind find(struct mark *m, const struct chunk_id *id, enum chun
 }
 
 /* A read that failed for the data's sake is told like any other fault; others end the run. */
-static enum error_kind told_or_failed(struct mark *m, enum error_kind rc, struct error *why, bool *whole,
-                                      struct error *err)
+static enum error_kind told_or_failed(struct mark *m, enum error_kind rc, bool *whole, struct error *err)
 {
-    if (rc == ERR_CORRUPT && m->wrong)
-        return tell(m, why->text, whole, err);
-    *whole = false;
-    *err = *why;
+    if (rc == ERR_CORRUPT && m->wrong) {
+        rc = tell(m, m->why.text, whole, err);
+    } else {
+        *whole = false;
+        *err = m->why;
+    }
+    error_clear(&m->why);
     return rc;
 }
 
@@ -179,18 +183,17 @@ static enum error_kind mark_list(struct mark *m, const struct chunk_id *id, int 
     struct buffer bytes = BUFFER_INIT(LIST_LEN_MAX);
     struct list_view view;
     struct chunk_row row;
-    struct error why = ERROR_INIT;
     bool stands = false;
     bool below = true;
     enum error_kind rc = find(m, id, CHUNK_LIST, &row, &stands, whole, err);
 
     if (rc || !stands || mark_has(m, row.row))
         return rc;
-    rc = list_read(m->cat, id, &bytes, &view, &why);
+    rc = list_read(m->cat, id, &bytes, &view, &m->why);
     if (!rc && level >= 0 && view.level != (unsigned)level)
-        rc = error_set(&why, ERR_CORRUPT, 0, "a list of ids has level %u where %d should be", view.level, level);
+        rc = error_set(&m->why, ERR_CORRUPT, 0, "a list of ids has level %u where %d should be", view.level, level);
     if (rc) {
-        rc = told_or_failed(m, rc, &why, whole, err);
+        rc = told_or_failed(m, rc, whole, err);
         goto done;
     }
     for (size_t i = 0; !rc && i < view.count; i++) {
@@ -212,16 +215,29 @@ done:
 static enum error_kind mark_tree(struct mark *m, const struct chunk_id *id, unsigned depth, bool *whole,
                                  struct error *err);
 
-static enum error_kind mark_entry(struct mark *m, const struct tree_entry *e, unsigned depth, bool *whole,
-                                  struct error *err)
+static enum error_kind mark_below(struct mark *m, struct tree_reader *r, const struct chunk_id *id, unsigned depth,
+                                  bool *whole, struct error *err)
 {
-    struct chunk_id tree;
+    struct chunk_id tree = *id; /* it is the reader's, which may be parked */
+    size_t held = m->held;
+    enum error_kind rc;
+
+    if (held + tree_reader_memory(r) > TREE_HELD_MAX)
+        tree_reader_park(r);
+    else
+        m->held += tree_reader_memory(r);
+    rc = mark_tree(m, &tree, depth + 1, whole, err);
+    m->held = held;
+    return rc;
+}
+
+static enum error_kind mark_entry(struct mark *m, struct tree_reader *r, const struct tree_entry *e, unsigned depth,
+                                  bool *whole, struct error *err)
+{
     enum error_kind rc = OK;
 
-    if (e->type == TREE_DIRECTORY) {
-        tree = e->tree;
-        return mark_tree(m, &tree, depth + 1, whole, err);
-    }
+    if (e->type == TREE_DIRECTORY)
+        return mark_below(m, r, &e->tree, depth, whole, err);
     if (e->type != TREE_FILE)
         return OK;
     if (e->has_list)
@@ -250,16 +266,14 @@ static enum error_kind mark_entries(struct mark *m, struct tree_reader *r, unsig
     enum error_kind rc = OK;
 
     while (!rc) {
-        struct error why = ERROR_INIT;
-
-        rc = tree_reader_next(r, &e, &more, &why);
+        rc = tree_reader_next(r, &e, &more, &m->why);
         if (rc)
-            return told_or_failed(m, rc, &why, whole, err);
+            return told_or_failed(m, rc, whole, err);
         if (!more)
             break;
         rc = push_name(m, &e, err);
         if (!rc)
-            rc = mark_entry(m, &e, depth, whole, err);
+            rc = mark_entry(m, r, &e, depth, whole, err);
         m->path.len = at;
         m->path.data[at] = '\0';
     }
@@ -284,7 +298,6 @@ static enum error_kind mark_tree(struct mark *m, const struct chunk_id *id, unsi
 {
     struct tree_reader *r = NULL;
     struct chunk_row row;
-    struct error why = ERROR_INIT;
     bool stands = false;
     bool below = true;
     enum error_kind rc;
@@ -294,9 +307,9 @@ static enum error_kind mark_tree(struct mark *m, const struct chunk_id *id, unsi
     rc = find(m, id, CHUNK_TREE, &row, &stands, whole, err);
     if (rc || !stands || mark_has(m, row.row))
         return rc;
-    rc = tree_reader_open(m->cat, id, &r, &why);
+    rc = tree_reader_open(m->cat, id, &r, &m->why);
     if (rc)
-        return told_or_failed(m, rc, &why, whole, err);
+        return told_or_failed(m, rc, whole, err);
     rc = mark_parts(m, r, &below, err);
     if (!rc && below)
         rc = mark_entries(m, r, depth, &below, err);
@@ -339,6 +352,7 @@ enum error_kind mark_snapshot(struct mark *m, const struct snapshot_record *reco
     enum error_kind rc = index_run(m->cat->index, INDEX_VIEW, err);
 
     *whole = true;
+    m->held = 0;
     m->wrong = wrong;
     m->arg = arg;
     if (!rc)

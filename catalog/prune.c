@@ -284,11 +284,21 @@ static enum error_kind survey_alone(struct prune *p, bool *still_good, struct er
     return rc ? rc : prune_survey(p, err);
 }
 
+static bool any_voider(const struct prune *p)
+{
+    for (size_t i = 0; i < p->book.count; i++)
+        if (p->book.items[i].type != CHUNK_SNAPSHOT && p->book.items[i].type != CHUNK_HOLD)
+            return true;
+    return false;
+}
+
 /* Records whose objects have gone with the first removal. */
 static enum error_kind remove_voiders(struct prune *p, struct error *err)
 {
     enum error_kind rc;
 
+    if (!any_voider(p))
+        return OK;
     prune_survey_release(p);
     rc = prune_survey(p, err);
     if (rc)
@@ -310,21 +320,18 @@ static enum error_kind same_index(struct prune *p, const struct stat *before, st
     return ERR_BUSY;
 }
 
-static enum error_kind prune_alone(struct prune *p, const struct stat *index_file, struct error *err)
+/* The second survey, from nothing, and what follows from it. */
+static enum error_kind remove_unneeded(struct prune *p, struct error *err)
 {
     struct prune_packs first = p->packs;
-    uint64_t before = 0, unused = 0;
     bool still_good = false;
-    enum error_kind rc = same_index(p, index_file, err);
+    enum error_kind rc;
 
-    before = p->report->bytes_before;
-    unused = p->report->bytes_unused;
     p->packs = (struct prune_packs){NULL, 0, 0};
     p->first_mark = p->mark;
     p->mark = NULL;
     book_release(&p->book);
-    if (!rc)
-        rc = survey_alone(p, &still_good, err);
+    rc = survey_alone(p, &still_good, err);
     if (!rc)
         rc = book_apply(p->cat, &p->book, err);
     if (!rc) {
@@ -335,8 +342,39 @@ static enum error_kind prune_alone(struct prune *p, const struct stat *index_fil
     free(first.items);
     if (!rc)
         rc = remove_all(p, FATE_REMOVE, err);
+    return rc ? rc : remove_voiders(p, err);
+}
+
+/* Claims of writers that died before they had a place: they only make others take the next attempt. */
+static enum error_kind drop_claims(struct prune *p, struct error *err)
+{
+    enum error_kind rc = index_begin(p->cat->index, err);
+
     if (!rc)
-        rc = remove_voiders(p, err);
+        rc = index_run(p->cat->index, "DELETE FROM chunks WHERE pack = 0", err);
+    if (!rc)
+        rc = index_commit(p->cat->index, err);
+    index_rollback(p->cat->index);
+    return rc;
+}
+
+/* Did the first survey see anything to do? An announced pack may be a running writer's, or what is left of a dead one. */
+static bool anything_to_do(const struct prune *p)
+{
+    for (size_t i = 0; i < p->packs.count; i++)
+        if (p->packs.items[i].fate != FATE_KEEP || p->packs.items[i].row.state != PACK_IN_PLACE)
+            return true;
+    return false;
+}
+
+static enum error_kind prune_alone(struct prune *p, const struct stat *index_file, struct error *err)
+{
+    uint64_t before = p->report->bytes_before;
+    uint64_t unused = p->report->bytes_unused;
+    enum error_kind rc = same_index(p, index_file, err);
+
+    if (!rc)
+        rc = anything_to_do(p) ? remove_unneeded(p, err) : drop_claims(p, err);
     if (!rc)
         rc = pack_file_each(p->cat->dirfd, unlink_part, p, err);
     if (!rc)

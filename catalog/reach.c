@@ -13,6 +13,7 @@
 struct reach {
     struct catalog *cat;
     struct buffer path; /* where we are, for the message */
+    size_t held; /* bytes of the readers that are open above */
     unsigned lookups;
     struct reach_set *set; /* after many lookups; NULL: none, or not yet */
 };
@@ -92,20 +93,10 @@ static bool same_file(const struct tree_entry *e, const struct tree_entry *base)
 }
 
 static enum error_kind check_entry(struct reach *r, const struct tree_entry *e, const struct tree_entry *base,
-                                   unsigned depth, struct error *err)
+                                   struct error *err)
 {
     enum error_kind rc = OK;
 
-    if (e->type == TREE_DIRECTORY) {
-        /* Entries are borrowed from readers that the descent does not touch; ids are copied all the same. */
-        struct chunk_id tree = e->tree;
-        struct chunk_id other = {.attempt = 0};
-        bool both = base && base->type == TREE_DIRECTORY;
-
-        if (both)
-            other = base->tree;
-        return check_tree(r, &tree, both ? &other : NULL, depth + 1, err);
-    }
     if (e->type != TREE_FILE || same_file(e, base))
         return OK;
     if (e->has_list)
@@ -148,24 +139,58 @@ static enum error_kind push_name(struct reach *r, const struct tree_entry *e, st
     return rc ? rc : buffer_append(&r->path, e->name, e->name_len, err);
 }
 
-static enum error_kind check_entries(struct reach *r, struct tree_reader *new, struct tree_reader *base, unsigned depth,
+/*
+ * Down into a directory. When the readers that are open take too much, the new tree's is parked; the base's is given up, which leaves
+ * more to look at and nothing out.
+ */
+static enum error_kind check_below(struct reach *r, struct tree_reader *new, struct tree_reader **base,
+                                   const struct tree_entry *e, const struct tree_entry *same, unsigned depth,
+                                   struct error *err)
+{
+    struct chunk_id tree = e->tree;
+    struct chunk_id other = {.attempt = 0};
+    bool both = same && same->type == TREE_DIRECTORY;
+    size_t held = r->held;
+    size_t more = tree_reader_memory(new) + (*base ? tree_reader_memory(*base) : 0);
+    enum error_kind rc;
+
+    if (both)
+        other = same->tree;
+    if (both && chunk_id_equal(&tree, &other))
+        return OK;
+    if (held + more > TREE_HELD_MAX) {
+        tree_reader_park(new);
+        tree_reader_close(*base);
+        *base = NULL;
+    } else {
+        r->held += more;
+    }
+    rc = check_tree(r, &tree, both ? &other : NULL, depth + 1, err);
+    r->held = held;
+    return rc;
+}
+
+/* base: given up on the way when memory is short; NULL: none */
+static enum error_kind check_entries(struct reach *r, struct tree_reader *new, struct tree_reader **base, unsigned depth,
                                      struct error *err)
 {
     struct tree_entry e, at;
     const struct tree_entry *same = NULL;
     bool more = true, have = false;
     size_t mark = r->path.len;
-    enum error_kind rc = base ? tree_reader_next(base, &at, &have, err) : OK;
+    enum error_kind rc = *base ? tree_reader_next(*base, &at, &have, err) : OK;
 
     while (!rc) {
         rc = tree_reader_next(new, &e, &more, err);
         if (rc || !more)
             break;
-        rc = catch_up(base, &e, &at, &have, &same, err);
+        rc = catch_up(*base, &e, &at, &have, &same, err);
         if (!rc)
             rc = push_name(r, &e, err);
         if (!rc)
-            rc = check_entry(r, &e, same, depth, err);
+            rc = e.type == TREE_DIRECTORY ? check_below(r, new, base, &e, same, depth, err)
+                                          : check_entry(r, &e, same, err);
+        have = have && *base;
         r->path.len = mark;
     }
     return rc;
@@ -194,7 +219,7 @@ static enum error_kind check_tree(struct reach *r, const struct chunk_id *tree, 
     if (!rc && base)
         rc = tree_reader_open(r->cat, base, &old, err);
     if (!rc)
-        rc = check_entries(r, new, old, depth, err);
+        rc = check_entries(r, new, &old, depth, err);
     tree_reader_close(old);
     tree_reader_close(new);
     return rc;

@@ -473,6 +473,19 @@ static enum error_kind begin(struct rebuild *r, const char *path, struct error *
     return rc;
 }
 
+/* A rebuild that was killed between the renames of exchange() left the old index under its other name. */
+static void bring_back_old(struct rebuild *r)
+{
+    struct error ignored = ERROR_INIT;
+
+    if (faccessat(r->cat.dirfd, INDEX_NAME, F_OK, AT_SYMLINK_NOFOLLOW) == 0
+        || faccessat(r->cat.dirfd, OLD_NAME, F_OK, AT_SYMLINK_NOFOLLOW) != 0)
+        return;
+    if (faccessat(r->cat.dirfd, OLD_NAME "-wal", F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+        (void)file_rename(r->cat.dirfd, OLD_NAME "-wal", r->cat.dirfd, INDEX_NAME "-wal", &ignored);
+    (void)file_rename(r->cat.dirfd, OLD_NAME, r->cat.dirfd, INDEX_NAME, &ignored);
+}
+
 static enum error_kind open_indexes(struct rebuild *r, struct error *err)
 {
     struct error ignored = ERROR_INIT;
@@ -481,6 +494,7 @@ static enum error_kind open_indexes(struct rebuild *r, struct error *err)
 
     if (!rc)
         rc = path_join(r->cat.path, NEW_NAME, &new, err);
+    bring_back_old(r);
     if (!rc && faccessat(r->cat.dirfd, INDEX_NAME, F_OK, 0) == 0)
         (void)index_open(old, INDEX_WRITE, &r->old, &ignored);
     if (!rc)

@@ -32,6 +32,13 @@ enum error_kind tree_reader_over(const void *bytes, size_t len, struct tree_read
 /* As tree_reader_next(), and the encoded entry (without name) that it was decoded from; borrowed likewise. */
 enum error_kind tree_reader_next_encoded(struct tree_reader *r, struct tree_entry *out, const void **encoded,
                                          size_t *len, bool *more, struct error *err);
+/*
+ * What an open reader holds in memory, and letting it go while a walk is below: the reader then knows only how far it had come, and reads
+ * its tree again when it goes on. So a walk holds no more than TREE_HELD_MAX, however deep a tree and however long its listings (P11).
+ */
+#define TREE_HELD_MAX (32u << 20)
+size_t tree_reader_memory(const struct tree_reader *r);
+void tree_reader_park(struct tree_reader *r);
 /* How many parts a listing has (0: it is inline), and their ids: for those who mark what is reached. */
 uint32_t tree_reader_parts(const struct tree_reader *r);
 void tree_reader_part(const struct tree_reader *r, uint32_t i, struct chunk_id *out);

@@ -14,6 +14,9 @@
  */
 struct tree_reader {
     struct catalog *cat;
+    struct chunk_id id;
+    uint64_t passed; /* entries handed out */
+    bool parked;
     struct tree_scratch *scratch;
     struct buffer tree;   /* the object; with parts, their ids */
     struct buffer window; /* with parts: what was read and not yet handed out */
@@ -58,24 +61,36 @@ static enum error_kind parse_head(struct tree_reader *r, struct error *err)
 
 static enum error_kind reader_new(struct tree_reader **out, struct error *err)
 {
-    struct tree_reader *r = NULL;
     void *memory = NULL;
-    enum error_kind rc = memory_zeroed(1, sizeof(*r), &memory, err);
+    enum error_kind rc = memory_zeroed(1, sizeof(struct tree_reader), &memory, err);
 
-    if (rc)
-        return rc;
-    r = memory;
+    if (!rc)
+        *out = memory;
+    return rc;
+}
+
+/* From the beginning, with nothing passed. */
+static enum error_kind set_up(struct tree_reader *r, struct error *err)
+{
     r->first = true;
+    r->only = false;
+    r->passed = 0;
+    r->next_part = 0;
+    r->last_len = 0;
     r->tree = (struct buffer)BUFFER_INIT(16u << 20);
     r->part = (struct buffer)BUFFER_INIT(16u << 20);
     r->window = (struct buffer)BUFFER_INIT(2 * TREE_ENTRY_MAX + (16u << 20));
     r->at = cursor_over(NULL, 0);
-    rc = tree_scratch_new(&r->scratch, err);
-    if (rc)
-        tree_reader_close(r);
-    else
-        *out = r;
-    return rc;
+    return tree_scratch_new(&r->scratch, err);
+}
+
+static enum error_kind load(struct tree_reader *r, struct error *err)
+{
+    enum error_kind rc = set_up(r, err);
+
+    if (!rc)
+        rc = chunk_read(r->cat, &r->id, CHUNK_TREE, &r->tree, err);
+    return rc ? rc : parse_head(r, err);
 }
 
 enum error_kind tree_reader_open(struct catalog *cat, const struct chunk_id *tree, struct tree_reader **out,
@@ -87,9 +102,8 @@ enum error_kind tree_reader_open(struct catalog *cat, const struct chunk_id *tre
     if (rc)
         return rc;
     r->cat = cat;
-    rc = chunk_read(cat, tree, CHUNK_TREE, &r->tree, err);
-    if (!rc)
-        rc = parse_head(r, err);
+    r->id = *tree;
+    rc = load(r, err);
     if (rc) {
         tree_reader_close(r);
         return rc;
@@ -105,7 +119,9 @@ enum error_kind tree_reader_over(const void *bytes, size_t len, struct tree_read
 
     if (rc)
         return rc;
-    rc = buffer_append(&r->tree, bytes, len, err);
+    rc = set_up(r, err);
+    if (!rc)
+        rc = buffer_append(&r->tree, bytes, len, err);
     if (!rc)
         rc = parse_head(r, err);
     if (!rc && r->has_parts)
@@ -118,15 +134,33 @@ enum error_kind tree_reader_over(const void *bytes, size_t len, struct tree_read
     return OK;
 }
 
+static void let_go(struct tree_reader *r)
+{
+    tree_scratch_free(r->scratch);
+    r->scratch = NULL;
+    buffer_release(&r->tree);
+    buffer_release(&r->window);
+    buffer_release(&r->part);
+}
+
 void tree_reader_close(struct tree_reader *r)
 {
     if (!r)
         return;
-    tree_scratch_free(r->scratch);
-    buffer_release(&r->tree);
-    buffer_release(&r->window);
-    buffer_release(&r->part);
+    let_go(r);
     free(r);
+}
+
+size_t tree_reader_memory(const struct tree_reader *r)
+{
+    return sizeof(*r) + r->tree.cap + r->window.cap + r->part.cap;
+}
+
+void tree_reader_park(struct tree_reader *r)
+{
+    assert(r->cat);
+    let_go(r);
+    r->parked = true;
 }
 
 uint32_t tree_reader_parts(const struct tree_reader *r)
@@ -220,8 +254,8 @@ static bool at_end(const struct tree_reader *r)
     return r->has_parts ? r->next_part == r->parts && cursor_left(&r->at) == 0 : r->entries == 0;
 }
 
-enum error_kind tree_reader_next_encoded(struct tree_reader *r, struct tree_entry *out, const void **encoded,
-                                         size_t *len, bool *more, struct error *err)
+static enum error_kind next_entry(struct tree_reader *r, struct tree_entry *out, const void **encoded, size_t *len,
+                                  bool *more, struct error *err)
 {
     bool short_of_bytes = false;
     enum error_kind rc;
@@ -243,8 +277,36 @@ enum error_kind tree_reader_next_encoded(struct tree_reader *r, struct tree_entr
     }
     if (!r->has_parts)
         r->entries--;
+    r->passed++;
     *more = true;
     return OK;
+}
+
+/* Read the tree again, and pass what was passed before. */
+static enum error_kind come_back(struct tree_reader *r, struct error *err)
+{
+    uint64_t passed = r->passed;
+    const void *encoded = NULL;
+    struct tree_entry e;
+    size_t len = 0;
+    bool more = true;
+    enum error_kind rc;
+
+    let_go(r);
+    rc = load(r, err);
+    while (!rc && more && r->passed < passed)
+        rc = next_entry(r, &e, &encoded, &len, &more, err);
+    if (!rc)
+        r->parked = false;
+    return rc;
+}
+
+enum error_kind tree_reader_next_encoded(struct tree_reader *r, struct tree_entry *out, const void **encoded,
+                                         size_t *len, bool *more, struct error *err)
+{
+    enum error_kind rc = r->parked ? come_back(r, err) : OK;
+
+    return rc ? rc : next_entry(r, out, encoded, len, more, err);
 }
 
 enum error_kind tree_reader_next(struct tree_reader *r, struct tree_entry *out, bool *more, struct error *err)
