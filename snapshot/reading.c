@@ -15,7 +15,8 @@
 #include "walk.h"
 
 #define RING_SIZE (8u << 20)
-#define SLOTS 256 /* results in flight */
+#define WHOLE_MAX (RING_SIZE / 4) /* longer files are streamed */
+#define SLOTS 256                 /* results in flight */
 #define THREADS_MAX 32
 /* A reader takes several neighbours at once, since handing over one by one costs as much as reading a small file. */
 #define BATCH_MAX 16
@@ -32,7 +33,7 @@ struct reading {
     int rootfd;
     const struct read_job *jobs;
     size_t count;
-    size_t whole_max;
+    const struct reading_options *options;
     unsigned char *ring;
     pthread_mutex_t lock;
     pthread_cond_t room;  /* a slot or bytes of the ring came free */
@@ -126,6 +127,25 @@ static enum error_kind read_once(struct walk_attributes *a, int fd, const struct
     return OK;
 }
 
+/* Where to cut, decided here because there are several readers and one thread that puts. False: too many pieces. */
+static bool cut(const struct reading_options *options, struct read_result *result)
+{
+    const unsigned char *bytes = result->bytes;
+    size_t at = 0;
+
+    result->piece_count = 0;
+    while (at < result->len) {
+        size_t left = result->len - at;
+        size_t len = result->len <= options->chunk_max ? left : cutter_next(options->cutter, bytes + at, left, true);
+
+        if (result->piece_count == READ_PIECES_MAX)
+            return false;
+        result->pieces[result->piece_count++] = (uint32_t)len;
+        at += len;
+    }
+    return true;
+}
+
 static enum error_kind read_open_file(struct reading *r, struct walk_attributes *a, int fd, unsigned char *bytes,
                                       struct read_result *result, struct error *err)
 {
@@ -140,12 +160,13 @@ static enum error_kind read_open_file(struct reading *r, struct walk_attributes 
             return error_set(err, ERR_IO, errno, "looking at it");
         result->outcome = READ_STREAM;
         if (!S_ISREG(st.st_mode) || st.st_ino != result->job->key.inode || st.st_dev != result->job->key.device ||
-            (uint64_t)st.st_size != result->job->key.size || (size_t)st.st_size > r->whole_max ||
-            file_is_sparse(fd, &st))
+            (uint64_t)st.st_size != result->job->key.size || (size_t)st.st_size > WHOLE_MAX || file_is_sparse(fd, &st))
             return OK;
         rc = read_once(a, fd, &st, bytes, result, &same, err);
         result->outcome = same ? READ_WHOLE : READ_RESTLESS;
     }
+    if (!rc && !cut(r->options, result))
+        result->outcome = READ_STREAM;
     return rc;
 }
 
@@ -157,7 +178,7 @@ static void read_job(struct reader *self, struct slot *slot)
     enum error_kind rc;
 
     result->outcome = READ_STREAM;
-    if (result->job->key.size > self->r->whole_max)
+    if (result->job->key.size > WHOLE_MAX)
         return;
     rc = walk_open_below(self->r->rootfd, result->job->path, O_RDONLY | O_NONBLOCK | O_NOCTTY, &fd, &err);
     if (!rc)
@@ -169,9 +190,9 @@ static void read_job(struct reader *self, struct slot *slot)
 
 /* ---- the ring and the readers ---- */
 
-static size_t bytes_of(const struct reading *r, const struct read_job *job)
+static size_t bytes_of(const struct read_job *job)
 {
-    return job->key.size > r->whole_max ? 0 : (size_t)job->key.size;
+    return job->key.size > WHOLE_MAX ? 0 : (size_t)job->key.size;
 }
 
 /* Is there room for the next job? Then it is taken. With the lock held. */
@@ -205,12 +226,12 @@ static size_t take_batch(struct reading *r)
         const struct read_job *job = &r->jobs[r->taken];
         struct slot *slot = &r->slots[r->taken % SLOTS];
 
-        if (!take_place(r, bytes_of(r, job), slot))
+        if (!take_place(r, bytes_of(job), slot))
             break;
         slot->done = false;
         slot->result.job = job;
         slot->result.error = NULL;
-        bytes += bytes_of(r, job);
+        bytes += bytes_of(job);
         r->taken++;
         count++;
     }
@@ -293,8 +314,7 @@ enum error_kind reading_begin(int rootfd, const struct read_job *jobs, size_t co
     r->jobs = jobs;
     r->count = count;
     r->threads_wanted = threads ? threads : 1;
-    r->whole_max =
-        options->whole_max < RING_SIZE / 2 ? options->whole_max : RING_SIZE / 2; /* so that R1 never waits for itself */
+    r->options = options;
     pthread_mutex_init(&r->lock, NULL);
     pthread_cond_init(&r->room, NULL);
     pthread_cond_init(&r->ready, NULL);

@@ -5,7 +5,8 @@
  *     while (!(rc = reading_next(r, &result, err)) && result) ...
  *     reading_end(r);
  *
- * Small files come whole, with their encoded attributes. Large, sparse and changing ones are left to streaming.h.
+ * Files of moderate size come whole, with their encoded attributes and the places where they are to be cut. Large, sparse and changing
+ * ones are left to streaming.h.
  *
  *   R1  at most RING_SIZE bytes are in flight; places are given and taken back in the order of the jobs, so a reader that waits
  *       for room waits for an earlier job only
@@ -17,6 +18,8 @@
 
 #include "buffer.h"
 #include "stat_cache.h"
+
+#define READ_PIECES_MAX 64 /* chunks of a file that is read whole */
 
 struct read_job {
     const char *path; /* relative to rootfd */
@@ -37,6 +40,8 @@ struct read_result {
     enum read_outcome outcome;
     const void *bytes;
     size_t len;
+    uint32_t pieces[READ_PIECES_MAX]; /* lengths of its chunks, one after the other */
+    unsigned piece_count;
     struct stat_key key; /* as it was while it was read */
     struct buffer encoded;
     struct error *error; /* READ_FAILED; else NULL */
@@ -44,12 +49,13 @@ struct read_result {
 
 struct reading_options {
     unsigned threads;
-    size_t whole_max;
+    size_t chunk_max;            /* what is not longer is one chunk */
+    const struct cutter *cutter; /* for longer ones */
 };
 
 struct reading;
 
-/* jobs and rootfd are borrowed until reading_end(). */
+/* jobs, options and rootfd are borrowed until reading_end(). */
 enum error_kind reading_begin(int rootfd, const struct read_job *jobs, size_t count,
                               const struct reading_options *options, struct reading **out, struct error *err);
 /* The next job's result, borrowed until the next call; NULL at the end. */

@@ -42,6 +42,7 @@ struct window {
     struct buffer encoded;
     struct read_job *jobs;
     size_t job_count;
+    struct cutter *cutter;
 };
 
 enum error_kind window_new(struct root_taking *r, struct window **out, struct error *err)
@@ -63,6 +64,8 @@ enum error_kind window_new(struct root_taking *r, struct window **out, struct er
     if (!rc)
         rc = memory_allocate(ITEMS_MAX * sizeof *w->jobs, &memory, err);
     w->jobs = memory;
+    if (!rc)
+        rc = cutter_new(catalog_format(r->t->cat), &w->cutter, err);
     if (rc) {
         window_free(w);
         return rc;
@@ -77,6 +80,7 @@ void window_free(struct window *w)
         return;
     free(w->items);
     free(w->jobs);
+    cutter_free(w->cutter);
     buffer_release(&w->text);
     buffer_release(&w->encoded);
     free(w);
@@ -227,20 +231,35 @@ static void gather_jobs(struct window *w)
     qsort(w->jobs, w->job_count, sizeof *w->jobs, compare_jobs);
 }
 
-static enum error_kind put_whole(struct window *w, struct item *i, const struct read_result *result, struct error *err)
+static enum error_kind put_pieces(struct window *w, struct item *i, const struct read_result *result, struct error *err)
 {
-    const char *name = path_of(w, i) + i->name;
+    struct root_taking *r = w->r;
+    uint32_t group = content_group(path_of(w, i) + i->name);
+    const unsigned char *bytes = result->bytes;
     store_ticket ticket = 0;
     enum error_kind rc = OK;
 
-    if (result->len)
-        rc = store_put(w->r->t->store, CHUNK_DATA, content_group(name), result->bytes, result->len, &ticket, err);
+    i->at = spill_ticket_place(r->spill);
+    i->count = result->piece_count;
+    i->content = i->count ? SPILL_TICKETS : SPILL_READY;
+    for (unsigned n = 0; !rc && n < result->piece_count; n++) {
+        rc = store_put(r->t->store, CHUNK_DATA, group, bytes, result->pieces[n], &ticket, err);
+        if (!rc && i->count > 1)
+            rc = spill_ticket_add(r->spill, ticket, err);
+        bytes += result->pieces[n];
+    }
+    if (i->count == 1)
+        i->at = ticket;
+    return rc;
+}
+
+static enum error_kind put_whole(struct window *w, struct item *i, const struct read_result *result, struct error *err)
+{
+    enum error_kind rc = put_pieces(w, i, result, err);
+
     if (rc)
         return rc;
     i->state = ITEM_READY;
-    i->content = result->len ? SPILL_TICKETS : SPILL_READY;
-    i->count = result->len ? 1 : 0;
-    i->at = ticket;
     i->key = result->key;
     i->cacheable = result->outcome == READ_WHOLE; /* T3 */
     w->r->t->result->files_read++;
@@ -314,7 +333,8 @@ static enum error_kind read_jobs(struct window *w, struct error *err)
     const struct snapshot_options *o = w->r->t->options;
     struct reading_options options = {
         .threads = o->readers ? o->readers : READERS_DEFAULT,
-        .whole_max = catalog_format(w->r->t->cat)->whole_max,
+        .chunk_max = catalog_format(w->r->t->cat)->whole_max,
+        .cutter = w->cutter,
     };
     struct reading *reading = NULL;
     const struct read_result *result = NULL;
