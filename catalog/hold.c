@@ -54,8 +54,8 @@ static enum error_kind hold_decode(const struct index_statement *st, struct snap
     const char *reason = index_text(st, 2);
 
     *sum = index_number(st, 5);
-    if (!id || !snapshot || !reason || !record_id_valid(id) || !record_id_valid(snapshot)
-        || hold_sum(id, snapshot, reason, index_number(st, 3) != 0, index_number(st, 4)) != *sum)
+    if (!id || !snapshot || !reason || !record_id_valid(id) || !record_id_valid(snapshot) ||
+        hold_sum(id, snapshot, reason, index_number(st, 3) != 0, index_number(st, 4)) != *sum)
         return index_row_damaged("holds", err);
     *out = (struct snapshot_hold){.by_person = index_number(st, 3) != 0, .until_ns = index_number(st, 4)};
     memcpy(out->id, id, sizeof(out->id));
@@ -95,8 +95,8 @@ enum error_kind hold_row_remove(struct index *ix, const char *id, struct error *
     struct snapshot_hold hold;
     int64_t sum = 0;
     bool row = false;
-    enum error_kind rc = index_prepare(ix, "SELECT id, snapshot, reason, person, until, sum FROM holds WHERE id = ?1",
-                                       &st, err);
+    enum error_kind rc =
+        index_prepare(ix, "SELECT id, snapshot, reason, person, until, sum FROM holds WHERE id = ?1", &st, err);
 
     if (!rc) {
         index_bind_text(st, 1, id);
@@ -147,8 +147,8 @@ enum error_kind tombstone_row_find(struct index *ix, const char *snapshot, bool 
 enum error_kind tombstone_row_add(struct index *ix, const char *snapshot, struct error *err)
 {
     struct index_statement *st = NULL;
-    enum error_kind rc = index_prepare(ix, "INSERT OR REPLACE INTO tombstones (snapshot, sum) VALUES (?1, ?2)", &st,
-                                       err);
+    enum error_kind rc =
+        index_prepare(ix, "INSERT OR REPLACE INTO tombstones (snapshot, sum) VALUES (?1, ?2)", &st, err);
 
     if (!rc) {
         index_bind_text(st, 1, snapshot);
@@ -222,8 +222,7 @@ struct small_rows {
     const struct small_record *record;
 };
 
-static enum error_kind write_small(struct catalog *cat, struct small_record *r, record_rows_fn *rows,
-                                   struct error *err)
+static enum error_kind write_small(struct catalog *cat, struct small_record *r, record_rows_fn *rows, struct error *err)
 {
     struct small_rows arg = {cat, r};
     struct buffer bytes = BUFFER_INIT(RECORD_LEN_MAX);

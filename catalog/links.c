@@ -14,8 +14,8 @@
 struct links_builder {
     struct store *store;
     struct buffer body;
-    uint32_t groups;     /* in body */
-    bool continues;      /* body's first group belongs to the group before */
+    uint32_t groups; /* in body */
+    bool continues;  /* body's first group belongs to the group before */
     store_ticket *tickets;
     size_t count, cap;
 };
@@ -178,8 +178,8 @@ enum error_kind links_parse(const void *bytes, size_t len, bool first_chunk, uns
     uint32_t groups = cursor_u32(&c);
     enum error_kind rc = OK;
 
-    if (c.bad || memcmp(magic, LINKS_MAGIC, 4) != 0 || flags > LINKS_CONTINUES
-        || (first_chunk && (flags & LINKS_CONTINUES)))
+    if (c.bad || memcmp(magic, LINKS_MAGIC, 4) != 0 || flags > LINKS_CONTINUES ||
+        (first_chunk && (flags & LINKS_CONTINUES)))
         return damaged(err);
     for (uint32_t i = 0; !rc && i < groups; i++)
         rc = parse_group(&c, i > 0 || !(flags & LINKS_CONTINUES), roots, &path, fn, arg, err);

@@ -225,8 +225,8 @@ static enum error_kind open_list(struct list_reader *r, const struct chunk_id *i
     enum error_kind rc = list_read(r->cat, id, &bytes, &view, err);
 
     if (!rc && level >= 0 && view.level != (unsigned)level)
-        rc = error_set(err, ERR_CORRUPT, 0, "a list of ids of level %u stands where level %d should", view.level,
-                       level);
+        rc =
+            error_set(err, ERR_CORRUPT, 0, "a list of ids of level %u stands where level %d should", view.level, level);
     if (rc) {
         buffer_release(&bytes);
         return rc;

@@ -8,9 +8,9 @@
 #include "text.h"
 
 struct verify_options {
-    bool read_data;      /* read and check every frame, not only structure */
-    int percent;         /* 1..100 of the stored bytes, oldest-verified first; 0: all */
-    int64_t budget_ms;   /* stop after this time; 0: none */
+    bool read_data;    /* read and check every frame, not only structure */
+    int percent;       /* 1..100 of the stored bytes, oldest-verified first; 0: all */
+    int64_t budget_ms; /* stop after this time; 0: none */
 };
 
 struct verify_report {
@@ -36,14 +36,14 @@ enum error_kind catalog_rebuild(const char *path, const struct progress *progres
 struct prune_options {
     int max_unused_percent; /* rewrite packs until at most this share of the stored bytes is unused; default 10 */
     bool dry_run;
-    int lock_timeout_ms;    /* for the exclusive lock of the removal; when readers stay, removal is left to the next run */
+    int lock_timeout_ms; /* for the exclusive lock of the removal; when readers stay, removal is left to the next run */
 };
 struct prune_report {
     uint64_t bytes_before, bytes_unused, bytes_freed;
     uint64_t packs_removed, packs_rewritten, parts_removed;
     bool removal_postponed;
 };
-enum error_kind catalog_prune(struct catalog *cat, const struct prune_options *options,
-                              const struct progress *progress, struct prune_report *out, struct error *err);
+enum error_kind catalog_prune(struct catalog *cat, const struct prune_options *options, const struct progress *progress,
+                              struct prune_report *out, struct error *err);
 
 #endif

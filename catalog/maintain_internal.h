@@ -12,18 +12,21 @@
 struct book_entry {
     enum chunk_type type;
     char id[RECORD_ID_LEN + 1];
-    uint64_t pack;      /* its number */
+    uint64_t pack; /* its number */
     struct chunk_id chunk;
-    bool is_void;       /* snapshot: forgotten. hold: released, or its snapshot has gone */
+    bool is_void; /* snapshot: forgotten. hold: released, or its snapshot has gone */
     struct text_list targets;
 };
 
 struct book {
     struct book_entry *items; /* sorted by type and id once read */
     size_t count, cap;
-    struct text_list damage;  /* packs of records that can't be read: one line each */
+    struct text_list damage; /* packs of records that can't be read: one line each */
 };
-#define BOOK_INIT {NULL, 0, 0, TEXT_LIST_INIT}
+#define BOOK_INIT                  \
+    {                              \
+        NULL, 0, 0, TEXT_LIST_INIT \
+    }
 /*
  * Read all records.
  *

@@ -89,7 +89,8 @@ static enum error_kind grow(void **array, size_t *count, size_t need, size_t siz
     return OK;
 }
 
-#define NUMBER_MAX (INT64_C(1) << 40) /* a row or pack of a greater number is malice, and would cost its weight in memory */
+#define NUMBER_MAX \
+    (INT64_C(1) << 40) /* a row or pack of a greater number is malice, and would cost its weight in memory */
 
 static enum error_kind set_mark(struct mark *m, const struct chunk_row *row, struct error *err)
 {

@@ -71,8 +71,8 @@ static enum error_kind mark_for_removal(struct prune *p, enum prune_fate fate, s
 /* Rows of chunks that have gone with their packs, and claims of writers that died before they had a place. */
 static enum error_kind drop_chunks(struct prune *p, struct error *err)
 {
-    enum error_kind rc = index_run(p->cat->index,
-                                   "DELETE FROM chunks WHERE pack IN (SELECT number FROM packs WHERE state = 3)", err);
+    enum error_kind rc =
+        index_run(p->cat->index, "DELETE FROM chunks WHERE pack IN (SELECT number FROM packs WHERE state = 3)", err);
 
     if (!rc)
         rc = index_run(p->cat->index, "DELETE FROM chunks WHERE pack = 0", err);
@@ -187,8 +187,8 @@ static enum error_kind unlink_cache_part(void *arg, const char *name, struct err
     char path[512];
 
     (void)err;
-    if (len > 5 && strcmp(name + len - 5, ".part") == 0
-        && snprintf(path, sizeof(path), CACHE_NAME "/%s", name) < (int)sizeof(path))
+    if (len > 5 && strcmp(name + len - 5, ".part") == 0 &&
+        snprintf(path, sizeof(path), CACHE_NAME "/%s", name) < (int)sizeof(path))
         (void)file_unlink(p->cat->dirfd, path, &ignored);
     return OK;
 }
@@ -312,8 +312,8 @@ static enum error_kind same_index(struct prune *p, const struct stat *before, st
 {
     struct stat now;
 
-    if (fstatat(p->cat->dirfd, INDEX_NAME, &now, AT_SYMLINK_NOFOLLOW) == 0 && now.st_ino == before->st_ino
-        && now.st_dev == before->st_dev)
+    if (fstatat(p->cat->dirfd, INDEX_NAME, &now, AT_SYMLINK_NOFOLLOW) == 0 && now.st_ino == before->st_ino &&
+        now.st_dev == before->st_dev)
         return OK;
     error_set(err, ERR_BUSY, 0, "the catalogue's index was made again in the meantime");
     error_hint(err, "run prune again");
@@ -416,8 +416,8 @@ static uint64_t copied_bytes(struct prune *p)
     return total;
 }
 
-enum error_kind catalog_prune(struct catalog *cat, const struct prune_options *options,
-                              const struct progress *progress, struct prune_report *out, struct error *err)
+enum error_kind catalog_prune(struct catalog *cat, const struct prune_options *options, const struct progress *progress,
+                              struct prune_report *out, struct error *err)
 {
     struct prune p = {.cat = cat, .options = options, .progress = progress, .report = out};
     struct error why = ERROR_INIT, later = ERROR_INIT;

@@ -13,9 +13,9 @@ enum prune_fate {
 
 struct prune_pack {
     struct pack_row row;
-    uint64_t raw;     /* bytes of all chunks that the index places in it */
+    uint64_t raw;                                 /* bytes of all chunks that the index places in it */
     uint64_t records, removable, removable_later; /* packs of records: how many, and how many may go when */
-    bool is_copied;   /* all that was marked stands in new packs too */
+    bool is_copied;                               /* all that was marked stands in new packs too */
     bool is_damaged;
     enum prune_fate fate;
 };

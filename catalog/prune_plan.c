@@ -39,7 +39,8 @@ static enum error_kind mark_standing(struct prune *p, struct error *err)
         snapshot_record_release(&record);
         if (rc == ERR_CORRUPT) {
             error_context(err, "snapshot %.12s is damaged, so nothing is removed", e->id);
-            error_hint(err, "see what is touched: nopsnap verify; or give the snapshot up: nopsnap forget %.12s", e->id);
+            error_hint(err, "see what is touched: nopsnap verify; or give the snapshot up: nopsnap forget %.12s",
+                       e->id);
         }
         progress_advance(p->progress, i + 1, p->book.count, "records");
     }
@@ -189,7 +190,8 @@ static void decide_one(struct prune *p, struct prune_pack *pack)
     if (pack->row.state == PACK_TO_REMOVE) {
         pack->fate = FATE_REMOVE;
     } else if (pack->row.state == PACK_ANNOUNCED) {
-        pack->fate = FATE_KEEP; /* a running writer's; under the exclusive lock what is left of one is dealt with first */
+        pack->fate =
+            FATE_KEEP; /* a running writer's; under the exclusive lock what is left of one is dealt with first */
     } else if (pack->row.kind == PACK_RECORDS) {
         if (pack->records > 0 && pack->removable == pack->records)
             pack->fate = FATE_REMOVE;

@@ -59,8 +59,8 @@ static enum error_kind close_frame(struct rewriter *w, struct error *err)
         return OK;
     rc = codec_compress(w->compressor, w->open.data, w->open.len, &w->scratch, &codec, &stored, &stored_len, err);
     if (!rc)
-        rc = pack_draft_frame(w->draft, codec, stored, (uint32_t)stored_len, (uint32_t)w->open.len, &frame, &where,
-                              err);
+        rc =
+            pack_draft_frame(w->draft, codec, stored, (uint32_t)stored_len, (uint32_t)w->open.len, &frame, &where, err);
     for (size_t i = w->open_first; !rc && i < w->count; i++)
         if (w->chunks[i].frame == FRAME_OPEN)
             w->chunks[i].frame = frame;
@@ -328,8 +328,7 @@ enum error_kind prune_rewrite(struct prune *p, struct error *err)
 
 /* ---- switching ---- */
 
-static enum error_kind switch_chunk(struct prune *p, uint64_t copy, const struct footer_chunk *chunk,
-                                    struct error *err)
+static enum error_kind switch_chunk(struct prune *p, uint64_t copy, const struct footer_chunk *chunk, struct error *err)
 {
     struct chunk_row row;
     const struct prune_pack *from;

@@ -1,8 +1,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "record_internal.h"
 #include "list_internal.h"
+#include "record_internal.h"
 #include "tree_internal.h"
 
 /*
@@ -13,7 +13,7 @@
 struct reach {
     struct catalog *cat;
     struct buffer path; /* where we are, for the message */
-    size_t held; /* bytes of the readers that are open above */
+    size_t held;        /* bytes of the readers that are open above */
     unsigned lookups;
     struct reach_set *set; /* after many lookups; NULL: none, or not yet */
 };
@@ -37,10 +37,10 @@ static enum error_kind check_id(struct reach *r, const struct chunk_id *id, enum
     hex_encode(id->hash, HASH_LEN, hex);
     error_set(err, ERR_CORRUPT, 0, "%s: chunk %s.%u %s", r->path.len > 0 ? (const char *)r->path.data : "the snapshot",
               hex, id->attempt,
-              !found                ? "is not in the catalogue"
-              : row.damaged         ? "lies in a damaged place"
-              : row.type != type    ? "is of another type"
-                                    : "lies in a pack that is not in place");
+              !found             ? "is not in the catalogue"
+              : row.damaged      ? "lies in a damaged place"
+              : row.type != type ? "is of another type"
+                                 : "lies in a pack that is not in place");
     error_hint(err, "take the snapshot again: what is damaged or missing is then stored anew");
     return ERR_CORRUPT;
 }
@@ -115,8 +115,8 @@ static int compare_names(const struct tree_entry *a, const struct tree_entry *b)
 }
 
 /* The base's entry of the same name, if there is one. *have says that `at` is one that was read and not passed yet. */
-static enum error_kind catch_up(struct tree_reader *base, const struct tree_entry *e, struct tree_entry *at,
-                                bool *have, const struct tree_entry **out, struct error *err)
+static enum error_kind catch_up(struct tree_reader *base, const struct tree_entry *e, struct tree_entry *at, bool *have,
+                                const struct tree_entry **out, struct error *err)
 {
     enum error_kind rc = OK;
 
@@ -171,8 +171,8 @@ static enum error_kind check_below(struct reach *r, struct tree_reader *new, str
 }
 
 /* base: given up on the way when memory is short; NULL: none */
-static enum error_kind check_entries(struct reach *r, struct tree_reader *new, struct tree_reader **base, unsigned depth,
-                                     struct error *err)
+static enum error_kind check_entries(struct reach *r, struct tree_reader *new, struct tree_reader **base,
+                                     unsigned depth, struct error *err)
 {
     struct tree_entry e, at;
     const struct tree_entry *same = NULL;

@@ -12,7 +12,7 @@ struct set_entry {
 
 struct reach_set {
     struct set_entry *entries;
-    size_t mask; /* their number, a power of two, less one */
+    size_t mask;           /* their number, a power of two, less one */
     unsigned char *stands; /* by pack: is it in place? */
     size_t packs;
 };

@@ -101,8 +101,8 @@ static enum error_kind look_at_cache(void *arg, const char *name, struct error *
         return OK;
     if (file_open(r->cat.dirfd, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0, &fd, &ignored) != OK)
         return OK;
-    if (file_read(fd, head, sizeof(head), &got, path, &ignored) == OK && got == sizeof(head)
-        && stat_header_decode(head, &h) && h.generation > r->generation && h.generation < INT64_MAX)
+    if (file_read(fd, head, sizeof(head), &got, path, &ignored) == OK && got == sizeof(head) &&
+        stat_header_decode(head, &h) && h.generation > r->generation && h.generation < INT64_MAX)
         r->generation = h.generation;
     file_close(&fd);
     return OK;
@@ -117,8 +117,8 @@ static enum error_kind drop_cache(void *arg, const char *name, struct error *err
     char path[512];
 
     (void)err;
-    if (len > 5 && strcmp(name + len - 5, ".stat") == 0
-        && snprintf(path, sizeof(path), CACHE_NAME "/%s", name) < (int)sizeof(path))
+    if (len > 5 && strcmp(name + len - 5, ".stat") == 0 &&
+        snprintf(path, sizeof(path), CACHE_NAME "/%s", name) < (int)sizeof(path))
         (void)file_unlink(r->cat.dirfd, path, &ignored);
     return OK;
 }
@@ -206,9 +206,9 @@ static enum pack_kind kind_of_damaged(const struct rebuild *r, const char *path,
     enum pack_kind kind = PACK_RECORDS;
     int fd = -1;
 
-    if (file_open(r->cat.dirfd, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0, &fd, &ignored) == OK
-        && file_read_at(fd, raw, sizeof(raw), 0, path, &ignored) == OK
-        && pack_header_decode(raw, path, &h, &ignored) == OK) {
+    if (file_open(r->cat.dirfd, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0, &fd, &ignored) == OK &&
+        file_read_at(fd, raw, sizeof(raw), 0, path, &ignored) == OK &&
+        pack_header_decode(raw, path, &h, &ignored) == OK) {
         kind = h.kind;
         *made_ns = h.made_ns;
     }
@@ -478,8 +478,8 @@ static void bring_back_old(struct rebuild *r)
 {
     struct error ignored = ERROR_INIT;
 
-    if (faccessat(r->cat.dirfd, INDEX_NAME, F_OK, AT_SYMLINK_NOFOLLOW) == 0
-        || faccessat(r->cat.dirfd, OLD_NAME, F_OK, AT_SYMLINK_NOFOLLOW) != 0)
+    if (faccessat(r->cat.dirfd, INDEX_NAME, F_OK, AT_SYMLINK_NOFOLLOW) == 0 ||
+        faccessat(r->cat.dirfd, OLD_NAME, F_OK, AT_SYMLINK_NOFOLLOW) != 0)
         return;
     if (faccessat(r->cat.dirfd, OLD_NAME "-wal", F_OK, AT_SYMLINK_NOFOLLOW) == 0)
         (void)file_rename(r->cat.dirfd, OLD_NAME "-wal", r->cat.dirfd, INDEX_NAME "-wal", &ignored);

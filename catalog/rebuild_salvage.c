@@ -108,10 +108,11 @@ static bool load_frame(struct salvage *s, const struct frame_header *h, uint64_t
 
     buffer_clear(&s->stored);
     buffer_clear(&s->raw);
-    if (h->cipher != 0 || buffer_reserve(&s->stored, h->stored, &ignored) || buffer_reserve(&s->raw, h->raw, &ignored)
-        || file_read_at(s->fd, s->stored.data, h->stored, at + FRAME_HEADER_LEN, s->path, &ignored)
-        || hash64_of(0, s->stored.data, h->stored) != h->checksum
-        || codec_decompress(h->codec, s->stored.data, h->stored, s->raw.data, h->raw, &ignored))
+    if (h->cipher != 0 || buffer_reserve(&s->stored, h->stored, &ignored) ||
+        buffer_reserve(&s->raw, h->raw, &ignored) ||
+        file_read_at(s->fd, s->stored.data, h->stored, at + FRAME_HEADER_LEN, s->path, &ignored) ||
+        hash64_of(0, s->stored.data, h->stored) != h->checksum ||
+        codec_decompress(h->codec, s->stored.data, h->stored, s->raw.data, h->raw, &ignored))
         return false;
     s->raw.len = h->raw;
     return true;
@@ -189,8 +190,8 @@ enum error_kind rebuild_salvage(struct rebuild *r, const char *path, struct erro
     bool part = false, found = false;
     enum error_kind rc = OK;
 
-    if (!r->old || !pack_name_parse(path_base(path), &part, name)
-        || index_pack_find_name(r->old, name, &old, &found, &ignored) != OK || !found)
+    if (!r->old || !pack_name_parse(path_base(path), &part, name) ||
+        index_pack_find_name(r->old, name, &old, &found, &ignored) != OK || !found)
         return OK;
     rc = list_chunks(&s, old.number, err);
     if (!rc && s.chunks.count > 0)

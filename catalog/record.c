@@ -25,8 +25,7 @@ static enum error_kind damage_fingerprint(struct index *ix, int64_t *out, struct
 {
     struct index_statement *st = NULL;
     bool row = false;
-    enum error_kind rc = index_prepare(ix, "SELECT count(*), coalesce(sum(sum % 1000000007), 0) FROM damage", &st,
-                                       err);
+    enum error_kind rc = index_prepare(ix, "SELECT count(*), coalesce(sum(sum % 1000000007), 0) FROM damage", &st, err);
 
     if (!rc)
         rc = index_step(st, &row, err);
@@ -38,8 +37,8 @@ static enum error_kind damage_fingerprint(struct index *ix, int64_t *out, struct
 
 static unsigned flags_of(const struct snapshot_record *r)
 {
-    return (r->suspicious ? SNAPSHOT_FLAG_SUSPICIOUS : 0u) | (r->unread.count > 0 ? SNAPSHOT_FLAG_WARNED : 0u)
-           | SNAPSHOT_FLAG_COMPLETE;
+    return (r->suspicious ? SNAPSHOT_FLAG_SUSPICIOUS : 0u) | (r->unread.count > 0 ? SNAPSHOT_FLAG_WARNED : 0u) |
+           SNAPSHOT_FLAG_COMPLETE;
 }
 
 static enum error_kind commit_rows(void *arg, const struct chunk_id *chunk, struct error *err)
@@ -61,8 +60,8 @@ static enum error_kind commit_rows(void *arg, const struct chunk_id *chunk, stru
 }
 
 /* The newest complete snapshot of the same site. None while damage is known, and none that can't be read: then all is looked at. */
-static enum error_kind find_base(struct catalog *cat, const struct snapshot_record *record,
-                                 struct snapshot_record *out, bool *found, struct error *err)
+static enum error_kind find_base(struct catalog *cat, const struct snapshot_record *record, struct snapshot_record *out,
+                                 bool *found, struct error *err)
 {
     struct snapshot_shadows list = {NULL, 0, 0};
     struct error unread = ERROR_INIT;

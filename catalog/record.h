@@ -14,8 +14,8 @@ enum snapshot_kind { SNAPSHOT_MANUAL, SNAPSHOT_SCHEDULED, SNAPSHOT_SAFETY, SNAPS
 enum snapshot_part { SNAPSHOT_WHOLE, SNAPSHOT_FILES_ONLY, SNAPSHOT_DATABASE_ONLY };
 
 struct snapshot_root {
-    char *name; /* "site", "pictures" */
-    char *path; /* absolute, bytes */
+    char *name;           /* "site", "pictures" */
+    char *path;           /* absolute, bytes */
     struct chunk_id tree; /* a tree with the single entry "." */
     uint64_t files, bytes;
 };
@@ -27,36 +27,39 @@ struct snapshot_left_out {
 };
 
 struct snapshot_record {
-    char id[33];         /* 32 hex digits; made by snapshot_commit() when empty */
-    int64_t made_ns;     /* the moment it stands for */
+    char id[33];     /* 32 hex digits; made by snapshot_commit() when empty */
+    int64_t made_ns; /* the moment it stands for */
     char *site_id, *site_path, *site_name;
     char *host, *host_id, *tool;
     enum snapshot_kind kind;
     enum snapshot_part part;
-    bool stopped;        /* mode: the shop was fenced */
+    bool stopped;           /* mode: the shop was fenced */
     int64_t from_ns, to_ns; /* window */
     struct snapshot_root roots[SNAPSHOT_ROOTS_MAX];
     size_t root_count;
     struct chunk_id *links;
     size_t link_count;
     bool has_dump;
-    struct chunk_id dump;  /* a list */
+    struct chunk_id dump; /* a list */
     uint64_t dump_bytes;
-    char *dump_facts;      /* JSON text made by database/; no secret */
+    char *dump_facts; /* JSON text made by database/; no secret */
     char *nop_version, *nop_layout;
     struct snapshot_left_out *left_out;
     size_t left_out_count;
     struct text_list unread; /* "path: error": what could not be read */
     struct text_list notes;
     struct text_list tags;
-    char *transaction;       /* id of the transaction that took this state away, or NULL */
-    char *transaction_only;  /* "files", "database" or NULL */
+    char *transaction;                /* id of the transaction that took this state away, or NULL */
+    char *transaction_only;           /* "files", "database" or NULL */
     uint64_t bytes_new, bytes_stored; /* growth of the catalogue */
-    bool suspicious;         /* flagged: does not count as good until accepted */
+    bool suspicious;                  /* flagged: does not count as good until accepted */
     char *suspicion;
 };
 
-#define SNAPSHOT_RECORD_INIT {.id = ""}
+#define SNAPSHOT_RECORD_INIT \
+    {                        \
+        .id = ""             \
+    }
 void snapshot_record_release(struct snapshot_record *r);
 
 /*

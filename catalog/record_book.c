@@ -36,8 +36,7 @@ static enum error_kind note_damage(struct book *b, const struct pack_row *pack, 
     return text_list_addf(&b->damage, err, "%s: a pack of records: %s", path, why);
 }
 
-static enum error_kind damaged_pack(void *arg, const struct pack_row *pack, const struct error *why,
-                                    struct error *err)
+static enum error_kind damaged_pack(void *arg, const struct pack_row *pack, const struct error *why, struct error *err)
 {
     return note_damage(arg, pack, why->text, err);
 }

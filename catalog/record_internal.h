@@ -8,9 +8,9 @@
 #include "record.h"
 #include "text.h"
 
-#define RECORD_LEN_MAX (2u << 20)      /* parsed JSON takes many times its length in memory */
-#define RECORD_ID_LEN 32               /* hex digits */
-#define RECORD_LINES_MAX (384u << 10)  /* bytes that a record keeps of each of its lists of lines */
+#define RECORD_LEN_MAX (2u << 20)     /* parsed JSON takes many times its length in memory */
+#define RECORD_ID_LEN 32              /* hex digits */
+#define RECORD_LINES_MAX (384u << 10) /* bytes that a record keeps of each of its lists of lines */
 
 /* ---- snapshots as JSON (record_json.c) ---- */
 
@@ -30,7 +30,10 @@ struct small_record {
     bool by_person;
     int64_t until_ns;
 };
-#define SMALL_RECORD_INIT {.reason = NULL}
+#define SMALL_RECORD_INIT \
+    {                     \
+        .reason = NULL    \
+    }
 enum error_kind small_record_encode(const struct small_record *r, struct buffer *out, struct error *err);
 enum error_kind small_record_decode(enum chunk_type type, const void *bytes, size_t len, struct small_record *out,
                                     struct error *err);

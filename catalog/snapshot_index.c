@@ -68,7 +68,7 @@ enum error_kind table_guard_check(struct index *ix, const char *table, uint64_t 
 
 /* ---- rows of snapshots ---- */
 
-#define SNAPSHOT_COLUMNS                                                                                               \
+#define SNAPSHOT_COLUMNS \
     "id, site, path, name, version, made, kind, part, files, bytes, dump, stored, flags, tags, hash, attempt, sum"
 
 static int64_t shadow_sum(const struct snapshot_shadow *s)
@@ -196,8 +196,8 @@ enum error_kind snapshot_shadows_read(struct index *ix, const char *site_id, str
     bool row = true;
     enum error_kind bad = OK;
     struct error first = ERROR_INIT;
-    enum error_kind rc = index_prepare(ix, "SELECT " SNAPSHOT_COLUMNS " FROM snapshots ORDER BY made DESC, row DESC",
-                                       &st, err);
+    enum error_kind rc =
+        index_prepare(ix, "SELECT " SNAPSHOT_COLUMNS " FROM snapshots ORDER BY made DESC, row DESC", &st, err);
 
     while (!rc) {
         struct snapshot_shadow s;

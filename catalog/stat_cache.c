@@ -52,9 +52,9 @@ void stat_key_of(const struct stat *st, struct stat_key *out)
 
 bool stat_key_equal(const struct stat_key *a, const struct stat_key *b)
 {
-    return a->inode == b->inode && a->ctime_sec == b->ctime_sec && a->ctime_nsec == b->ctime_nsec
-           && a->mtime_sec == b->mtime_sec && a->mtime_nsec == b->mtime_nsec && a->size == b->size
-           && a->device == b->device && a->mode == b->mode;
+    return a->inode == b->inode && a->ctime_sec == b->ctime_sec && a->ctime_nsec == b->ctime_nsec &&
+           a->mtime_sec == b->mtime_sec && a->mtime_nsec == b->mtime_nsec && a->size == b->size &&
+           a->device == b->device && a->mode == b->mode;
 }
 
 void stat_key_encode(const struct stat_key *k, unsigned char out[STAT_KEY_LEN])
@@ -203,8 +203,8 @@ static enum error_kind advance(struct stat_cache_reader *r, struct error *err)
 
 static bool header_fits(const struct stat_header *h, const struct catalog *cat, const char *site_id, uint64_t root)
 {
-    return memcmp(h->catalogue, catalog_format(cat)->catalogue, 16) == 0 && strcmp(h->site_id, site_id) == 0
-           && h->root == root && h->generation <= catalog_generation(cat);
+    return memcmp(h->catalogue, catalog_format(cat)->catalogue, 16) == 0 && strcmp(h->site_id, site_id) == 0 &&
+           h->root == root && h->generation <= catalog_generation(cat);
 }
 
 enum error_kind stat_cache_open(struct catalog *cat, const char *site_id, const char *root_name,
@@ -224,8 +224,8 @@ enum error_kind stat_cache_open(struct catalog *cat, const char *site_id, const 
     stat_cache_name(site_id, root_name, name);
     if (file_open(cat->dirfd, name, O_RDONLY | O_NOFOLLOW, 0, &fd, &ignored) != OK)
         return OK;
-    if (file_read(fd, head, sizeof(head), &got, "the stat cache", &ignored) != OK || got < sizeof(head)
-        || !stat_header_decode(head, &h) || !header_fits(&h, cat, site_id, stat_root_hash(root_name)))
+    if (file_read(fd, head, sizeof(head), &got, "the stat cache", &ignored) != OK || got < sizeof(head) ||
+        !stat_header_decode(head, &h) || !header_fits(&h, cat, site_id, stat_root_hash(root_name)))
         goto done;
     rc = memory_zeroed(1, sizeof(*r), &memory, err);
     if (rc)

@@ -47,6 +47,6 @@ enum error_kind stat_cache_begin(struct catalog *cat, const char *site_id, const
 enum error_kind stat_cache_add(struct stat_cache_writer *w, const char *path, const struct stat_key *key,
                                const void *encoded, size_t len, struct error *err);
 enum error_kind stat_cache_commit(struct stat_cache_writer *w, struct error *err); /* frees w */
-void stat_cache_discard(struct stat_cache_writer *w);                             /* accepts NULL */
+void stat_cache_discard(struct stat_cache_writer *w);                              /* accepts NULL */
 
 #endif

@@ -103,8 +103,8 @@ static bool is_young(const struct stat_cache_writer *w, const struct stat_key *k
     int64_t limit = w->walk_started_ns - YOUNG_NS;
     int64_t limit_sec = limit / 1000000000;
 
-    return key->ctime_sec > limit_sec
-           || (key->ctime_sec == limit_sec && (int64_t)key->ctime_nsec >= limit % 1000000000);
+    return key->ctime_sec > limit_sec ||
+           (key->ctime_sec == limit_sec && (int64_t)key->ctime_nsec >= limit % 1000000000);
 }
 
 enum error_kind stat_cache_add(struct stat_cache_writer *w, const char *path, const struct stat_key *key,

@@ -175,8 +175,8 @@ enum error_kind tree_entry_encode(const struct tree_entry *entry, struct buffer 
     if (!rc)
         rc = append_content(out, entry, err);
     if (!rc && out->len - from > TREE_ENTRY_MAX)
-        rc = error_set(err, ERR_REFUSED, 0, "holes and extended attributes of one file take %zu bytes",
-                       out->len - from);
+        rc =
+            error_set(err, ERR_REFUSED, 0, "holes and extended attributes of one file take %zu bytes", out->len - from);
     return rc;
 }
 
@@ -254,8 +254,7 @@ static enum error_kind make_room(void **array, size_t *cap, size_t count, size_t
     return OK;
 }
 
-static enum error_kind parse_xattrs(struct tree_scratch *s, struct cursor *c, struct tree_entry *out,
-                                    struct error *err)
+static enum error_kind parse_xattrs(struct tree_scratch *s, struct cursor *c, struct tree_entry *out, struct error *err)
 {
     size_t count = cursor_u16(c);
     void *memory = s->xattrs;
@@ -286,8 +285,7 @@ static enum error_kind parse_xattrs(struct tree_scratch *s, struct cursor *c, st
     return OK;
 }
 
-static enum error_kind parse_holes(struct tree_scratch *s, struct cursor *c, struct tree_entry *out,
-                                   struct error *err)
+static enum error_kind parse_holes(struct tree_scratch *s, struct cursor *c, struct tree_entry *out, struct error *err)
 {
     size_t count = cursor_u32(c);
     void *memory = s->holes;
@@ -384,8 +382,7 @@ static enum error_kind parse_content(struct tree_scratch *s, struct cursor *c, s
     return error_set(err, ERR_CORRUPT, 0, "an entry of a tree has the unknown type %d", (int)out->type);
 }
 
-static enum error_kind parse_entry(struct tree_scratch *s, struct cursor *c, struct tree_entry *out,
-                                   struct error *err)
+static enum error_kind parse_entry(struct tree_scratch *s, struct cursor *c, struct tree_entry *out, struct error *err)
 {
     struct tree_entry e = {.owner = "", .group = "", .target = ""};
     enum error_kind rc;
@@ -510,8 +507,8 @@ static bool contents_equal(const struct tree_entry *a, const struct tree_entry *
 
 bool tree_entry_equal(const struct tree_entry *a, const struct tree_entry *b)
 {
-    return a->type == b->type && a->mode == b->mode && a->uid == b->uid && a->gid == b->gid
-           && strcmp(a->owner ? a->owner : "", b->owner ? b->owner : "") == 0
-           && strcmp(a->group ? a->group : "", b->group ? b->group : "") == 0 && a->mtime_sec == b->mtime_sec
-           && a->mtime_nsec == b->mtime_nsec && xattrs_equal(a, b) && contents_equal(a, b);
+    return a->type == b->type && a->mode == b->mode && a->uid == b->uid && a->gid == b->gid &&
+           strcmp(a->owner ? a->owner : "", b->owner ? b->owner : "") == 0 &&
+           strcmp(a->group ? a->group : "", b->group ? b->group : "") == 0 && a->mtime_sec == b->mtime_sec &&
+           a->mtime_nsec == b->mtime_nsec && xattrs_equal(a, b) && contents_equal(a, b);
 }

@@ -70,8 +70,8 @@ enum error_kind tree_entry_encode(const struct tree_entry *entry, struct buffer 
 struct tree_builder;
 enum error_kind tree_builder_new(struct store *store, struct tree_builder **out, struct error *err);
 enum error_kind tree_builder_add(struct tree_builder *b, const struct tree_entry *entry, struct error *err);
-enum error_kind tree_builder_add_encoded(struct tree_builder *b, const void *name, size_t name_len,
-                                         const void *encoded, size_t len, struct error *err);
+enum error_kind tree_builder_add_encoded(struct tree_builder *b, const void *name, size_t name_len, const void *encoded,
+                                         size_t len, struct error *err);
 /*
  * Store the directory; the builder is empty again. The ids it names must have been resolved. The ticket resolves after the next
  * store_claim() (a parent needs its children's ids: claim once a level, not once a directory; see snapshot/).

@@ -146,8 +146,8 @@ enum error_kind tree_builder_add(struct tree_builder *b, const struct tree_entry
     return rc ? rc : after_entry(b, err);
 }
 
-enum error_kind tree_builder_add_encoded(struct tree_builder *b, const void *name, size_t name_len,
-                                         const void *encoded, size_t len, struct error *err)
+enum error_kind tree_builder_add_encoded(struct tree_builder *b, const void *name, size_t name_len, const void *encoded,
+                                         size_t len, struct error *err)
 {
     enum error_kind rc;
 

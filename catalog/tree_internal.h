@@ -10,12 +10,12 @@
 #define TREE_HEAD_LEN 9 /* magic, form u8, count u32 */
 enum tree_form { TREE_FORM_INLINE = 0, TREE_FORM_PARTS = 1 };
 
-#define TREE_NAME_MAX 1024u              /* Linux stops at 255; some filesystems in user space do not */
-#define TREE_INLINE_MAX (1u << 20)       /* a longer listing is cut into parts */
-#define TREE_ENTRY_MAX (8u << 20)        /* half a million holes; what a decoder will hold of one entry */
-#define TREE_ENTRY_MIN 32                /* the shortest: a fifo without names and attributes, with its name's length */
-#define TREE_DEPTH_MAX 4096              /* P11: damage or malice must not become endless recursion */
-#define TREE_GROUP 0xffffff01u           /* trees lie by trees (store_put) */
+#define TREE_NAME_MAX 1024u        /* Linux stops at 255; some filesystems in user space do not */
+#define TREE_INLINE_MAX (1u << 20) /* a longer listing is cut into parts */
+#define TREE_ENTRY_MAX (8u << 20)  /* half a million holes; what a decoder will hold of one entry */
+#define TREE_ENTRY_MIN 32          /* the shortest: a fifo without names and attributes, with its name's length */
+#define TREE_DEPTH_MAX 4096        /* P11: damage or malice must not become endless recursion */
+#define TREE_GROUP 0xffffff01u     /* trees lie by trees (store_put) */
 
 /* ERR_CORRUPT unless the name is one that a tree may hold. "." is the caller's to allow. */
 enum error_kind tree_name_check(const unsigned char *name, size_t len, struct error *err);

@@ -25,7 +25,7 @@ struct verify {
     struct verify_report *report;
     int64_t deadline_ms; /* 0: none */
     uint64_t damage_count, touched_count;
-    bool suspect; /* damage was known before this run: what reads well is to be forgotten */
+    bool suspect;         /* damage was known before this run: what reads well is to be forgotten */
     const char *snapshot; /* whose files are being named */
 };
 
@@ -192,8 +192,8 @@ static enum error_kind check_row(struct verify *v, const struct pack_row *row, c
         return damage_line(v, row, chunk->frame, "index: a chunk of it is not in the index", err);
     if (found.pack != row->number)
         return OK; /* stored twice, or put somewhere else by a prune that did not end: the other copy counts */
-    if (found.frame != chunk->frame || found.offset != chunk->offset || found.len != chunk->len
-        || found.type != chunk->type || memcmp(found.second.bytes, chunk->second.bytes, HASH_LEN) != 0)
+    if (found.frame != chunk->frame || found.offset != chunk->offset || found.len != chunk->len ||
+        found.type != chunk->type || memcmp(found.second.bytes, chunk->second.bytes, HASH_LEN) != 0)
         return damage_line(v, row, chunk->frame, "index: a chunk of it has another place in the index", err);
     return OK;
 }

@@ -38,8 +38,8 @@ static void put_chain(struct store *store, unsigned depth, unsigned files, struc
             e = entry_of(name, TREE_FILE);
             assert_int_equal(tree_builder_add(b, &e, &err), OK);
         }
-        if (tree_builder_end(b, &ticket, &err) != OK || store_claim(store, &err) != OK
-            || store_resolve(store, ticket, &below, &err) != OK)
+        if (tree_builder_end(b, &ticket, &err) != OK || store_claim(store, &err) != OK ||
+            store_resolve(store, ticket, &below, &err) != OK)
             fail_msg("%s", err.text);
     }
     *root = below;

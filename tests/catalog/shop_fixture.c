@@ -28,7 +28,8 @@ static void fill(unsigned char *out, size_t len, uint64_t seed)
     for (size_t i = 0; i < len; i++) {
         if (i % 8 == 0)
             next_random(&state);
-        out[i] = text ? (unsigned char)("shop product order "[(state + i / 3) % 19]) : (unsigned char)(state >> (i % 8 * 8));
+        out[i] =
+            text ? (unsigned char)("shop product order "[(state + i / 3) % 19]) : (unsigned char)(state >> (i % 8 * 8));
     }
 }
 
@@ -54,7 +55,8 @@ static void file_content(const struct shop *shop, unsigned folder, unsigned file
     buffer_clear(out);
     if (buffer_reserve(out, len, &err))
         abort();
-    fill(out->data, len, ((uint64_t)shop->seed << 40) + ((uint64_t)changed_version(shop, folder, file) << 20) + folder * 1000 + file);
+    fill(out->data, len,
+         ((uint64_t)shop->seed << 40) + ((uint64_t)changed_version(shop, folder, file) << 20) + folder * 1000 + file);
     out->len = len;
 }
 
@@ -160,8 +162,7 @@ static enum error_kind put_folder(struct store *store, const struct shop *shop, 
     return rc;
 }
 
-static enum error_kind add_big(struct store *store, const struct shop *shop, struct tree_builder *b,
-                               struct error *err)
+static enum error_kind add_big(struct store *store, const struct shop *shop, struct tree_builder *b, struct error *err)
 {
     struct tree_entry e = entry_of("zz-big.bin", TREE_FILE);
     struct buffer content = BUFFER_INIT(shop->big + 1);
@@ -345,8 +346,8 @@ static enum error_kind read_list(struct catalog *cat, const struct chunk_id *lis
     return rc;
 }
 
-static enum error_kind read_file(struct catalog *cat, const struct chunk_id *root, const char *path,
-                                 struct buffer *out, struct error *err)
+static enum error_kind read_file(struct catalog *cat, const struct chunk_id *root, const char *path, struct buffer *out,
+                                 struct error *err)
 {
     struct buffer encoded = BUFFER_INIT(1u << 20);
     struct buffer chunk = BUFFER_INIT(16u << 20);

@@ -31,7 +31,8 @@ static unsigned flips_wanted(void)
 }
 
 static const struct shop old_shop = {.seed = 1, .folders = 3, .files = 10, .big = 1500000, .dump = 700000};
-static const struct shop new_shop = {.seed = 1, .version = 1, .folders = 3, .files = 10, .big = 1500000, .dump = 700000};
+static const struct shop new_shop = {
+    .seed = 1, .version = 1, .folders = 3, .files = 10, .big = 1500000, .dump = 700000};
 static char old_id[33], new_id[33];
 
 /* Two snapshots, a hold and a tombstone, closed, with a copy of the index beside. */
@@ -54,8 +55,8 @@ static void make_catalogue(void)
     memcpy(new_id, record.id, sizeof(new_id));
     snapshot_record_release(&record);
     catalog_close(cat);
-    assert_int_equal(system("rm -f cat/catalog.sqlite-shm; test ! -s cat/catalog.sqlite-wal; cp cat/catalog.sqlite pristine"),
-                     0);
+    assert_int_equal(
+        system("rm -f cat/catalog.sqlite-shm; test ! -s cat/catalog.sqlite-wal; cp cat/catalog.sqlite pristine"), 0);
 }
 
 static void restore_index(void)
@@ -134,8 +135,8 @@ static void snapshot_into_it(const char *what)
 
     if (catalog_open("cat", CATALOG_WRITE, 5000, &cat, &err) != OK)
         return;
-    if (shop_snapshot(cat, &shop, SITE, &record, &err) == OK
-        && shop_check(cat, &shop, &record, &check, &err) == OK && check.wrong)
+    if (shop_snapshot(cat, &shop, SITE, &record, &err) == OK && shop_check(cat, &shop, &record, &check, &err) == OK &&
+        check.wrong)
         fail_msg("%s: %u files of a new snapshot came back wrong", what, check.wrong);
     snapshot_record_release(&record);
     catalog_close(cat);
