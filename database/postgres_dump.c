@@ -3,6 +3,7 @@
  * thread counts the rows on the first connection, in the same view (D1).
  */
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +12,7 @@
 #include "postgres_internal.h"
 #include "thread.h"
 
-enum { PIECE = 256 * 1024, PIPE_BYTES = 1024 * 1024 };
+enum { PIECE = 256 * 1024, PIPE_BYTES = 1024 * 1024, LOOK_UP_MS = 500 };
 
 struct dump {
     struct postgres *view;
@@ -156,6 +157,18 @@ static void *count_in_view(void *arg)
     return NULL;
 }
 
+/* pg_dump may be waiting for a lock; a signal to us must not wait with it. */
+static enum error_kind wait_readable(int fd, struct error *err)
+{
+    struct pollfd ready = {fd, POLLIN, 0};
+    enum error_kind rc;
+
+    do
+        rc = cancel_check(err);
+    while (!rc && poll(&ready, 1, LOOK_UP_MS) <= 0);
+    return rc;
+}
+
 enum error_kind postgres_dump_run(struct database_dump *dump, database_sink_fn *sink, void *arg, struct error *err)
 {
     struct dump *d = dump->engine;
@@ -173,7 +186,7 @@ enum error_kind postgres_dump_run(struct database_dump *dump, database_sink_fn *
         goto done;
     d->counting = true;
     do {
-        rc = cancel_check(err);
+        rc = wait_readable(d->tool.stdout_fd, err);
         if (!rc)
             rc = file_read(d->tool.stdout_fd, piece, PIECE, &got, "the output of pg_dump", err);
         if (!rc && got)

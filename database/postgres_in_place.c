@@ -1,7 +1,9 @@
 /*
- * The announced fallback: the live database's content is dropped and loaded anew in one transaction, so that it is
- * old or new whatever happens (P1). pg_restore turns the dump into SQL, psql runs it; the COMMIT is ours and is sent
- * only after pg_restore has ended well, so that a stream that breaks off rolls back.
+ * The announced fallback: the live database's content is dropped and loaded anew in one transaction, so that it is old or
+ * new whatever happens (P1). pg_restore turns the dump into SQL that ends with COMMIT, psql runs it. The end of that SQL is
+ * held back until the whole dump was read and found good and pg_restore has ended well: a stream that breaks off, or fails
+ * its checks after its last byte, rolls back. (Without --single-transaction pg_restore would put a BEGIN and COMMIT of its
+ * own around large objects, and with it end ours half-way.)
  */
 #include <pthread.h>
 #include <signal.h>
@@ -12,7 +14,7 @@
 #include "postgres_internal.h"
 #include "thread.h"
 
-enum { LIST_MAX = 64 * 1024 * 1024, PIECE = 64 * 1024 };
+enum { LIST_MAX = 64 * 1024 * 1024, PIECE = 64 * 1024, HELD = 4096 };
 
 /* Everything that is not an extension's, and no extension: those may belong to a superuser. What a CASCADE has
  * taken along already is skipped by IF EXISTS; the statements are put together before the first is run. */
@@ -128,30 +130,53 @@ static enum error_kind make_list(struct postgres *pg, const struct postgres_arch
 struct pump {
     int from;
     int to;
+    unsigned char held[HELD + PIECE]; /* the end of what was read: at most HELD bytes between two reads */
+    size_t len;
     struct error error;
 };
+
+/* Pass on all but the last HELD bytes. */
+static enum error_kind pass_on(struct pump *p, size_t got)
+{
+    size_t excess;
+
+    p->len += got;
+    excess = p->len > HELD ? p->len - HELD : 0;
+    if (excess && file_write(p->to, p->held, excess, "the input of psql", &p->error))
+        return p->error.kind;
+    memmove(p->held, p->held + excess, p->len - excess);
+    p->len -= excess;
+    return OK;
+}
 
 /* From pg_restore to psql, in a thread of its own, because the dump has to be fed at the same time. */
 static void *pump_script(void *arg)
 {
     struct pump *p = arg;
-    unsigned char piece[PIECE];
     size_t got = 0;
 
     do {
-        if (file_read(p->from, piece, sizeof piece, &got, "the output of pg_restore", &p->error))
+        if (file_read(p->from, p->held + p->len, PIECE, &got, "the output of pg_restore", &p->error))
             break;
-        if (got && file_write(p->to, piece, got, "the input of psql", &p->error))
-            break;
-    } while (got);
+    } while (got && !pass_on(p, got));
     /* So that pg_restore does not wait for a reader that has given up. */
     while (p->error.kind && got) {
         struct error ignored = ERROR_INIT;
 
-        if (file_read(p->from, piece, sizeof piece, &got, "the output of pg_restore", &ignored))
+        if (file_read(p->from, p->held, PIECE, &got, "the output of pg_restore", &ignored))
             break;
     }
     return NULL;
+}
+
+/* Is the COMMIT in what is held back, and so not yet sent? */
+static enum error_kind check_end(struct pump *p, struct error *err)
+{
+    static const char end[] = "\nCOMMIT;\n\n--\n-- PostgreSQL database dump complete\n";
+
+    if (memmem(p->held, p->len, end, sizeof end - 1))
+        return OK;
+    return error_set(err, ERR_REMOTE, 0, "the SQL that pg_restore makes does not end as it should");
 }
 
 struct in_place {
@@ -176,8 +201,8 @@ static enum error_kind start_psql(struct in_place *p, struct error *err)
 
 static enum error_kind start_restore(struct in_place *p, bool owners, bool grants, struct error *err)
 {
-    const char *argv[12] = {p->restore_path, "--exit-on-error", "--format=custom",
-                            "--file=-",      "--use-list",      p->list.path};
+    const char *argv[12] = {p->restore_path, "--single-transaction", "--format=custom",
+                            "--file=-",      "--use-list",           p->list.path};
     struct process_spec spec = {
         .argv = argv, .environment = p->environment.list, .pipe_stdin = true, .pipe_stdout = true};
     int n = 6;
@@ -190,18 +215,19 @@ static enum error_kind start_restore(struct in_place *p, bool owners, bool grant
 }
 
 /* Only when everything before went well does psql get to see the COMMIT. */
-static enum error_kind finish(struct in_place *p, enum error_kind so_far, bool psql_gone, struct error *err)
+static enum error_kind finish(struct in_place *p, struct pump *pump, enum error_kind so_far, struct error *err)
 {
-    static const char commit[] = "\nCOMMIT;\n";
     struct error said = ERROR_INIT;
     enum error_kind rc = so_far;
 
     if (!rc)
-        rc = file_write(p->psql.stdin_fd, commit, strlen(commit), "the input of psql", err);
-    if (so_far && !psql_gone) { /* its end undoes what it has done so far */
+        rc = check_end(pump, err);
+    if (rc && !pump->error.kind) { /* its end undoes what it has done so far */
         process_kill(&p->psql);
-        return so_far;
+        return rc;
     }
+    if (!rc)
+        rc = file_write(p->psql.stdin_fd, pump->held, pump->len, "the input of psql", err);
     if (postgres_tool_wait(&p->psql, "psql", &said)) {
         *err = said; /* psql's words are the reason, our failing to write to it a consequence */
         return said.kind;
@@ -209,21 +235,15 @@ static enum error_kind finish(struct in_place *p, enum error_kind so_far, bool p
     return rc;
 }
 
-static enum error_kind replace_content(struct in_place *p, struct postgres_archive *archive, bool owners, bool grants,
-                                       struct error *err)
+static enum error_kind run_both(struct in_place *p, struct postgres_archive *archive, struct pump *pump,
+                                struct error *err)
 {
-    struct pump pump = {-1, -1, ERROR_INIT};
     pthread_t thread;
     enum error_kind rc;
 
-    rc = start_psql(p, err);
-    if (!rc)
-        rc = start_restore(p, owners, grants, err);
-    if (rc)
-        return rc;
-    pump.from = p->restore.stdout_fd;
-    pump.to = p->psql.stdin_fd;
-    rc = thread_start(&thread, pump_script, &pump, err);
+    pump->from = p->restore.stdout_fd;
+    pump->to = p->psql.stdin_fd;
+    rc = thread_start(&thread, pump_script, pump, err);
     if (rc)
         return rc;
     rc = postgres_archive_feed(archive, p->restore.stdin_fd, err);
@@ -233,11 +253,31 @@ static enum error_kind replace_content(struct in_place *p, struct postgres_archi
     pthread_join(thread, NULL);
     if (!rc)
         rc = postgres_tool_wait(&p->restore, "pg_restore", err);
-    if (!rc && pump.error.kind) {
-        error_copy(err, &pump.error);
+    if (!rc && pump->error.kind) {
+        error_copy(err, &pump->error);
         rc = err->kind;
     }
-    return finish(p, rc, pump.error.kind != OK, err);
+    return finish(p, pump, rc, err);
+}
+
+static enum error_kind replace_content(struct in_place *p, struct postgres_archive *archive, bool owners, bool grants,
+                                       struct error *err)
+{
+    struct pump *pump = NULL;
+    void *memory = NULL;
+    enum error_kind rc;
+
+    rc = memory_zeroed(1, sizeof *pump, &memory, err);
+    if (rc)
+        return rc;
+    pump = memory;
+    rc = start_psql(p, err);
+    if (!rc)
+        rc = start_restore(p, owners, grants, err);
+    if (!rc)
+        rc = run_both(p, archive, pump, err);
+    free(pump);
+    return rc;
 }
 
 enum error_kind postgres_load_in_place(struct database *db, const struct database_facts *facts,

@@ -1,8 +1,8 @@
 /* The PostgreSQL engine: connecting, probing, dumping, loading, against a real server. */
 #include "postgres_support.h"
 
-#include <dirent.h>
-#include <sys/stat.h>
+#include <signal.h>
+#include <sys/wait.h>
 
 /* A struct database and its targets, as one piece of test state. */
 struct session {
@@ -515,11 +515,16 @@ static void database_load_in_place__is_old_or_new(void **state)
            "SET ROLE shop; CREATE SCHEMA later_schema CREATE TABLE x (a int); SELECT lo_unlink(4243); "
            "CREATE FUNCTION later() RETURNS int LANGUAGE sql AS 'SELECT 1'; CREATE TYPE later_type AS ENUM ('a')");
     changed = pg_text("shop");
-    d.fail_after = d.bytes.len / 2;
-    assert_int_equal(database_load_in_place(s.db, &d.facts, pg_source, &d, &err), ERR_CORRUPT);
-    after = pg_text("shop");
-    assert_string_equal(changed, after);
-    free(after);
+    /* half-way, and after the last byte, when every statement has been made from it */
+    for (size_t part = 1; part <= 2; part++) {
+        d.at = 0;
+        d.fail_after = d.bytes.len / 2 * part + d.bytes.len % 2 * (part - 1);
+        error_clear(&err);
+        assert_int_equal(database_load_in_place(s.db, &d.facts, pg_source, &d, &err), ERR_CORRUPT);
+        after = pg_text("shop");
+        assert_string_equal(changed, after);
+        free(after);
+    }
     d.fail_after = 0;
     d.at = 0;
     error_clear(&err);
@@ -565,6 +570,87 @@ static void database_load_in_place__cut_stream_rolls_back(void **state)
     assert_string_equal(before, after);
     free(before);
     free(after);
+    pg_dumped_release(&d);
+    session_close(&s);
+}
+
+/* A child that does one step of a load and is killed after a while. */
+static void kill_while(struct pg_dumped *d, const char *name, useconds_t after)
+{
+    pid_t child = fork();
+
+    if (child == 0) {
+        struct error err = ERROR_INIT;
+        struct session s;
+        char *chosen = NULL;
+
+        session_open(&s, "shop", NULL);
+        if (!name)
+            (void)database_load_in_place(s.db, &d->facts, pg_source, d, &err);
+        else if (!database_load_begin(s.db, &d->facts, "0123abcd", &chosen, &err))
+            (void)database_load_run(s.db, chosen, &d->facts, pg_source, d, &err);
+        _exit(0);
+    }
+    usleep(after);
+    kill(child, SIGKILL);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+}
+
+static void database_load__killed_anywhere_can_be_repeated(void **state)
+{
+    struct error err = ERROR_INIT;
+    struct pg_dumped d = PG_DUMPED_INIT;
+    struct text_list differences = TEXT_LIST_INIT;
+    struct session s;
+    char *name = NULL;
+
+    (void)state;
+    session_open(&s, "shop", NULL);
+    pg_dump_it(s.db, &d);
+    for (useconds_t i = 0; i < 6; i++) {
+        d.at = 0;
+        kill_while(&d, "beside", i * 120000);
+        assert_ok(database_end_own_sessions(s.db, &err));
+    }
+    assert_ok(database_load_begin(s.db, &d.facts, "0123abcd", &name, &err));
+    assert_ok(database_load_run(s.db, name, &d.facts, pg_source, &d, &err));
+    assert_ok(database_compare(s.db, name, &d.facts.counts, &differences, &err));
+    assert_int_equal(differences.count, 0);
+    free(name);
+    pg_dumped_release(&d);
+    session_close(&s);
+}
+
+static void database_load_in_place__killed_anywhere_is_old_or_new(void **state)
+{
+    struct error err = ERROR_INIT;
+    struct pg_dumped d = PG_DUMPED_INIT;
+    struct session s;
+    char *new = NULL;
+    char *old = NULL;
+
+    (void)state;
+    session_open(&s, "shop", NULL);
+    pg_dump_it(s.db, &d);
+    new = pg_text("shop");
+    pg_sql("shop", "UPDATE \"Setting\" SET \"Value\" = 'changed' WHERE \"Id\" = 1");
+    old = pg_text("shop");
+    for (useconds_t i = 0; i < 8; i++) {
+        char *now = NULL;
+
+        d.at = 0;
+        kill_while(&d, NULL, i * 100000);
+        assert_ok(database_end_own_sessions(s.db, &err));
+        now = pg_text("shop");
+        assert_true(strcmp(now, old) == 0 || strcmp(now, new) == 0);
+        free(now);
+    }
+    assert_ok(database_load_in_place(s.db, &d.facts, pg_source, &d, &err));
+    free(old);
+    old = pg_text("shop");
+    assert_string_equal(old, new);
+    free(old);
+    free(new);
     pg_dumped_release(&d);
     session_close(&s);
 }
@@ -731,6 +817,8 @@ int main(void)
         cmocka_unit_test_setup(database_load__into_a_database_of_the_users, fresh_shop),
         cmocka_unit_test_setup(database_load_in_place__is_old_or_new, fresh_shop),
         cmocka_unit_test_setup(database_load_in_place__cut_stream_rolls_back, fresh_shop),
+        cmocka_unit_test_setup(database_load__killed_anywhere_can_be_repeated, fresh_shop),
+        cmocka_unit_test_setup(database_load_in_place__killed_anywhere_is_old_or_new, fresh_shop),
         cmocka_unit_test_setup(database_load__notes_roles_that_are_not_there, fresh_shop),
         cmocka_unit_test_setup(database_load_in_place__without_the_right_leaves_the_old, fresh_shop),
         cmocka_unit_test_setup(database__takes_names_and_passwords_of_any_characters, fresh_shop),

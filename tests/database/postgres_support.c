@@ -151,8 +151,9 @@ char *pg_text(const char *database)
     char *text = NULL;
 
     /* the two random lines of newer tools aside */
-    snprintf(command, sizeof command, "pg_dump -h %s -U nop -d '%s' | grep -v -E '^.(un)?restrict '", pg_folder,
-             database);
+    snprintf(command, sizeof command,
+             "pg_dump -h %s -U nop -d '%s' -f %s/text && grep -v -E '^.(un)?restrict ' %s/text", pg_folder, database,
+             pg_folder, pg_folder);
     text = output_of(command);
     assert_non_null(text);
     return text;
