@@ -15,6 +15,11 @@ struct compressor; /* a compressor's working memory; one a thread */
 enum error_kind compressor_new(int level, struct compressor **out, struct error *err);
 void compressor_free(struct compressor *c); /* accepts NULL */
 /*
+ * From the next frame on: for content that comes as a stream somebody waits for (a dump), or for files. Means something at
+ * CODEC_LEVEL_DEFAULT only.
+ */
+enum error_kind compressor_set_swift(struct compressor *c, bool swift, struct error *err);
+/*
  * Compress, unless it is not worth it.
  *
  * out        scratch memory, reused

@@ -255,8 +255,8 @@ static void count_put(struct store *s, const struct dedup *known, size_t len)
     pthread_mutex_unlock(&s->lock);
 }
 
-enum error_kind store_put(struct store *s, enum chunk_type type, uint32_t group, const void *bytes, size_t len,
-                          store_ticket *ticket, struct error *err)
+static enum error_kind put(struct store *s, enum chunk_type type, uint32_t group, bool swift, const void *bytes,
+                           size_t len, store_ticket *ticket, struct error *err)
 {
     struct entry wanted = {.type = (uint8_t)type, .len = (uint32_t)len, .ticket = s->next_ticket};
     struct dedup known;
@@ -279,7 +279,7 @@ enum error_kind store_put(struct store *s, enum chunk_type type, uint32_t group,
     if (known.result != DEDUP_NEW)
         rc = put_known(s, &known, wanted.ticket, err);
     if (!rc && (known.result == DEDUP_NEW || known.result == DEDUP_DAMAGED))
-        rc = frame_append(s, codec_is_dense(bytes, len) ? GROUP_DENSE : group, bytes, &wanted, err);
+        rc = frame_append(s, codec_is_dense(bytes, len) ? GROUP_DENSE : group, swift, bytes, &wanted, err);
     if (rc)
         goto done;
     count_put(s, &known, len);
@@ -289,6 +289,18 @@ done:
     if (rc)
         store_break(s, err);
     return rc;
+}
+
+enum error_kind store_put(struct store *s, enum chunk_type type, uint32_t group, const void *bytes, size_t len,
+                          store_ticket *ticket, struct error *err)
+{
+    return put(s, type, group, false, bytes, len, ticket, err);
+}
+
+enum error_kind store_put_stream(struct store *s, uint32_t group, const void *bytes, size_t len, store_ticket *ticket,
+                                 struct error *err)
+{
+    return put(s, CHUNK_DATA, group, true, bytes, len, ticket, err);
 }
 
 enum error_kind store_has(struct store *s, const struct chunk_id *id, bool *out, struct error *err)

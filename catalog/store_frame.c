@@ -124,7 +124,7 @@ enum error_kind frame_seal_all(struct store *s, struct error *err)
  * The slot whose frame takes this chunk: the group's own, else a free one, else the one longest unused, whose half-filled
  * frame goes on with the new group.
  */
-static enum error_kind slot_for(struct store *s, uint32_t group, size_t len, struct store_frame ***out,
+static enum error_kind slot_for(struct store *s, uint32_t group, bool swift, size_t len, struct store_frame ***out,
                                 struct error *err)
 {
     size_t frame_size = s->cat->format.frame_size;
@@ -134,7 +134,7 @@ static enum error_kind slot_for(struct store *s, uint32_t group, size_t len, str
     for (size_t i = 0; i < OPEN_SLOTS; i++) {
         struct store_frame **at = &s->open[i];
 
-        if (*at && (*at)->group == group) {
+        if (*at && (*at)->group == group && (*at)->swift == swift) {
             slot = at;
             break;
         }
@@ -147,6 +147,7 @@ static enum error_kind slot_for(struct store *s, uint32_t group, size_t len, str
         rc = frame_open(s, group, len > frame_size ? len : frame_size, slot, err);
     if (!rc) {
         (*slot)->group = group;
+        (*slot)->swift = swift;
         *out = slot;
     }
     return rc;
@@ -170,7 +171,7 @@ static enum error_kind entry_new(struct store_frame *f, struct entry **out, stru
     return OK;
 }
 
-enum error_kind frame_append(struct store *s, uint32_t group, const void *bytes, const struct entry *proto,
+enum error_kind frame_append(struct store *s, uint32_t group, bool swift, const void *bytes, const struct entry *proto,
                              struct error *err)
 {
     struct store_frame **slot = NULL;
@@ -179,7 +180,7 @@ enum error_kind frame_append(struct store *s, uint32_t group, const void *bytes,
     struct entry *e;
     enum error_kind rc;
 
-    rc = slot_for(s, group, proto->len, &slot, err);
+    rc = slot_for(s, group, swift, proto->len, &slot, err);
     if (rc)
         return rc;
     f = *slot;
@@ -315,6 +316,8 @@ void *store_worker(void *arg)
         rc = store_check(s, &err);
         if (!rc && store_abandoned(s))
             rc = error_set(&err, ERR_CANCELLED, 0, "the store was given up");
+        if (!rc)
+            rc = compressor_set_swift(compressor, f->swift, &err);
         if (!rc)
             rc = codec_compress(compressor, f->raw.data, f->raw.len, &out, &codec, &stored, &stored_len, &err);
         if (!rc)

@@ -72,6 +72,7 @@ struct store_frame {
     struct store_frame *newer, *older; /* among written frames whose raw bytes are still in memory */
     enum frame_state state;
     uint32_t group;
+    bool swift;        /* it comes from a stream, see compressor_set_swift() */
     uint64_t used;     /* for finding the slot least recently used */
     struct buffer raw; /* cap 0: dropped */
     bool cached;
@@ -146,9 +147,13 @@ bool store_abandoned(struct store *s);
 enum error_kind ticket_set_id(struct store *s, store_ticket ticket, const struct chunk_id *id, struct error *err);
 enum error_kind ticket_set_alias(struct store *s, store_ticket ticket, store_ticket of, struct error *err);
 
+/* A piece of a stream: as store_put() of data, but somebody waits for the stream, so it is compressed fast. */
+enum error_kind store_put_stream(struct store *s, uint32_t group, const void *bytes, size_t len, store_ticket *ticket,
+                                 struct error *err);
+
 /* store_frame.c */
 /* A new entry in an open frame, in the map. */
-enum error_kind frame_append(struct store *s, uint32_t group, const void *bytes, const struct entry *proto,
+enum error_kind frame_append(struct store *s, uint32_t group, bool swift, const void *bytes, const struct entry *proto,
                              struct error *err);
 enum error_kind frame_seal_all(struct store *s, struct error *err);
 void frame_free(struct store_frame *f);

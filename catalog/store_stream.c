@@ -45,7 +45,7 @@ static enum error_kind put_one(struct store_stream *s, size_t len, struct error 
     store_ticket ticket = 0;
     enum error_kind rc;
 
-    rc = store_put(s->store, CHUNK_DATA, s->group, s->bytes + s->start, len, &ticket, err);
+    rc = store_put_stream(s->store, s->group, s->bytes + s->start, len, &ticket, err);
     if (!rc)
         rc = paged_file_at(s->tickets, s->chunks, true, &record, err);
     if (rc)
