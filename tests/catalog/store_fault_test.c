@@ -178,7 +178,8 @@ static void assert_kept(struct catalog *cat, unsigned from, const struct chunk_i
     }
 }
 
-static void fail_each_call_once(int with)
+/* With EIO and ENOSPC in turn: the torture run has every kind for every call. */
+static void flush__survives_each_call_failing_once(void **state)
 {
     struct chunk_id first[KEPT], second[KEPT], third[KEPT];
     struct error err = ERROR_INIT;
@@ -186,13 +187,14 @@ static void fail_each_call_once(int with)
     unsigned nth = 0, failures = 0;
     enum error_kind rc;
 
+    (void)state;
     assert_ok(put_kept(cat, 1000, first, &err));
     catalog_close(cat);
     do {
         nth++;
         error_clear(&err);
         cat = open_catalogue(CATALOG_WRITE);
-        record(nth, with);
+        record(nth, nth % 2 ? EIO : ENOSPC);
         rc = put_kept(cat, nth * 100000, second, &err);
         recording = false;
         if (rc) {
@@ -216,24 +218,11 @@ static void fail_each_call_once(int with)
     assert_true(failures > 10);
 }
 
-static void flush__survives_each_call_failing_with_eio(void **state)
-{
-    (void)state;
-    fail_each_call_once(EIO);
-}
-
-static void flush__survives_each_call_finding_the_disk_full(void **state)
-{
-    (void)state;
-    fail_each_call_once(ENOSPC);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         folder_test(flush__syncs_in_the_order_that_power_loss_needs),
-        folder_test(flush__survives_each_call_failing_with_eio),
-        folder_test(flush__survives_each_call_finding_the_disk_full),
+        folder_test(flush__survives_each_call_failing_once),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
