@@ -51,7 +51,7 @@ def run(b, folder, command):
 
 def normal(text):
     text = re.sub(r"\b[0-9a-f]{8}\b", "ID", text)
-    text = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "MOMENT", text)
+    text = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d(:\d\d)?", "MOMENT", text)
     text = re.sub(r"\b\d+(\.\d+)? (B|KiB|MiB)\b", "SIZE", text)
     text = re.sub(r"\b\d+(\.\d+)? (ms|s|min)\b( \d+ s)?", "TIME", text)
     text = re.sub(r"\b\d+ chunks", "N chunks", text)
