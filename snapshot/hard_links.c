@@ -9,8 +9,8 @@
 #define TABLE_USED_MAX (TABLE_SIZE / 2)
 #define KEPT_ENTRY_MAX 2048 /* bytes; larger ones (many attributes) are read again */
 #define SORT_MEMORY (2u << 20)
-#define NOTE_HEAD 25   /* device, inode, order: 8 bytes each, big-endian; root */
-#define GROUP_MAX 4096 /* paths of one group in memory; a larger group is told in several that share their first path */
+#define NOTE_HEAD 25     /* device, inode, order: 8 bytes each, big-endian; root */
+#define GROUP_MAX 131072 /* names of one file; most filesystems allow 65,000. Further ones become files of their own */
 
 struct kept {
     bool used;
@@ -148,15 +148,42 @@ enum error_kind hard_links_note(struct hard_links *h, unsigned root, const char 
 
 struct group {
     unsigned char identity[16];
-    char *paths[GROUP_MAX];
-    unsigned char roots[GROUP_MAX];
-    size_t count;
+    char **paths;
+    unsigned char *roots;
+    size_t count, cap;
 };
 
-static void empty_group(struct group *g, size_t keep)
+static void empty_group(struct group *g)
 {
-    while (g->count > keep)
+    while (g->count)
         free(g->paths[--g->count]);
+}
+
+static void release_group(struct group *g)
+{
+    empty_group(g);
+    free(g->paths);
+    free(g->roots);
+}
+
+static enum error_kind grow_group(struct group *g, struct error *err)
+{
+    size_t cap = g->cap ? 2 * g->cap : 64;
+    char **paths;
+    unsigned char *roots;
+
+    if (g->count < g->cap)
+        return OK;
+    paths = realloc(g->paths, cap * sizeof *paths);
+    if (paths)
+        g->paths = paths;
+    roots = realloc(g->roots, cap);
+    if (roots)
+        g->roots = roots;
+    if (!paths || !roots)
+        return error_set(err, ERR_MEMORY, 0, "no memory for the names of one file");
+    g->cap = cap;
+    return OK;
 }
 
 static enum error_kind store_group(struct group *g, struct links_builder *b, struct error *err)
@@ -165,19 +192,19 @@ static enum error_kind store_group(struct group *g, struct links_builder *b, str
 
     if (g->count > 1)
         rc = links_builder_group(b, g->roots, (const char *const *)g->paths, g->count, err);
+    empty_group(g);
     return rc;
 }
 
 static enum error_kind add_to_group(struct group *g, const unsigned char *note, struct links_builder *b,
                                     struct error *err)
 {
-    bool same = g->count && !memcmp(g->identity, note, sizeof g->identity);
     enum error_kind rc = OK;
 
-    if (g->count && (!same || g->count == GROUP_MAX)) {
+    if (g->count && (memcmp(g->identity, note, sizeof g->identity) || g->count == GROUP_MAX))
         rc = store_group(g, b, err);
-        empty_group(g, same ? 1 : 0);
-    }
+    if (!rc)
+        rc = grow_group(g, err);
     if (!rc)
         rc = memory_string((const char *)note + NOTE_HEAD, &g->paths[g->count], err);
     if (rc)
@@ -191,30 +218,23 @@ enum error_kind hard_links_store(struct hard_links *h, struct store *store, stru
                                  struct error *err)
 {
     struct links_builder *b = NULL;
-    struct group *g = NULL;
-    void *memory = NULL;
+    struct group group = {.count = 0};
     const void *note = NULL;
     size_t len;
     enum error_kind rc;
 
     if (!h->count)
         return OK;
-    rc = memory_zeroed(1, sizeof *g, &memory, err);
-    g = memory;
-    if (!rc)
-        rc = links_builder_new(store, &b, err);
+    rc = links_builder_new(store, &b, err);
     if (!rc)
         rc = sorter_sort(h->notes, err);
     while (!rc && !(rc = sorter_next(h->notes, &note, &len, err)) && note)
-        rc = add_to_group(g, note, b, err);
+        rc = add_to_group(&group, note, b, err);
     if (!rc)
-        rc = store_group(g, b, err);
+        rc = store_group(&group, b, err);
     if (!rc)
         rc = links_builder_end(b, record, err);
-
-    if (g)
-        empty_group(g, 0);
-    free(g);
+    release_group(&group);
     links_builder_free(b);
     return rc;
 }

@@ -336,6 +336,30 @@ static void take__a_new_link_to_a_known_file_joins_its_group(void **state)
     close_fixture(&f);
 }
 
+static void take__a_file_of_many_names_is_one_group(void **state)
+{
+    enum { NAMES = 9000 };
+    struct seen_links seen = {0};
+    struct fixture f;
+    char path[64];
+
+    (void)state;
+    mkdir("s", 0755);
+    make_file("s/00000", "one", 3);
+    for (int i = 1; i < NAMES; i++) {
+        snprintf(path, sizeof path, "s/%05d", i);
+        assert_int_equal(link("s/00000", path), 0);
+    }
+    open_fixture(&f);
+    take_well(&f);
+    assert_int_equal(f.result.files, NAMES);
+    assert_int_equal(f.result.files_read, 1);
+    assert_int_equal(links_each(f.cat, &f.result.record, see_link, &seen, &f.err), OK);
+    assert_int_equal(seen.groups, 1);
+    assert_int_equal(seen.paths, NAMES);
+    close_fixture(&f);
+}
+
 /* ---- what is unchanged ---- */
 
 static unsigned opened_since(int inotify)
@@ -557,6 +581,35 @@ static void take__what_changes_between_seeing_and_reading_is_never_mixed(void **
     f.options.entry = NULL; /* and what is remembered is what was read */
     take_well(&f);
     assert_int_equal(compare_snapshot(f.cat, root_of(&f), "s"), 7);
+    close_fixture(&f);
+}
+
+static enum error_kind grow_second(void *arg, const char *path, const struct stat *st, const void **encoded,
+                                   size_t *len, struct error *err)
+{
+    (void)arg;
+    (void)st;
+    (void)len;
+    (void)err;
+    *encoded = NULL;
+    if (!strcmp(path, "second"))
+        make_random("s/second", 1800000, 77);
+    return OK;
+}
+
+static void take__a_file_is_cut_alike_however_it_is_read(void **state)
+{
+    struct fixture f;
+
+    (void)state;
+    mkdir("s", 0755);
+    make_random("s/first", 1800000, 77);
+    make_file("s/second", "small when it was seen", 22);
+    open_fixture(&f);
+    f.options.entry = grow_second; /* so it is streamed */
+    take_well(&f);
+    assert_int_equal(compare_snapshot(f.cat, root_of(&f), "s"), 3);
+    assert_true(f.result.record.bytes_new < 1800000 + 10000); /* one copy, and the trees */
     close_fixture(&f);
 }
 
@@ -813,11 +866,13 @@ int main(void)
         folder_test(take__a_wide_folder_and_a_deep_one),
         folder_test(take__hard_links_are_groups_and_read_once),
         folder_test(take__a_new_link_to_a_known_file_joins_its_group),
+        folder_test(take__a_file_of_many_names_is_one_group),
         folder_test(take__unchanged_files_are_not_opened),
         folder_test(take__the_same_tree_has_the_same_id),
         folder_test(take__changes_of_every_kind_are_seen_through_the_cache),
         folder_test(take__a_file_that_never_holds_still_is_kept_told_and_read_again),
         folder_test(take__what_changes_between_seeing_and_reading_is_never_mixed),
+        folder_test(take__a_file_is_cut_alike_however_it_is_read),
         folder_test(take__what_cannot_be_read_is_named),
         folder_test(take__what_the_owner_excludes_is_left_out_and_said),
         folder_test(take__a_catalogue_inside_the_folder_is_not_in_its_snapshot),
