@@ -2,7 +2,9 @@
 """Fail and kill nopsnap at every call that changes a disk, files and database together, and check P1 after each.
 
     crash_test.py --program nopsnap --faultlib faultlib.so [--engine postgresql|mysql] [--verb rollback] [--sample N] [--random N]
-                  [--seed S] [--report FILE]
+                  [--steps N] [--budget SECONDS] [--seed S] [--report FILE]
+
+Exit status 77 when the server that is asked for is not installed.
 
 For each case: the wrecked shop and its good snapshot; one verb with one fault; then `recover`, itself killed in some cases and repeated;
 then the shop must be exactly the old state or exactly the new one, a further snapshot must succeed, nothing of a
@@ -14,6 +16,7 @@ import random
 import shutil
 import sys
 import tempfile
+import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import harness  # noqa: E402
@@ -40,6 +43,12 @@ def count_calls(shop, verb, paths):
         total = int([line for line in f if line.startswith("total")][-1].split()[1])
     os.unlink(log)
     return total
+
+
+def notes(shop):
+    """The files by which a transaction knows itself: journal, decision, kept, fence."""
+    folder = os.path.join(os.path.dirname(shop.site), ".nopsnap-shop")
+    return ":".join([folder + "/" + n for n in ("journal", "decision", "kept", "fence", ".nopsnap-draft")])
 
 
 def prepare(shop, verb, rnd):
@@ -90,18 +99,26 @@ def check(shop, verb, code, context, rnd):
     return state
 
 
-def one(shop, verb, fault, rnd, tally):
+def count_outcome(tally, *key):
+    tally[key] = tally.get(key, 0) + 1
+
+
+def one(shop, verb, fault, rnd, tally, paths=None):
     prepare(shop, verb, rnd)
-    code = shop.run(*argv_of(shop, verb), fault=f"{fault};paths={shop.folder}")
-    state = check(shop, verb, code, f"{verb} with {fault}", rnd)
-    tally[(verb, fault.split("errno=")[-1], code, state)] = tally.get((verb, fault.split("errno=")[-1], code, state), 0) + 1
+    code = shop.run(*argv_of(shop, verb), fault=f"{fault};paths={paths or shop.folder}")
+    state = check(shop, verb, code, f"{verb} with {fault}" + (" on the journal" if paths else ""), rnd)
+    count_outcome(tally, verb, ("journal " if paths else "") + fault.split("errno=")[-1].replace(";when=", " "), code, state)
+
+
+def one_step(shop, verb, fault, rnd, tally):
+    one(shop, verb, fault, rnd, tally, notes(shop))
 
 
 def one_kill(shop, verb, delay, rnd, tally):
     prepare(shop, verb, rnd)
     code = shop.run(*argv_of(shop, verb), kill_after=delay)
     state = check(shop, verb, code, f"{verb} killed after {delay:.3f} s", rnd)
-    tally[(verb, "kill at random", code, state)] = tally.get((verb, "kill at random", code, state), 0) + 1
+    count_outcome(tally, verb, "KILL at random", code, state)
 
 
 def scratch():
@@ -118,42 +135,82 @@ def main():
     p.add_argument("--verb", action="append")
     p.add_argument("--sample", type=int, default=0, help="cases a verb, drawn by seed; 0: every call with every error")
     p.add_argument("--random", type=int, default=0, help="kills at random moments, a verb")
+    p.add_argument("--steps", type=int, default=0, help="kills before and after calls on the journal and its like, a verb; -1: all of them")
+    p.add_argument("--budget", type=float, default=0, help="seconds after which no further case is begun; the order is drawn by seed")
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--keep-going", action="store_true")
     p.add_argument("--report")
     args = p.parse_args()
-    rnd = random.Random(args.seed)
+    missing = harness.missing(args.engine)
+    if missing:
+        print(f"skipped: {missing}")
+        return 77
     folder = tempfile.mkdtemp(prefix="npc", dir=scratch())
     tally, failures = {}, []
+    begun = time.monotonic()
     try:
         with harness.Shop(args.engine, args.program, folder, args.faultlib) as shop:
             shop.rollback_calls = count_calls(shop, "rollback", folder)
-            for verb in args.verb or ("rollback", "snapshot", "prune", "recover"):
-                total = count_calls(shop, verb, folder)
-                cases = [f"nth={n};errno={e}" for n in range(1, total + 1) for e in ERRORS]
-                if args.sample:
-                    cases = rnd.sample(cases, min(args.sample, len(cases)))
-                print(f"{args.engine} {verb}: {total} calls, {len(cases)} cases", flush=True)
-                work = [(one, c) for c in cases] + [(one_kill, rnd.random() * 1.5) for _ in range(args.random)]
-                for act, what in work:
-                    try:
-                        act(shop, verb, what, rnd, tally)
-                    except Failed as e:
-                        failures.append(str(e))
-                        print(f"FAILED {e}", flush=True)
-                        if not args.keep_going:
-                            raise SystemExit(1) from None
+            verbs = args.verb or ("rollback", "recover", "snapshot", "prune")
+            for left, verb in zip(range(len(verbs), 0, -1), verbs):
+                now = time.monotonic()
+                run_verb(shop, verb, args, now + (begun + args.budget - now) / left if args.budget else None, tally, failures)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     for key in sorted(tally, key=str):
         print(*key, tally[key])
     if args.report:
-        with open(args.report, "a", encoding="utf-8") as f:
-            for key in sorted(tally, key=str):
-                f.write(f"| {args.engine} | {' | '.join(str(k) for k in key)} | {tally[key]} |\n")
-            for failure in failures:
-                f.write(f"\nFAILED: {failure}\n")
+        report(args, tally, failures)
     return 1 if failures else 0
+
+
+def plan_of(shop, verb, args, rnd):
+    """The cases in the order of their worth: steps of the journal, kills at random, then every call with every error, drawn by seed."""
+    steps = []
+    if args.steps and verb in ("rollback", "recover"):
+        calls = count_calls(shop, verb, notes(shop))
+        steps = [(one_step, f"nth={n};errno={e}") for n in range(1, calls + 1) for e in ("KILL", "KILL;when=after")]
+        if args.steps > 0:
+            steps = rnd.sample(steps, min(args.steps, len(steps)))
+    total = count_calls(shop, verb, shop.folder)
+    every = [(one, f"nth={n};errno={e}") for n in range(1, total + 1) for e in ERRORS]
+    rnd.shuffle(every)
+    if args.sample:
+        every = every[:args.sample]
+    kills = [(one_kill, rnd.random() * 1.5) for _ in range(args.random)]
+    print(f"{args.engine} {verb}: {total} calls, {len(steps)} steps of the journal, {len(kills)} kills at random, "
+          f"{len(every)} faults; seed {args.seed}", flush=True)
+    return steps + kills + every
+
+
+def run_verb(shop, verb, args, until, tally, failures):
+    rnd = random.Random(f"{args.seed} {args.engine} {verb}")
+    work = plan_of(shop, verb, args, rnd)
+    done = 0
+    for act, what in work:
+        if until and time.monotonic() > until:
+            break
+        done += 1
+        try:
+            act(shop, verb, what, rnd, tally)
+        except Failed as e:
+            failures.append(str(e))
+            print(f"FAILED {e}", flush=True)
+            if not args.keep_going:
+                raise SystemExit(1) from None
+    print(f"{args.engine} {verb}: {done} of {len(work)} cases", flush=True)
+    tally[(verb, "cases", "of", len(work))] = done
+
+
+def report(args, tally, failures):
+    with open(args.report, "a", encoding="utf-8") as f:
+        for key in sorted((k for k in tally if k[1] == "cases"), key=str):
+            f.write(f"\n{args.engine}, `{key[0]}`: {tally[key]} cases of {key[3]}, seed {args.seed}.\n")
+        f.write("\n| engine | verb | fault | exit status | the shop is then | cases |\n|---|---|---|---|---|---|\n")
+        for key in sorted((k for k in tally if k[1] != "cases"), key=str):
+            f.write(f"| {args.engine} | {' | '.join(str(k) for k in key)} | {tally[key]} |\n")
+        for failure in failures:
+            f.write("\nFAILED: " + failure.splitlines()[0] + "\n")
 
 
 if __name__ == "__main__":

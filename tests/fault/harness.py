@@ -176,6 +176,15 @@ class MariaDB:
             return [("database", e.stderr)]
 
 
+def missing(engine):
+    """What is not installed, or None."""
+    import glob
+    if engine == "postgresql":
+        found = glob.glob("/usr/lib/postgresql/*/bin/postgres")
+        return None if found and shutil.which("psql") else "no PostgreSQL server (package postgresql)"
+    return None if shutil.which("mariadbd") and shutil.which("mariadb") else "no MariaDB server (package mariadb-server)"
+
+
 class Shop:
     def __init__(self, engine, program, folder, faultlib=None, files=60, link=False):
         self.program = program
