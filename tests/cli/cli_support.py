@@ -76,7 +76,7 @@ class Bench:
     def __init__(self, engine=None, files=80, folder=None):
         self.folder = folder or tempfile.mkdtemp(prefix="nc-", dir="/tmp")
         os.chmod(self.folder, 0o755)
-        self.site = os.path.join(self.folder, "www", "shop")
+        self.site = os.path.join(folder, "shop") if folder else os.path.join(self.folder, "www", "shop")
         self.catalog = os.path.join(self.folder, "catalog")
         self.config = os.path.join(self.folder, "nopsnap.conf")
         self.said = ""
@@ -87,7 +87,7 @@ class Bench:
 
     def __enter__(self):
         try:
-            os.makedirs(os.path.dirname(self.site))
+            os.makedirs(os.path.dirname(self.site), exist_ok=True)
             self.write_config()
             if self.server:
                 self.server.start()
