@@ -68,7 +68,7 @@ enum error_kind hold_rows_each(struct index *ix, const char *snapshot, snapshot_
                                struct error *err)
 {
     struct index_statement *st = NULL;
-    struct snapshot_hold hold;
+    struct snapshot_hold hold = {.reason = NULL};
     uint64_t total = 0;
     int64_t sum = 0;
     bool row = true;
@@ -92,7 +92,7 @@ enum error_kind hold_rows_each(struct index *ix, const char *snapshot, snapshot_
 enum error_kind hold_row_remove(struct index *ix, const char *id, struct error *err)
 {
     struct index_statement *st = NULL;
-    struct snapshot_hold hold;
+    struct snapshot_hold hold = {.reason = NULL};
     int64_t sum = 0;
     bool row = false;
     enum error_kind rc =

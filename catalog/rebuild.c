@@ -58,27 +58,31 @@ static enum error_kind try_format(void *arg, const unsigned char name[PACK_NAME_
     return OK;
 }
 
-static enum error_kind find_format(struct rebuild *r, struct error *err)
+static enum error_kind format_from_packs(struct rebuild *r, struct error *err)
 {
     struct format_search search = {r, false};
+    enum error_kind rc = OK;
+
+    if (faccessat(r->cat.dirfd, PACKS_NAME, F_OK, 0) == 0)
+        rc = pack_file_each(r->cat.dirfd, try_format, &search, err);
+    if (!rc && !search.found) {
+        rc = error_set(err, ERR_NOT_FOUND, 0, "%s holds no pack that tells of its catalogue", r->cat.path);
+        error_hint(err, "if this is where a catalogue should be: nopsnap init");
+    }
+    if (!rc)
+        rc = format_check(&r->cat.format, err);
+    if (!rc)
+        rc = format_write(r->cat.path, &r->cat.format, err);
+    return rc ? rc : report_line(r, "format.json was lost or damaged: made again from a pack's header", err);
+}
+
+static enum error_kind find_format(struct rebuild *r, struct error *err)
+{
     struct error why = ERROR_INIT;
     enum error_kind rc = format_read(r->cat.dirfd, &r->cat.format, &why);
 
-    if (rc == ERR_NOT_FOUND || rc == ERR_CORRUPT) {
-        if (faccessat(r->cat.dirfd, PACKS_NAME, F_OK, 0) == 0)
-            rc = pack_file_each(r->cat.dirfd, try_format, &search, err);
-        else
-            search.found = false;
-        if (search.found) {
-            rc = format_check(&r->cat.format, err);
-            if (!rc)
-                rc = format_write(r->cat.path, &r->cat.format, err);
-            return rc ? rc : report_line(r, "format.json was lost or damaged: made again from a pack's header", err);
-        }
-        error_set(err, ERR_NOT_FOUND, 0, "%s holds no pack that tells of its catalogue", r->cat.path);
-        error_hint(err, "if this is where a catalogue should be: nopsnap init");
-        return ERR_NOT_FOUND;
-    }
+    if (rc == ERR_NOT_FOUND || rc == ERR_CORRUPT)
+        return format_from_packs(r, err);
     if (rc)
         *err = why;
     return rc;

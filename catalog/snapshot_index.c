@@ -119,13 +119,12 @@ static enum error_kind copy_text(const char *text, char **out, struct error *err
 
 static enum error_kind shadow_decode(const struct index_statement *st, struct snapshot_shadow *out, struct error *err)
 {
-    struct snapshot_shadow s;
+    struct snapshot_shadow s = {.flags = 0};
     const char *id = index_text(st, 0);
     size_t len = 0;
     const void *hash = index_bytes(st, 14, &len);
     enum error_kind rc;
 
-    memset(&s, 0, sizeof(s));
     if (!id || !record_id_valid(id) || !index_text(st, 1) || !index_text(st, 2) || len != HASH_LEN)
         return index_row_damaged("snapshots", err);
     memcpy(s.row.id, id, sizeof(s.row.id));
@@ -200,7 +199,7 @@ enum error_kind snapshot_shadows_read(struct index *ix, const char *site_id, str
         index_prepare(ix, "SELECT " SNAPSHOT_COLUMNS " FROM snapshots ORDER BY made DESC, row DESC", &st, err);
 
     while (!rc) {
-        struct snapshot_shadow s;
+        struct snapshot_shadow s = {.flags = 0};
         struct error one = ERROR_INIT;
 
         rc = index_step(st, &row, err);
@@ -211,6 +210,7 @@ enum error_kind snapshot_shadows_read(struct index *ix, const char *site_id, str
             error_copy(&first, &one);
             continue;
         }
+        assert(s.row.site_id);
         total += (uint64_t)index_number(st, 16);
         if (!site_id || strcmp(site_id, s.row.site_id) == 0)
             rc = shadows_add(out, &s, err);
@@ -276,10 +276,9 @@ enum error_kind snapshot_row_add(struct index *ix, const struct snapshot_record 
                                  unsigned flags, struct error *err)
 {
     struct buffer tags = BUFFER_INIT(RECORD_LEN_MAX);
-    struct snapshot_shadow s;
+    struct snapshot_shadow s = {.flags = 0};
     enum error_kind rc;
 
-    memset(&s, 0, sizeof(s));
     memcpy(s.row.id, r->id, sizeof(s.row.id));
     s.row.site_id = r->site_id;
     s.row.site_path = r->site_path;
@@ -337,7 +336,7 @@ static enum error_kind delete_shadow(struct index *ix, const struct snapshot_sha
 
 enum error_kind snapshot_row_remove(struct index *ix, const char *id, struct error *err)
 {
-    struct snapshot_shadow s;
+    struct snapshot_shadow s = {.flags = 0};
     bool found = false;
     enum error_kind rc = find_shadow(ix, id, &s, &found, err);
 
@@ -350,7 +349,7 @@ enum error_kind snapshot_row_remove(struct index *ix, const char *id, struct err
 
 static enum error_kind change_flags(struct index *ix, const char *id, unsigned clear, unsigned set, struct error *err)
 {
-    struct snapshot_shadow s;
+    struct snapshot_shadow s = {.flags = 0};
     bool found = false;
     enum error_kind rc = find_shadow(ix, id, &s, &found, err);
 

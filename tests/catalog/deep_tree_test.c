@@ -162,8 +162,10 @@ static int setup(void **state)
 {
     char *path = strdup(access("/dev/shm", W_OK) == 0 ? "/dev/shm/nsXXXXXX" : "/tmp/nsXXXXXX");
 
-    *state = mkdtemp(path);
-    return *state ? chdir(*state) : -1;
+    assert_non_null(path);
+    assert_non_null(mkdtemp(path));
+    *state = path;
+    return chdir(path);
 }
 
 #define deep_test(f) cmocka_unit_test_setup_teardown(f, setup, folder_teardown)

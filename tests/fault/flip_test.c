@@ -229,8 +229,8 @@ static void list_packs(struct pack_files *out)
 /* Half of them anywhere by size, half near an end of any pack, where header, footer and trailer are. */
 static void choose(const struct pack_files *packs, const char **path, long *at)
 {
-    size_t i = next_random() % packs->count;
-    long where = (long)(next_random() % (uint64_t)packs->total);
+    size_t i = packs->count ? next_random() % packs->count : 0;
+    long where = packs->total ? (long)(next_random() % (uint64_t)packs->total) : 0;
 
     if (next_random() % 2) {
         long edge = packs->sizes[i] < 600 ? packs->sizes[i] : 600;
@@ -253,6 +253,7 @@ static void flips_in_packs__are_harmless_or_reported(void **unused)
     (void)unused;
     make_catalogue();
     list_packs(&packs);
+    assert_true(packs.count > 0 && packs.total > 0);
     for (unsigned i = 0; i < flips_wanted(); i++) {
         unsigned char bit = (unsigned char)(1u << next_random() % 8);
         const char *path;
