@@ -11,7 +11,7 @@
 #include "file.h"
 #include "mysql_internal.h"
 
-enum { CONNECT_TIMEOUT_S = 20, COLUMNS_MAX = 4096, OPTION_FILE_MAX = 64 * 1024 };
+enum { CONNECT_TIMEOUT_S = 20, COLUMNS_MAX = 4096, OPTION_FILE_MAX = 64 * 1024, SSL_CONNECTION_ERROR = 2026 };
 
 struct mysql_client {
     MYSQL *mysql;
@@ -99,7 +99,7 @@ static const char *hint_for(unsigned number)
     case 1820:
     case 1862:
         return "the account's password has expired: set a new one on the server";
-    case 2026:
+    case SSL_CONNECTION_ERROR:
     case 3159:
         return "the server and the connection string disagree about TLS or its certificate: check SslMode and SslCa";
     case 1040:
@@ -191,6 +191,13 @@ static enum error_kind connect_once(struct mysql_client *c, const struct databas
     if (!mysql_real_connect(c->mysql, socket ? NULL : place->host, login->user, login->password, database,
                             (unsigned)place->port, socket ? place->host : NULL, 0))
         return fail(c, err);
+    /* The library goes on in plain text where the server offers no TLS, unless a certificate is to be checked. */
+    if (!login->service && tls >= MYSQL_TLS_REQUIRED && !mysql_get_ssl_cipher(c->mysql)) {
+        c->number = SSL_CONNECTION_ERROR;
+        error_set(err, ERR_REMOTE, 0, "the database server offers no TLS, which the connection string requires");
+        error_hint(err, "%s", hint_for(c->number));
+        return ERR_REMOTE;
+    }
     return OK;
 }
 
@@ -201,7 +208,7 @@ static enum error_kind connect_preferring_tls(struct mysql_client *c, const stru
     enum mysql_tls tls = mysql_tls_wanted(login);
     enum error_kind rc = connect_once(c, login, place, database, tls, err);
 
-    if (!rc || tls != MYSQL_TLS_PREFERRED || c->number != 2026)
+    if (!rc || tls != MYSQL_TLS_PREFERRED || c->number != SSL_CONNECTION_ERROR)
         return rc;
     error_clear(err); /* preferred, and the server has none: go on without */
     mysql_close(c->mysql);
