@@ -349,12 +349,14 @@ enum error_kind postgres_end_sessions(struct postgres *pg, const char *name, boo
     }
 }
 
+/* In the shop's databases, or in another one while busy with a CREATE, DROP or RENAME of those. */
 static enum error_kind engine_end_own_sessions(struct database *db, struct error *err)
 {
     static const char condition[] =
-        "application_name LIKE 'nopsnap-%' AND application_name <> $1 AND usename = current_user "
-        "AND (datname = $2 OR datname LIKE replace(replace(left($2, 10), '\\', '\\\\'), '_', '\\_') || "
-        "'%\\_nopsnap\\_%')";
+        "application_name LIKE 'nopsnap-%' AND application_name <> $1 AND usename = current_user AND (datname = $2 "
+        "OR (position(left($2, 10) IN datname) = 1 AND position('_nopsnap_' IN datname) > 0) "
+        "OR (datname IN ('postgres', 'template1') AND position(left($2, 10) IN query) > 0 "
+        "AND position('_nopsnap_' IN query) > 0))";
     const char *parameters[] = {postgres_application(), db->name};
     int64_t deadline = clock_monotonic_ms() + END_SESSIONS_MS;
     struct postgres *pg = NULL;

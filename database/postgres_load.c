@@ -2,11 +2,12 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "file.h"
 #include "postgres_internal.h"
 
-enum { SQL_MAX = 64 * 1024 };
+enum { SQL_MAX = 64 * 1024, CREATE_MS = 30000, PAUSE_MS = 100 };
 
 /* ---- creating ---- */
 
@@ -33,10 +34,59 @@ done:
     return rc;
 }
 
+static enum error_kind create(struct postgres *pg, const char *name, const struct database_facts *facts,
+                              struct error *err)
+{
+    struct buffer sql = BUFFER_INIT(SQL_MAX);
+    enum error_kind rc;
+
+    rc = buffer_append_text(&sql, "CREATE DATABASE ", err);
+    if (!rc)
+        rc = postgres_append_name(pg, name, &sql, err);
+    if (!rc)
+        rc = buffer_append_text(&sql, " TEMPLATE template0", err);
+    if (!rc)
+        rc = postgres_properties_create(pg, facts->properties, &sql, err);
+    if (!rc)
+        rc = postgres_query(pg, (char *)sql.data, NULL, NULL, err);
+    buffer_release(&sql);
+    return rc;
+}
+
+/* An earlier try that was killed may be creating it still, unseen until it is done. */
+static bool is_being_created(struct postgres *pg)
+{
+    const char *state = postgres_state(pg);
+
+    return strcmp(state, "42P04") == 0 || strcmp(state, "23505") == 0;
+}
+
+static enum error_kind create_anew(struct postgres *pg, const char *name, const struct database_facts *facts,
+                                   struct error *err)
+{
+    int64_t deadline = clock_monotonic_ms() + CREATE_MS;
+    struct timespec pause = {0, PAUSE_MS * 1000000L};
+
+    for (;;) {
+        struct error failure = ERROR_INIT;
+        enum error_kind rc = drop_earlier_try(pg, name, err);
+
+        if (rc)
+            return rc;
+        rc = create(pg, name, facts, &failure);
+        if (!rc)
+            return OK;
+        if (!is_being_created(pg) || clock_monotonic_ms() > deadline) {
+            error_copy(err, &failure);
+            return rc;
+        }
+        nanosleep(&pause, NULL);
+    }
+}
+
 enum error_kind postgres_load_begin(struct database *db, const struct database_facts *facts, const char *token,
                                     char **name, struct error *err)
 {
-    struct buffer sql = BUFFER_INIT(SQL_MAX);
     struct postgres *pg = NULL;
     char *chosen = NULL;
     enum error_kind rc;
@@ -47,24 +97,13 @@ enum error_kind postgres_load_begin(struct database *db, const struct database_f
     assert(strcmp(chosen, db->name) != 0);
     rc = postgres_maintenance(db, &pg, err);
     if (!rc)
-        rc = drop_earlier_try(pg, chosen, err);
-    if (!rc)
-        rc = buffer_append_text(&sql, "CREATE DATABASE ", err);
-    if (!rc)
-        rc = postgres_append_name(pg, chosen, &sql, err);
-    if (!rc)
-        rc = buffer_append_text(&sql, " TEMPLATE template0", err);
-    if (!rc)
-        rc = postgres_properties_create(pg, facts->properties, &sql, err);
-    if (!rc)
-        rc = postgres_query(pg, (char *)sql.data, NULL, NULL, err);
+        rc = create_anew(pg, chosen, facts, err);
     if (rc)
         goto done;
     *name = chosen;
     chosen = NULL;
 
 done:
-    buffer_release(&sql);
     free(chosen);
     return rc;
 }
