@@ -47,8 +47,6 @@ enum error_kind cli_database_open(const struct site *site, struct cli_database *
     }
     if (!rc)
         rc = database_open(&out->target, out->has_admin ? &out->admin : NULL, &out->db, err);
-    if (rc)
-        error_hint(err, "with --files-only the files are saved without the database");
     return rc;
 }
 

@@ -145,6 +145,16 @@ static void print_json(const struct site *site, const struct snapshot_result *s,
     cli_json(v);
 }
 
+/* Whatever the lower layer advises, the files can be saved without the database. */
+static void hint_files_only(struct error *err)
+{
+    char why[sizeof(err->hint)];
+
+    memcpy(why, err->hint, sizeof(why));
+    err->hint[0] = '\0';
+    error_hint(err, "%.400s%s--files-only saves the files without the database", why, why[0] ? "; " : "");
+}
+
 static enum error_kind take(struct cli *cli, struct catalog *cat, struct site *site, struct cli_database *database,
                             struct snapshot_arguments *a, struct snapshot_result *out, struct error *err)
 {
@@ -152,8 +162,11 @@ static enum error_kind take(struct cli *cli, struct catalog *cat, struct site *s
     char site_id[17];
     enum error_kind rc = catalog_site_id(cat, site->path, site_id, err);
 
-    if (!rc && a->options.part != SNAPSHOT_FILES_ONLY)
+    if (!rc && a->options.part != SNAPSHOT_FILES_ONLY) {
         rc = cli_database_open(site, database, err);
+        if (rc)
+            hint_files_only(err);
+    }
     if (!rc && !database->db && a->options.part == SNAPSHOT_DATABASE_ONLY) {
         rc = error_set(err, ERR_REFUSED, 0, "%s names no database", site->path);
         error_hint(err, "leave --database-only away");

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """A shop on a real server: snapshot, wreck everything, roll back, equal; and the ways around that.
 
-    round_test.py postgresql|mysql
+    round_test.py postgresql|mysql [PART OF A TEST'S NAME]
 """
 import contextlib
 import os
@@ -151,6 +151,57 @@ def restore__loads_another_database_by_a_file():
         b.run("diff", "latest", target).expect(0)
 
 
+def settings(b, old, new):
+    path = os.path.join(b.site, "App_Data", "appsettings.json")
+    with open(path, encoding="utf-8-sig") as f:
+        text = f.read()
+    if old not in text:
+        raise Failed(f"the settings do not hold {old}")
+    b.put("App_Data/appsettings.json", text.replace(old, new))
+
+
+def database__that_can_not_be_used_is_told_apart():
+    with fresh() as b:
+        b.run("init").expect(0)
+        settings(b, PASSWORD, "another one")
+        b.run("snapshot", "shop").expect(1, err="nopsnap: ", hint="")
+        if "another one" in b.said:
+            raise Failed("the wrong password was printed:\n" + b.said)
+        settings(b, "another one", PASSWORD)
+        settings(b, b.server.dir, "/nowhere/at/all")
+        b.run("snapshot", "shop").expect(1, err="/nowhere/at/all", hint="--files-only")
+        same("snapshots", b.objects("list"), [])
+        b.run("snapshot", "shop", "--files-only").expect(0)
+        settings(b, "/nowhere/at/all", b.server.dir)
+        b.run("snapshot", "shop").expect(0)
+
+
+def right__that_is_missing_ends_a_snapshot_that_does_not_exist_then():
+    if ENGINE != "postgresql":
+        return
+    with fresh() as b:
+        b.run("init").expect(0)
+        sql(b, 'alter table "Setting" owner to nop; revoke all on "Setting" from shop')
+        b.run("snapshot", "shop").expect(1, err=["nopsnap: ", "Setting"])
+        same("snapshots", b.objects("list"), [])
+        b.run("verify").expect(0)
+
+
+def sharing__with_another_site_is_refused_without_a_flag():
+    with fresh() as b:
+        b.run("init").expect(0)
+        b.run("snapshot", "shop").expect(0)
+        b.put("new.txt", "came later")
+        other = os.path.join(b.folder, "other")
+        subprocess.run(["cp", "-a", b.site, other], check=True)
+        with open(b.config, "a", encoding="utf-8") as f:
+            f.write(f"[other]\npath = {other}\n")
+        before = b.state()
+        b.run("rollback", "shop", "--yes").expect(1, out="uses the same database", err="preflight says no")
+        equal(b, before, "after the refusal")
+        b.run("rollback", "shop", "--yes", "--shared").expect(0)
+
+
 def secrets__are_nowhere():
     with fresh() as b:
         watch = CommandLines()
@@ -184,6 +235,9 @@ def secrets__are_nowhere():
 
 with Bench(ENGINE) as SHOP:
     SHOP.keep()
-    main([rollback__brings_back_a_shop_whose_tree_and_tables_are_gone, rollback__brings_back_a_database_that_was_dropped,
+    tests = [rollback__brings_back_a_shop_whose_tree_and_tables_are_gone, rollback__brings_back_a_database_that_was_dropped,
           rollback__is_undone_by_the_next_one, rollback_only__leaves_the_other_part_alone, dry_run__tells_and_changes_nothing,
-          diff__counts_what_differs, restore__loads_another_database_by_a_file, secrets__are_nowhere])
+          diff__counts_what_differs, restore__loads_another_database_by_a_file, database__that_can_not_be_used_is_told_apart,
+          right__that_is_missing_ends_a_snapshot_that_does_not_exist_then, sharing__with_another_site_is_refused_without_a_flag,
+          secrets__are_nowhere]
+    main([t for t in tests if len(sys.argv) < 3 or sys.argv[2] in t.__name__])
