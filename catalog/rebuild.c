@@ -142,30 +142,43 @@ static enum error_kind choose_generation(struct rebuild *r, struct error *err)
 
 /* ---- 3: packs and chunks ---- */
 
-/*
- * An id that stands twice is one that was repaired, or moved by a prune that did not end: the younger copy is the good one.
- */
-static enum error_kind choose_copy(struct rebuild *r, struct chunk_row *row, const struct pack_row *pack,
-                                   struct error *err)
+/* Is this copy what its id says? Only asked for ids that stand twice, so one frame remembered is enough. */
+static bool reads_well(struct rebuild *r, const struct pack *pack, const struct footer_chunk *chunk, uint64_t number)
 {
-    struct chunk_row other;
-    struct pack_row its_pack;
-    bool found = false;
-    enum error_kind rc = index_chunk_find(r->cat.index, &row->id, &other, &found, err);
+    struct error ignored = ERROR_INIT;
+    struct hash first, second;
 
-    if (!rc && found)
-        rc = index_pack_find(r->cat.index, other.pack, &its_pack, &found, err);
-    if (rc || !found || its_pack.made_ns >= pack->made_ns)
+    if (r->frame_pack != number || r->frame_number != chunk->frame) {
+        r->frame_pack = number;
+        r->frame_number = chunk->frame;
+        r->frame_good = pack_frame_read(pack, chunk->frame, &r->frame, &ignored) == OK;
+    }
+    if (!r->frame_good || chunk->offset > r->frame.len || chunk->len > r->frame.len - chunk->offset)
+        return false;
+    content_hash(&r->cat.format, chunk->type, r->frame.data + chunk->offset, chunk->len, &first, &second);
+    return memcmp(first.bytes, chunk->id.hash, HASH_LEN) == 0 &&
+           memcmp(second.bytes, chunk->second.bytes, HASH_LEN) == 0;
+}
+
+/* An id that stands twice is one that was repaired, or moved by a prune that did not end. */
+static enum error_kind choose_copy(struct rebuild *r, const struct pack *pack, const struct footer_chunk *chunk,
+                                   struct chunk_row *row, struct error *err)
+{
+    struct chunk_row older;
+    bool found = false;
+    enum error_kind rc = index_chunk_find(r->cat.index, &row->id, &older, &found, err);
+
+    if (rc || !found || !reads_well(r, pack, chunk, row->pack))
         return rc;
-    row->row = other.row;
+    row->row = older.row;
     return index_chunk_update(r->cat.index, row, err);
 }
 
-enum error_kind rebuild_add_chunk(struct rebuild *r, const struct footer_chunk *chunk, const struct pack_row *pack,
-                                  struct error *err)
+enum error_kind rebuild_add_chunk(struct rebuild *r, const struct pack *pack, const struct footer_chunk *chunk,
+                                  uint64_t number, struct error *err)
 {
     struct chunk_row row = {.id = chunk->id,
-                            .pack = pack->number,
+                            .pack = number,
                             .frame = chunk->frame,
                             .offset = chunk->offset,
                             .len = chunk->len,
@@ -175,7 +188,7 @@ enum error_kind rebuild_add_chunk(struct rebuild *r, const struct footer_chunk *
     bool added = false;
     enum error_kind rc = index_chunk_add(r->cat.index, &row, &added, err);
 
-    return rc || added ? rc : choose_copy(r, &row, pack, err);
+    return rc || added ? rc : choose_copy(r, pack, chunk, &row, err);
 }
 
 static enum error_kind add_whole_pack(struct rebuild *r, const struct pack *pack, struct error *err)
@@ -196,13 +209,13 @@ static enum error_kind add_whole_pack(struct rebuild *r, const struct pack *pack
         struct footer_chunk chunk;
 
         pack_chunk_at(pack, i, &chunk);
-        rc = rebuild_add_chunk(r, &chunk, &row, err);
+        rc = rebuild_add_chunk(r, pack, &chunk, row.number, err);
     }
     return rc;
 }
 
-/* The kind as the header says, or, where that is lost too, the one that makes prune refuse. */
-static enum pack_kind kind_of_damaged(const struct rebuild *r, const char *path, int64_t *made_ns)
+/* Kind and age as the header says; where that is lost too, the kind that makes prune refuse. */
+static enum pack_kind look_at_header(const struct rebuild *r, const char *path, int64_t *made_ns)
 {
     unsigned char raw[PACK_HEADER_LEN];
     struct error ignored = ERROR_INIT;
@@ -229,7 +242,7 @@ static enum error_kind add_damaged_pack(struct rebuild *r, const unsigned char n
 
     pack_path(name, false, path);
     memcpy(row.name, name, PACK_NAME_LEN);
-    row.kind = kind_of_damaged(r, path, &row.made_ns);
+    row.kind = look_at_header(r, path, &row.made_ns);
     rc = index_pack_add(r->cat.index, &row, err);
     if (!rc)
         rc = index_damage_add(r->cat.index, row.number, DAMAGE_WHOLE_PACK, why, err);
@@ -240,32 +253,75 @@ static enum error_kind add_damaged_pack(struct rebuild *r, const unsigned char n
     return rc;
 }
 
-static enum error_kind add_pack(void *arg, const unsigned char name[PACK_NAME_LEN], bool part, uint64_t size,
-                                struct error *err)
+static enum error_kind add_pack(struct rebuild *r, const struct rebuild_pack *file, struct error *err)
 {
-    struct rebuild *r = arg;
     struct error why = ERROR_INIT;
     struct pack *pack = NULL;
-    enum error_kind rc;
+    enum error_kind rc = cancel_check(err);
 
-    if (part)
-        return OK;
-    rc = cancel_check(err);
     if (rc)
         return rc;
-    rc = pack_open(r->cat.dirfd, name, &r->cat.format, &pack, &why);
+    rc = pack_open(r->cat.dirfd, file->name, &r->cat.format, &pack, &why);
     if (rc && rc != ERR_CORRUPT) {
         *err = why;
         return rc;
     }
     rc = index_begin(r->cat.index, err);
     if (!rc)
-        rc = pack ? add_whole_pack(r, pack, err) : add_damaged_pack(r, name, size, why.text, err);
+        rc = pack ? add_whole_pack(r, pack, err) : add_damaged_pack(r, file->name, file->size, why.text, err);
     if (!rc)
         rc = index_commit(r->cat.index, err);
     index_rollback(r->cat.index);
     pack_close(pack);
-    progress_advance(r->progress, ++r->packs, 0, "packs");
+    return rc;
+}
+
+static enum error_kind collect_pack(void *arg, const unsigned char name[PACK_NAME_LEN], bool part, uint64_t size,
+                                    struct error *err)
+{
+    struct rebuild *r = arg;
+    struct rebuild_pack *to;
+    char path[PACK_PATH_MAX];
+
+    if (part)
+        return OK;
+    if (r->pack_count == r->pack_cap) {
+        size_t cap = r->pack_cap ? 2 * r->pack_cap : 64;
+        struct rebuild_pack *grown = reallocarray(r->packs, cap, sizeof(*grown));
+
+        if (!grown)
+            return error_set(err, ERR_MEMORY, 0, "out of memory: %zu packs", cap);
+        r->packs = grown;
+        r->pack_cap = cap;
+    }
+    to = &r->packs[r->pack_count++];
+    *to = (struct rebuild_pack){.size = size};
+    memcpy(to->name, name, PACK_NAME_LEN);
+    pack_path(name, false, path);
+    (void)look_at_header(r, path, &to->made_ns);
+    return OK;
+}
+
+static int compare_age(const void *x, const void *y)
+{
+    const struct rebuild_pack *a = x;
+    const struct rebuild_pack *b = y;
+
+    if (a->made_ns != b->made_ns)
+        return a->made_ns < b->made_ns ? -1 : 1;
+    return memcmp(a->name, b->name, PACK_NAME_LEN);
+}
+
+static enum error_kind add_packs(struct rebuild *r, struct error *err)
+{
+    enum error_kind rc = pack_file_each(r->cat.dirfd, collect_pack, r, err);
+
+    if (!rc && r->pack_count > 0)
+        qsort(r->packs, r->pack_count, sizeof(*r->packs), compare_age);
+    for (size_t i = 0; !rc && i < r->pack_count; i++) {
+        rc = add_pack(r, &r->packs[i], err);
+        progress_advance(r->progress, i + 1, r->pack_count, "packs");
+    }
     return rc;
 }
 
@@ -534,7 +590,7 @@ static enum error_kind fill(struct rebuild *r, struct error *err)
     enum error_kind rc;
 
     progress_step(r->progress, "reading what the packs hold");
-    rc = pack_file_each(r->cat.dirfd, add_pack, r, err);
+    rc = add_packs(r, err);
     for (size_t i = 0; !rc && i < r->damaged.count; i++)
         rc = rebuild_salvage(r, r->damaged.items[i], err);
     progress_step(r->progress, "checking what snapshots reach");
@@ -548,7 +604,7 @@ static enum error_kind fill(struct rebuild *r, struct error *err)
 enum error_kind catalog_rebuild(const char *path, const struct progress *progress, struct text_list *report,
                                 struct error *err)
 {
-    struct rebuild r = {.progress = progress, .report = report};
+    struct rebuild r = {.progress = progress, .report = report, .frame = BUFFER_INIT(FRAME_RAW_MAX + 1)};
     struct error ignored = ERROR_INIT;
     enum error_kind rc;
 
@@ -576,6 +632,8 @@ enum error_kind catalog_rebuild(const char *path, const struct progress *progres
     file_close(&r.cat.dirfd);
     pthread_mutex_destroy(&r.cat.lookup_lock);
     text_list_release(&r.damaged);
+    buffer_release(&r.frame);
+    free(r.packs);
     free(r.cat.path);
     return rc;
 }

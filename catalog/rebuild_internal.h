@@ -11,13 +11,27 @@ struct rebuild {
     uint64_t generation;
     const struct progress *progress;
     struct text_list *report;
-    struct text_list damaged; /* paths of data packs that can't be read whole */
-    uint64_t packs;
+    struct text_list damaged;   /* paths of data packs that can't be read whole */
+    struct rebuild_pack *packs; /* oldest first */
+    size_t pack_count, pack_cap;
+    struct buffer frame; /* the last frame that was read to choose between two copies */
+    uint64_t frame_pack; /* its pack and number */
+    uint32_t frame_number;
+    bool frame_good;
 };
 
-/* A row for a chunk; an id that stands twice keeps the younger copy. Inside a transaction of the new index. */
-enum error_kind rebuild_add_chunk(struct rebuild *r, const struct footer_chunk *chunk, const struct pack_row *pack,
-                                  struct error *err);
+struct rebuild_pack {
+    unsigned char name[PACK_NAME_LEN];
+    uint64_t size;
+    int64_t made_ns;
+};
+
+/*
+ * A row for a chunk. Packs come oldest first: an id that stands already moves here if this copy can be read. Inside a transaction of
+ * the new index.
+ */
+enum error_kind rebuild_add_chunk(struct rebuild *r, const struct pack *pack, const struct footer_chunk *chunk,
+                                  uint64_t number, struct error *err);
 /*
  * Copy what can be proved of a damaged pack into a new one: chunks whose content agrees with the id, the length and the second hash that
  * the old index has for them (P5). Whatever else is in the pack stays where it is.

@@ -142,6 +142,7 @@ static enum error_kind copy_frames(struct salvage *s, struct error *err)
 static enum error_kind publish(struct salvage *s, struct error *err)
 {
     struct index *ix = s->r->cat.index;
+    struct pack *pack = NULL;
     enum error_kind rc = OK;
 
     for (size_t i = 0; !rc && i < s->saved_count; i++)
@@ -162,11 +163,14 @@ static enum error_kind publish(struct salvage *s, struct error *err)
     memcpy(s->row.name, pack_draft_name(s->draft), PACK_NAME_LEN);
     if (!rc)
         rc = index_pack_add(ix, &s->row, err);
+    if (!rc)
+        rc = pack_open(s->r->cat.dirfd, s->row.name, &s->r->cat.format, &pack, err);
     for (size_t i = 0; !rc && i < s->saved_count; i++)
-        rc = rebuild_add_chunk(s->r, &s->saved[i], &s->row, err);
+        rc = rebuild_add_chunk(s->r, pack, &s->saved[i], s->row.number, err);
     if (!rc)
         rc = index_commit(ix, err);
     index_rollback(ix);
+    pack_close(pack);
     return rc;
 }
 

@@ -71,7 +71,10 @@ void snapshot_record_release(struct snapshot_record *r);
  */
 enum error_kind snapshot_commit(struct store *store, struct snapshot_record *record, struct error *err);
 
-/* Visible snapshots, newest first. The record handed to fn is read from its pack and checked; borrowed. */
+/*
+ * Visible snapshots, newest first. The record handed to fn is read from its pack and checked; borrowed. One that can't be read is left out,
+ * and after all others were handed over its error is returned: ERR_CORRUPT means that not all were seen.
+ */
 typedef enum error_kind snapshot_fn(void *arg, const struct snapshot_record *record, struct error *err);
 enum error_kind snapshot_each(struct catalog *cat, const char *site_id, snapshot_fn *fn, void *arg, struct error *err);
 
@@ -79,7 +82,7 @@ enum error_kind snapshot_each(struct catalog *cat, const char *site_id, snapshot
 enum error_kind snapshot_find(struct catalog *cat, const char *site_id, const char *id, struct snapshot_record *out,
                               struct error *err);
 
-/* Cheap rows for `list` and `status`: from the index, row checksum verified, no pack read. */
+/* Cheap rows for `list` and `status`: from the index, row checksum verified, no pack read. ERR_CORRUPT as above. */
 struct snapshot_row {
     char id[33];
     char *site_id, *site_path, *site_name, *nop_version;

@@ -82,7 +82,10 @@ void tree_builder_free(struct tree_builder *b);
 struct tree_reader;
 enum error_kind tree_reader_open(struct catalog *cat, const struct chunk_id *tree, struct tree_reader **out,
                                  struct error *err);
-/* Next entry; everything in it is borrowed until the next call. *more false at the end. */
+/*
+ * Next entry; everything in it is borrowed until the next call. *more false at the end. A name is one safe component, or, as the only
+ * entry, ".": that is for roots, and whoever descends refuses it anywhere below.
+ */
 enum error_kind tree_reader_next(struct tree_reader *r, struct tree_entry *out, bool *more, struct error *err);
 void tree_reader_close(struct tree_reader *r);
 

@@ -201,6 +201,53 @@ static void rebuild__a_lost_data_pack_leaves_a_snapshot_that_says_so(void **stat
     catalog_close(cat);
 }
 
+static enum error_kind last_data_pack(void *arg, const struct pack_row *row, struct error *err)
+{
+    char path[PACK_PATH_MAX];
+
+    (void)err;
+    pack_path(row->name, false, path);
+    if (row->kind == PACK_DATA)
+        snprintf(arg, 128, "cat/%s", path);
+    return OK;
+}
+
+static void rebuild__of_two_copies_the_one_that_can_be_read_counts(void **state)
+{
+    struct shop shop = {.seed = 2, .folders = 2, .files = 7};
+    struct snapshot_record record, again;
+    struct verify_report verified;
+    struct text_list report = TEXT_LIST_INIT;
+    struct error err = ERROR_INIT;
+    char old[128], young[128];
+    struct catalog *cat = open_catalog(CATALOG_WRITE);
+
+    (void)state;
+    take(cat, &shop, &record);
+    pack_file_of(cat, &record.roots[0].tree, old);
+    flip(old, 128 + 32 + 40, 1);
+    assert_int_equal(verify(cat, true, &verified, &err), ERR_CORRUPT);
+    verify_report_release(&verified);
+    catalog_close(cat);
+    cat = open_catalog(CATALOG_WRITE);
+    take(cat, &shop, &again); /* repairs: the same ids in a younger pack */
+    assert_int_equal(index_pack_each(cat->index, last_data_pack, young, &err), OK);
+    assert_string_not_equal(old, young);
+    catalog_close(cat);
+    for (int round = 0; round < 2; round++) {
+        assert_int_equal(unlink("cat/catalog.sqlite"), 0);
+        assert_int_equal(catalog_rebuild("cat", NULL, &report, &err), OK);
+        text_list_release(&report);
+        cat = open_catalog(CATALOG_READ);
+        assert_all_good(cat, &shop, &record);
+        catalog_close(cat);
+        flip(old, 128 + 32 + 40, 1); /* then the old one is good and the young one is not */
+        flip(young, 128 + 32 + 40, 1);
+    }
+    snapshot_record_release(&record);
+    snapshot_record_release(&again);
+}
+
 static void rebuild__history_survives(void **state)
 {
     struct shop shop = {.seed = 2, .folders = 1, .files = 2};
@@ -249,6 +296,7 @@ int main(void)
         folder_test(rebuild__an_older_index_put_back_is_noticed_and_does_no_harm),
         folder_test(rebuild__frames_of_a_pack_without_footer_are_saved_by_what_the_old_index_proves),
         folder_test(rebuild__a_lost_data_pack_leaves_a_snapshot_that_says_so),
+        folder_test(rebuild__of_two_copies_the_one_that_can_be_read_counts),
         folder_test(rebuild__history_survives),
         folder_test(rebuild__no_catalogue_is_not_found),
     };
