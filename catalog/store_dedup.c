@@ -37,6 +37,8 @@ static enum error_kind raw_of(struct store *s, struct store_frame *f, struct err
 
     pthread_mutex_lock(&s->lock);
     present = f->raw.cap > 0;
+    if (present && f->cached)
+        frame_cache_use(s, f);
     pthread_mutex_unlock(&s->lock);
     if (present)
         return OK;

@@ -141,7 +141,7 @@ static enum error_kind slot_for(struct store *s, uint32_t group, bool swift, siz
         if (!slot || (*slot && (!*at || (*at)->used < (*slot)->used)))
             slot = at;
     }
-    if (*slot && (*slot)->raw.len + len > frame_size)
+    if (*slot && ((*slot)->raw.len + len > frame_size || (*slot)->entries >= FRAME_CHUNKS_MAX))
         rc = frame_seal(s, slot, err);
     if (!rc && !*slot)
         rc = frame_open(s, group, len > frame_size ? len : frame_size, slot, err);
@@ -253,7 +253,6 @@ static enum error_kind frame_write(struct store *s, struct store_frame *f, uint8
     if (rc)
         goto done;
     p = s->filling;
-    /* An entry count above the limit closes the pack first; a frame alone can't exceed it by more than its own bytes allow. */
     if (p->first && p->entries + f->entries > PACK_CHUNKS_MAX) {
         store_rotate(s);
         rc = pack_for(s, err);

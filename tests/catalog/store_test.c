@@ -219,7 +219,7 @@ static void flush__of_nothing_makes_no_pack(void **state)
 
 static void tickets__of_a_large_shop_are_all_remembered(void **state)
 {
-    enum { PUTS = 120000, CONTENTS = 1000 };
+    enum { PUTS = 120000, CONTENTS = 40000 }; /* more than a pack takes, and more than fits in memory */
     static store_ticket tickets[PUTS];
     static struct chunk_id ids[CONTENTS];
     struct catalog *cat = make_catalogue();
@@ -234,6 +234,7 @@ static void tickets__of_a_large_shop_are_all_remembered(void **state)
         assert_ok(store_put(store, CHUNK_DATA, 0, &content, sizeof(content), &tickets[i], &err));
     }
     assert_ok(store_flush(store, &err));
+    assert_true(find_packs().packs > 1);
     for (unsigned i = 0; i < CONTENTS; i++)
         assert_ok(store_resolve(store, tickets[i], &ids[i], &err));
     for (unsigned i = PUTS; i-- > 0;) {
