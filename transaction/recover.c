@@ -54,12 +54,37 @@ static enum error_kind open_catalog(struct recovery *r, struct catalog *cat, con
     return err->kind;
 }
 
+/*
+ * The owner may have mended a command in the config since: today's count. The unit stays the journal's, since its drop-in does.
+ */
+static enum error_kind take_commands(struct txn *t, const struct site_config *c, struct error *err)
+{
+    const char *const from[] = {c->stop, c->start, c->open, c->close, c->url, c->database_admin};
+    char **const to[] = {&t->stop, &t->start, &t->open, &t->close, &t->url, &t->database_admin};
+    enum error_kind rc = OK;
+
+    for (size_t i = 0; i < sizeof(from) / sizeof(from[0]) && !rc; i++) {
+        char *copy = NULL;
+
+        if (!from[i])
+            continue;
+        rc = memory_string(from[i], &copy, err);
+        if (rc)
+            break;
+        free(*to[i]);
+        *to[i] = copy;
+    }
+    return rc;
+}
+
 /* The rules of the site are those of the state that the snapshot holds, whatever is left of the tree. */
 static enum error_kind inspect(struct recovery *r, struct error *err)
 {
-    enum error_kind rc;
+    const struct site_config *c = config_find(r->config, r->x.txn.site_path);
+    enum error_kind rc = c ? take_commands(&r->x.txn, c, err) : OK;
 
-    rc = site_inspect_loose(r->x.txn.site_path, config_find(r->config, r->x.txn.site_path), &r->site, err);
+    if (!rc)
+        rc = site_inspect_loose(r->x.txn.site_path, c, &r->site, err);
     if (!rc)
         rc = target_rules(&r->site, &r->x.target, err);
     r->x.site = &r->site;

@@ -1,0 +1,343 @@
+#!/usr/bin/env python3
+"""Rollbacks that go wrong, shops that write while they should not, and what must survive all of it: the real program on a real server.
+
+    rollback_test.py --program nopsnap --engine postgresql|mysql [NAME...]
+"""
+import argparse
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "..", "fault"))
+import harness  # noqa: E402
+
+
+def check(condition, *words):
+    if not condition:
+        raise AssertionError(" ".join(str(w) for w in words))
+
+
+def is_state(shop, word):
+    state = shop.state()
+    check(state == word, "the shop is", state, "\n", shop.said)
+
+
+def back(shop, *more):
+    return shop.run("rollback", "shop", "--to", shop.target, "--yes", *more)
+
+
+def configure(shop, **commands):
+    with open(os.path.join(shop.folder, "config"), "w", encoding="utf-8") as f:
+        f.write(f"[nopsnap]\ncatalog = {shop.catalog}\n[shop]\npath = {shop.site}\n")
+        for key, value in commands.items():
+            f.write(f"{key} = {value}\n")
+
+
+def script(shop, name, text):
+    path = os.path.join(shop.folder, name)
+    with open(path, "w", encoding="utf-8") as f:
+        f.write("#!/bin/sh\n" + text)
+    os.chmod(path, 0o755)
+    return path
+
+
+def done(shop):
+    """The next writing command clears up, and nothing is left."""
+    code = shop.run("snapshot", "shop")
+    check(code in (0, 3), "the next snapshot ended with", code, shop.said)
+    check(not shop.leftovers(), "left over:", shop.leftovers(), shop.said)
+
+
+def read(path):
+    with open(path, "rb") as f:
+        return f.read()
+
+
+def rewrite_in_place(path):
+    """As an application does that opens a file and writes: the same inode, so every link to it changes."""
+    with open(path, "r+b") as f:
+        f.write(b"REWRITTEN")
+
+
+def known_by_the_stat_cache(shop):
+    """Only what the stat cache proves is linked, and a file must have held still for 2 s to be in it."""
+    time.sleep(2.2)
+    shop.must("snapshot", "shop")
+
+
+def count(victim):
+    """For a script: how many names the file has at that moment."""
+    return f"stat -c %h {victim} >$(dirname $0)/names"
+
+
+def was_linked(shop):
+    """Where the filesystem has reflinks nothing is linked, and the question is moot."""
+    names = int(read(os.path.join(shop.folder, "names")))
+    check(names == 2 or reflinks(shop.folder), "the file had", names, "names: nothing was linked, so nothing was tested")
+
+
+def reflinks(folder):
+    a, b = os.path.join(folder, "reflink-a"), os.path.join(folder, "reflink-b")
+    with open(a, "w", encoding="utf-8") as f:
+        f.write("x" * 8192)
+    return subprocess.run(["cp", "--reflink=always", a, b], capture_output=True, check=False).returncode == 0
+
+
+def a_linked_file(shop):
+    """One that the wrecking left alone, and that no rule says is rewritten by the shop."""
+    return os.path.join(shop.site, "wwwroot", "css", sorted(os.listdir(os.path.join(shop.site, "wwwroot", "css")))[0])
+
+
+# ---- tests ----
+
+def recover__takes_the_command_that_the_owner_has_mended(shop):
+    """Neither state starts: hands are needed. The command was wrong; with another one in the config `recover` goes on."""
+    configure(shop, stop="true", start="false")
+    code = back(shop)
+    check(code == 5, "exit", code, shop.said)
+    code = shop.run("recover", "shop")
+    check(code == 5, "exit", code, shop.said)
+    code = shop.run("snapshot", "shop")
+    check(code == 5 and "recover" in shop.said, "exit", code, shop.said)
+    configure(shop, stop="true", start="true")
+    code = shop.run("recover", "shop")
+    check(code in (0, 3), "exit", code, shop.said)
+    is_state(shop, "old")
+    done(shop)
+
+
+def rollback__a_start_that_fails_once_is_undone(shop):
+    """The new state does not start, the old one does: exit 4, everything as before."""
+    mark = os.path.join(shop.folder, "tried")
+    start = script(shop, "start", f"[ -e {mark} ] && exit 0; touch {mark}; exit 1\n")
+    configure(shop, stop="true", start=start)
+    code = back(shop)
+    check(code == 4, "exit", code, shop.said)
+    is_state(shop, "old")
+    done(shop)
+    is_state(shop, "old")
+    safety = [line for line in shop.must("list").splitlines() if " safety " in line]
+    check(len(safety) == 1, "what ran for a moment is a snapshot:", shop.said)
+
+
+def rollback__again_is_undone_and_done(shop):
+    check(back(shop) in (0, 3), shop.said)
+    is_state(shop, "new")
+    check(shop.run("rollback", "shop", "--yes") in (0, 3), shop.said)
+    is_state(shop, "old")
+    check(shop.run("rollback", "shop", "--yes") in (0, 3), shop.said)
+    is_state(shop, "new")
+    done(shop)
+
+
+def rollback__what_the_new_shop_rewrote_does_not_reach_the_old_tree(shop):
+    """A linked file rewritten in place at the start, which then fails: the undo puts the snapshot's content back (T7)."""
+    known_by_the_stat_cache(shop)
+    victim = a_linked_file(shop)
+    before = read(victim)
+    mark = os.path.join(shop.folder, "tried2")
+    start = script(shop, "start2", f"[ -e {mark} ] && exit 0; touch {mark}; {count(victim)}; printf REWRITTEN | dd of={victim} conv=notrunc status=none; exit 1\n")
+    configure(shop, stop="true", start=start)
+    code = back(shop)
+    check(code == 4, "exit", code, shop.said)
+    was_linked(shop)
+    check(read(victim) == before, "the old tree's file was rewritten through the link")
+    is_state(shop, "old")
+    done(shop)
+    newest_safety = [line.split()[0] for line in shop.must("list").splitlines() if " safety " in line][0]
+    relative = os.path.relpath(victim, shop.site)
+    shop.run("cat", f"{newest_safety}:{relative}")
+    check(shop.said.startswith("REWRITTEN"), "what the new shop wrote is in the snapshot of it:", shop.said[:60])
+
+
+def rollback__what_the_new_shop_rewrote_is_not_in_the_safety_snapshot(shop):
+    """Committed; the new shop rewrites a file that the kept old tree shares: the safety snapshot has the old content (T7)."""
+    known_by_the_stat_cache(shop)
+    victim = a_linked_file(shop)
+    before = read(victim)
+    start = script(shop, "start3", f"{count(victim)}; printf REWRITTEN | dd of={victim} conv=notrunc status=none\n")
+    configure(shop, stop="true", start=start)
+    check(back(shop) in (0, 3), shop.said)
+    check(read(victim).startswith(b"REWRITTEN"), "the new shop wrote")
+    was_linked(shop)
+    configure(shop, stop="true", start="true")
+    check(shop.run("rollback", "shop", "--yes") in (0, 3), shop.said)
+    check(read(victim) == before, "the state that was taken away comes back with its own content")
+    is_state(shop, "old")
+
+
+def rollback__a_file_rewritten_while_staging_is_not_linked(shop):
+    """The old shop rewrites a file just before it stops: the new tree has the snapshot's content, the old one keeps the shop's."""
+    known_by_the_stat_cache(shop)
+    victim = a_linked_file(shop)
+    stop = script(shop, "stop4", f"{count(victim)}; printf REWRITTEN | dd of={victim} conv=notrunc status=none\n")
+    configure(shop, stop=stop, start="true")
+    check(back(shop) in (0, 3), shop.said)
+    is_state(shop, "new")
+    was_linked(shop)
+    configure(shop, stop="true", start="true")
+    check(shop.run("rollback", "shop", "--yes") in (0, 3), shop.said)
+    check(read(victim).startswith(b"REWRITTEN"), "what the old shop wrote last is in its safety snapshot")
+
+
+def rollback__what_snapshots_leave_out_crosses_and_comes_back(shop):
+    thumb = os.path.join(shop.site, "wwwroot", "images", "thumbs", "made-since.jpg")
+    with open(thumb, "w", encoding="utf-8") as f:
+        f.write("thumb")
+    backup = os.path.join(shop.site, "wwwroot", "db_backups", "mine.bak")
+    with open(backup, "w", encoding="utf-8") as f:
+        f.write("backup")
+    inode = os.stat(backup).st_ino
+    check(back(shop) in (0, 3), shop.said)
+    check(os.path.exists(thumb) and os.stat(backup).st_ino == inode, "they crossed by rename")
+    check(shop.run("rollback", "shop", "--yes") in (0, 3), shop.said)
+    check(os.path.exists(thumb) and os.stat(backup).st_ino == inode, "and came back")
+    done(shop)
+    check(os.path.exists(backup), "they are still there")
+
+
+def rollback__an_excluded_folder_is_never_lost(shop):
+    """The target was taken with --exclude, today's command knows nothing of it (P8)."""
+    own = os.path.join(shop.site, "wwwroot", "own")
+    os.makedirs(own)
+    with open(os.path.join(own, "x"), "w", encoding="utf-8") as f:
+        f.write("the owner's")
+    shop.must("snapshot", "shop", "--exclude", "/wwwroot/own")
+    target = shop.list()[0]
+    code = shop.run("rollback", "shop", "--to", target, "--yes")
+    check(code in (0, 3), shop.said)
+    check(os.path.exists(os.path.join(own, "x")), "it is where it was:", shop.said)
+    done(shop)
+
+
+def rollback__a_shop_that_is_in_its_folder_is_refused(shop):
+    """No way to stop it is known: preflight says no, and nothing is changed."""
+    configure(shop, url="http://127.0.0.1:1/")
+    child = subprocess.Popen(["sleep", "60"], cwd=shop.site)
+    try:
+        code = back(shop)
+    finally:
+        child.kill()
+        child.wait()
+    check(code == 1, "exit", code, shop.said)
+    is_state(shop, "old")
+    check("running" in shop.said, shop.said)
+
+
+def rollback__a_shop_that_does_not_stop_is_undone(shop):
+    """`stop` lies: the proof of quiet finds the process (T5), and nothing is exchanged."""
+    configure(shop, stop="true", start="true")
+    child = subprocess.Popen(["sleep", "120"], cwd=os.path.join(shop.site, "wwwroot"))
+    try:
+        code = back(shop)
+    finally:
+        child.kill()
+        child.wait()
+    check(code == 4, "exit", code, shop.said)
+    check("sleep" in shop.said, shop.said)
+    is_state(shop, "old")
+    done(shop)
+
+
+def rollback__two_at_once_one_waits_or_is_told(shop):
+    stop = script(shop, "stop5", "sleep 14\n")
+    configure(shop, stop=stop, start="true")
+    argv = [shop.program, "--config", os.path.join(shop.folder, "config"), "rollback", "shop", "--to", shop.target, "--yes"]
+    first = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+    for _ in range(300):
+        if os.path.exists(os.path.join(os.path.dirname(shop.site), ".nopsnap-shop", "journal")):
+            break
+        time.sleep(0.05)
+    code = shop.run(*argv[3:])
+    said = shop.said
+    check(first.wait(60) in (0, 3), "the first one")
+    check(code == 6, "exit", code, said)
+    is_state(shop, "new")
+
+
+def rollback__a_signal_undoes_it(shop):
+    stop = script(shop, "stop6", "sleep 3\n")
+    configure(shop, stop=stop, start="true")
+    argv = [shop.program, "--config", os.path.join(shop.folder, "config"), "rollback", "shop", "--to", shop.target, "--yes"]
+    child = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
+    for _ in range(300):
+        if os.path.exists(os.path.join(os.path.dirname(shop.site), ".nopsnap-shop", "fence")):
+            break
+        time.sleep(0.05)
+    child.send_signal(signal.SIGTERM)
+    _, said = child.communicate(timeout=60)
+    check(child.returncode == 4, "exit", child.returncode, said.decode(errors="replace"))
+    is_state(shop, "old")
+    done(shop)
+
+
+def rollback__a_site_that_is_gone_altogether_comes_back(shop):
+    shutil.rmtree(shop.site)
+    check(back(shop) in (0, 3), shop.said)
+    is_state(shop, "new")
+    done(shop)
+
+
+def rollback__broken_settings_are_no_hindrance(shop):
+    for name in ("dataSettings.json", "appsettings.json"):
+        path = os.path.join(shop.site, "App_Data", name)
+        if os.path.exists(path):
+            with open(path, "w", encoding="utf-8") as f:
+                f.write("{ broken")
+    check(back(shop) in (0, 3), shop.said)
+    is_state(shop, "new")
+
+
+def recover__works_while_the_catalogue_is_out_of_reach(shop):
+    """Killed after the exchange; the catalogue's disk is gone: the way back needs only what is beside the site."""
+    start = script(shop, "start7", "p=$PPID; while [ $(cat /proc/$p/comm) != nopsnap ]; do p=$(ps -o ppid= -p $p | tr -d ' '); done; kill -9 $p; sleep 1\n")
+    configure(shop, stop="true", start=start)
+    code = back(shop)
+    check(code == -signal.SIGKILL, "exit", code, shop.said)
+    script(shop, "start7", "true\n")
+    os.rename(shop.catalog, shop.catalog + ".away")
+    code = shop.run("recover", "shop")
+    check(code in (0, 3), "exit", code, shop.said)
+    is_state(shop, "old")
+    os.rename(shop.catalog + ".away", shop.catalog)
+    done(shop)
+
+
+def main():
+    p = argparse.ArgumentParser()
+    p.add_argument("--program", default=os.environ.get("NOPSNAP_PROGRAM"))
+    p.add_argument("--engine", default="postgresql")
+    p.add_argument("names", nargs="*")
+    args = p.parse_args()
+    missing = harness.missing(args.engine)
+    if missing:
+        print(f"skipped: {missing}")
+        return 77
+    tests = [f for name, f in globals().items() if "__" in name and callable(f) and not name.startswith("_")]
+    if args.names:
+        tests = [f for f in tests if f.__name__ in args.names]
+    folder = tempfile.mkdtemp(prefix="npr", dir="/tmp")
+    failed = 0
+    try:
+        with harness.Shop(args.engine, args.program, folder) as shop:
+            for test in tests:
+                shop.reset()
+                configure(shop, stop="true", start="true")
+                try:
+                    test(shop)
+                    print("ok    ", test.__name__, flush=True)
+                except (AssertionError, RuntimeError) as e:
+                    failed += 1
+                    print("FAILED", test.__name__, e, flush=True)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
