@@ -59,7 +59,8 @@ void mark_free(struct mark *m); /* accepts NULL */
 /*
  * Mark all that a snapshot reaches.
  *
- * wrong      told of each chunk that is missing, damaged or of the wrong type; NULL: the first one is the error
+ * wrong      told of each chunk that is missing, damaged or of the wrong type. NULL: the first one is the error, except a damaged
+ *            piece of data, which is marked all the same
  * whole      set to whether nothing was wrong
  */
 enum error_kind mark_snapshot(struct mark *m, const struct snapshot_record *record, mark_wrong_fn *wrong, void *arg,

@@ -148,7 +148,7 @@ static enum error_kind find(struct mark *m, const struct chunk_id *id, enum chun
     if (*stands)
         return OK;
     hex_encode(id->hash, HASH_LEN, hex);
-    snprintf(why, sizeof(why), "chunk %s.%u %s", hex, id->attempt,
+    snprintf(why, sizeof(why), "chunk %.8s %s", hex,
              !found              ? "is missing"
              : row->damaged      ? "is damaged"
              : row->type != type ? "is of another type"
@@ -169,13 +169,24 @@ static enum error_kind told_or_failed(struct mark *m, enum error_kind rc, bool *
     return rc;
 }
 
+/*
+ * A leaf that is known to be damaged still needs its place: a repair may put good content there. Nothing lies below it, so who wants to
+ * know no more than what is needed (wrong is NULL) may go on.
+ */
 static enum error_kind mark_leaf(struct mark *m, const struct chunk_id *id, enum chunk_type type, bool *whole,
                                  struct error *err)
 {
     struct chunk_row row;
     bool stands = false;
-    enum error_kind rc = find(m, id, type, &row, &stands, whole, err);
+    bool found = false;
+    enum error_kind rc;
 
+    if (!m->wrong && type != CHUNK_PART) {
+        rc = index_chunk_find(m->cat->index, id, &row, &found, err);
+        if (rc || (found && row.in_place && row.type == type))
+            return rc ? rc : set_mark(m, &row, err);
+    }
+    rc = find(m, id, type, &row, &stands, whole, err);
     return rc || !stands ? rc : set_mark(m, &row, err);
 }
 

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "maintain_support.h"
+#include "tree.h"
 
 static void prune__takes_what_only_a_forgotten_snapshot_needed(void **state)
 {
@@ -243,6 +244,66 @@ static void prune__a_record_that_cannot_be_read_stops_it(void **state)
     catalog_close(cat);
 }
 
+/* File and offset of the stored bytes of a frame in the middle of the dump, which holds nothing else. */
+static long middle_of_dump(struct catalog *cat, const struct snapshot_record *record, char *path)
+{
+    struct list_reader *r = NULL;
+    struct error err = ERROR_INIT;
+    struct chunk_id id;
+    struct chunk_row row;
+    struct pack_row pack_row;
+    struct footer_frame frame;
+    struct pack *pack = NULL;
+    bool more = false, found = false;
+
+    assert_int_equal(list_reader_open(cat, &record->dump, &r, &err), OK);
+    for (int i = 0; i < 45; i++)
+        assert_int_equal(list_reader_next(r, &id, &more, &err), OK);
+    assert_int_equal(index_chunk_find(cat->index, &id, &row, &found, &err), OK);
+    assert_int_equal(index_pack_find(cat->index, row.pack, &pack_row, &found, &err), OK);
+    assert_int_equal(pack_open(cat->dirfd, pack_row.name, NULL, &pack, &err), OK);
+    pack_frame_at(pack, row.frame, &frame);
+    pack_close(pack);
+    list_reader_close(r);
+    pack_file_of(cat, &id, path);
+    return (long)frame.at + FRAME_HEADER_LEN;
+}
+
+static void prune__keeps_damaged_data_and_still_takes_what_nobody_needs(void **state)
+{
+    struct shop shop = {.seed = 9, .folders = 2, .files = 9, .dump = 12000000},
+                gone = {.seed = 3, .folders = 2, .files = 9};
+    struct snapshot_record record, other;
+    struct verify_report verified;
+    struct prune_report report;
+    struct error err = ERROR_INIT;
+    struct shop_check check;
+    char path[128];
+    long at;
+    struct catalog *cat = open_catalog(CATALOG_WRITE);
+
+    (void)state;
+    take(cat, &shop, &record);
+    take(cat, &gone, &other);
+    at = middle_of_dump(cat, &record, path) + 9;
+    flip(path, at, 1);
+    assert_int_equal(verify(cat, true, &verified, &err), ERR_CORRUPT);
+    verify_report_release(&verified);
+    forget(cat, &other);
+    prune(cat, 0, &report);
+    assert_true(report.packs_removed >= 2);
+    assert_int_equal(access(path, F_OK), 0);
+    assert_int_equal(shop_check(cat, &shop, &record, &check, &err), OK);
+    assert_true(check.damaged > 0 && check.good > 0);
+    flip(path, at, 1);
+    catalog_close(cat);
+    cat = open_catalog(CATALOG_WRITE);
+    assert_all_good(cat, &shop, &record); /* nothing of it had been given up */
+    snapshot_record_release(&record);
+    snapshot_record_release(&other);
+    catalog_close(cat);
+}
+
 static void prune__what_a_dead_writer_left_goes(void **state)
 {
     struct shop a = {.seed = 1, .folders = 2, .files = 5}, b = {.seed = 2, .folders = 2, .files = 9};
@@ -418,6 +479,7 @@ int main(void)
         folder_test(prune__removal_waits_for_readers),
         folder_test(prune__an_unknown_pack_stops_it),
         folder_test(prune__a_record_that_cannot_be_read_stops_it),
+        folder_test(prune__keeps_damaged_data_and_still_takes_what_nobody_needs),
         folder_test(prune__what_a_dead_writer_left_goes),
         folder_test(prune__killed_at_any_moment_costs_nothing_but_space),
         folder_test(prune__beside_two_writers_loses_nothing),
