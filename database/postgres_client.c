@@ -6,6 +6,7 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "hash.h"
 #include "postgres_internal.h"
 
 enum { STATEMENT_MAX = 4 * 1024 * 1024, COLUMNS_MAX = 1664, PARAMETERS_MAX = 24 };
@@ -15,12 +16,11 @@ struct postgres {
     char state[6];
 };
 
-const char *postgres_application(void)
+void postgres_application(const struct database_target *shop, char out[APPLICATION_MAX])
 {
-    static _Thread_local char name[32];
+    const char *name = shop->name ? shop->name : "";
 
-    snprintf(name, sizeof name, "nopsnap-%ld", (long)getpid());
-    return name;
+    snprintf(out, APPLICATION_MAX, "nopsnap-%ld-%08x", (long)getpid(), (unsigned)hash64_of(0, name, strlen(name)));
 }
 
 /* ---- connecting ---- */
@@ -160,6 +160,7 @@ enum error_kind postgres_connect(const struct database_target *login, const stru
                                  const char *name, struct postgres **out, struct error *err)
 {
     struct parameters p = {.count = 0};
+    char application[APPLICATION_MAX];
     struct postgres *pg = NULL;
     void *memory = NULL;
     enum error_kind rc;
@@ -172,7 +173,8 @@ enum error_kind postgres_connect(const struct database_target *login, const stru
     add(&p, "user", login->user);
     add(&p, "password", login->password);
     add(&p, "dbname", name);
-    add(&p, "application_name", postgres_application());
+    postgres_application(fallback ? fallback : login, application);
+    add(&p, "application_name", application);
     add(&p, "client_encoding", "UTF8");
     if (!database_target_option(login, "Timeout"))
         add(&p, "connect_timeout", "20");

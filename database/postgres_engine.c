@@ -282,10 +282,12 @@ static enum error_kind add_session(void *arg, const struct database_row *row, st
 static enum error_kind engine_sessions(struct database *db, const char *name, struct text_list *out, struct error *err)
 {
     struct session_list list = {out};
-    const char *parameters[] = {name, postgres_application()};
+    char application[APPLICATION_MAX];
+    const char *parameters[] = {name, application};
     struct postgres *pg = NULL;
     enum error_kind rc;
 
+    postgres_application(db->target, application);
     rc = any_connection(db, &pg, err);
     if (rc)
         return rc;
@@ -349,15 +351,13 @@ enum error_kind postgres_end_sessions(struct postgres *pg, const char *name, boo
     }
 }
 
-/* In the shop's databases, or in another one while busy with a CREATE, DROP or RENAME of those. */
+/* Those that work for this shop's database, in whichever database they are, but not this process's. */
 static enum error_kind engine_end_own_sessions(struct database *db, struct error *err)
 {
-    static const char condition[] =
-        "application_name LIKE 'nopsnap-%' AND application_name <> $1 AND usename = current_user AND (datname = $2 "
-        "OR (position(left($2, 10) IN datname) = 1 AND position('_nopsnap_' IN datname) > 0) "
-        "OR (datname IN ('postgres', 'template1') AND position(left($2, 10) IN query) > 0 "
-        "AND position('_nopsnap_' IN query) > 0))";
-    const char *parameters[] = {postgres_application(), db->name};
+    static const char condition[] = "application_name LIKE 'nopsnap-%' AND application_name <> $1 AND usename = "
+                                    "current_user AND right(application_name, 9) = right($1, 9)";
+    char application[APPLICATION_MAX];
+    const char *parameters[] = {application};
     int64_t deadline = clock_monotonic_ms() + END_SESSIONS_MS;
     struct postgres *pg = NULL;
     char *end = NULL;
@@ -365,15 +365,16 @@ static enum error_kind engine_end_own_sessions(struct database *db, struct error
     int64_t left = 0;
     enum error_kind rc;
 
+    postgres_application(db->target, application);
     rc = any_connection(db, &pg, err);
     if (!rc)
         rc = memory_format(&end, err, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE %s", condition);
     if (!rc)
         rc = memory_format(&count, err, "SELECT count(*) FROM pg_stat_activity WHERE %s", condition);
     while (!rc) {
-        rc = postgres_query_with(pg, end, 2, parameters, NULL, NULL, err);
+        rc = postgres_query_with(pg, end, 1, parameters, NULL, NULL, err);
         if (!rc)
-            rc = postgres_number(pg, count, 2, parameters, 0, &left, err);
+            rc = postgres_number(pg, count, 1, parameters, 0, &left, err);
         if (rc || left == 0)
             break;
         if (clock_monotonic_ms() > deadline)

@@ -16,7 +16,7 @@
  *   G1  a database is its oid on its cluster (system identifier), whatever its name
  *   G2  whatever changes two databases together (both renames, their doors and grants) is one transaction
  *   G3  a door that is closed (ALLOW_CONNECTIONS false) stays closed for whatever takes the live name, until unfence
- *   G4  every session of nopsnap and of its children carries the application name of its process
+ *   G4  every session of nopsnap and of its children names its process and its shop's database as its application
  */
 #ifndef NOPSNAP_POSTGRES_INTERNAL_H
 #define NOPSNAP_POSTGRES_INTERNAL_H
@@ -65,8 +65,9 @@ const char *postgres_server_version(const struct postgres *pg); /* "15.20 (Debia
 bool postgres_alive(struct postgres *pg);
 /* End the statement that another thread is running on this connection. */
 void postgres_cancel(struct postgres *pg);
-/* "nopsnap-<pid>" */
-const char *postgres_application(void);
+#define APPLICATION_MAX 40
+/* "nopsnap-<pid>-<hash>": whose session it is, and for which live database it works (G4). */
+void postgres_application(const struct database_target *shop, char out[APPLICATION_MAX]);
 /* Where the login leads: host (socket folder), port and user as libpq resolved them; caller frees each. */
 enum error_kind postgres_resolved(struct postgres *pg, char **host, char **port, char **user, struct error *err);
 

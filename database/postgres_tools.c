@@ -196,12 +196,14 @@ enum error_kind postgres_environment_make(struct database *db, struct postgres *
 {
     struct postgres_environment e = POSTGRES_ENVIRONMENT_INIT;
     const struct database_target *login = database_login(db);
+    char application[APPLICATION_MAX];
     char *host = NULL;
     char *port = NULL;
     char *user = NULL;
     void *memory = NULL;
     enum error_kind rc;
 
+    postgres_application(db->target, application);
     /* Where our own connection led, so that the child ends up on the same server. */
     rc = postgres_resolved(pg, &host, &port, &user, err);
     if (!rc)
@@ -211,7 +213,7 @@ enum error_kind postgres_environment_make(struct database *db, struct postgres *
     if (!rc)
         rc = put(&e, "PGUSER", user, err);
     if (!rc)
-        rc = put(&e, "PGAPPNAME", postgres_application(), err);
+        rc = put(&e, "PGAPPNAME", application, err);
     if (!rc)
         rc = put(&e, "PGCLIENTENCODING", "UTF8", err);
     if (!rc)
