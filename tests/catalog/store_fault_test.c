@@ -59,20 +59,20 @@ int fsync(int fd)
     return note('s', fd, NULL) ? -1 : (int)syscall(SYS_fsync, fd);
 }
 
-int fdatasync(int fd)
+int fdatasync(int fildes)
 {
-    return note('s', fd, NULL) ? -1 : (int)syscall(SYS_fdatasync, fd);
+    return note('s', fildes, NULL) ? -1 : (int)syscall(SYS_fdatasync, fildes);
 }
 
 /* With 64-bit offsets its symbol is pwrite64. */
-ssize_t pwrite(int fd, const void *bytes, size_t len, off_t at)
+ssize_t pwrite(int fd, const void *buf, size_t n, off_t offset)
 {
-    return note('w', fd, NULL) ? -1 : syscall(SYS_pwrite64, fd, bytes, len, at);
+    return note('w', fd, NULL) ? -1 : syscall(SYS_pwrite64, fd, buf, n, offset);
 }
 
-int renameat2(int from_dirfd, const char *from, int to_dirfd, const char *to, unsigned flags)
+int renameat2(int oldfd, const char *old, int newfd, const char *new, unsigned int flags)
 {
-    return note('r', -1, to) ? -1 : (int)syscall(SYS_renameat2, from_dirfd, from, to_dirfd, to, flags);
+    return note('r', -1, new) ? -1 : (int)syscall(SYS_renameat2, oldfd, old, newfd, new, flags);
 }
 
 static void record(unsigned nth, int with)
