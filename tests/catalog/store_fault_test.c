@@ -65,9 +65,9 @@ int fdatasync(int fildes)
 }
 
 /* With 64-bit offsets its symbol is pwrite64. */
-ssize_t pwrite(int fd, const void *buf, size_t n, off_t offset)
+ssize_t pwrite(int fd, const void *buf, size_t nbytes, off_t offset)
 {
-    return note('w', fd, NULL) ? -1 : syscall(SYS_pwrite64, fd, buf, n, offset);
+    return note('w', fd, NULL) ? -1 : syscall(SYS_pwrite64, fd, buf, nbytes, offset);
 }
 
 int renameat2(int oldfd, const char *old, int newfd, const char *new, unsigned int flags)
