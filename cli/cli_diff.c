@@ -60,17 +60,19 @@ static void database_line(struct comparison *c, const char *line)
     }
 }
 
+/* One of the two may be NULL. */
 static void table_line(struct comparison *c, const struct database_table *a, const struct database_table *b)
 {
+    const struct database_table *only = a ? a : b;
     char line[512];
 
-    if (a && b && a->rows == b->rows)
+    if (!only || (a && b && a->rows == b->rows))
         return;
     if (a && b)
         (void)snprintf(line, sizeof(line), "%s: %llu rows, then %llu", a->name, (unsigned long long)a->rows,
                        (unsigned long long)b->rows);
     else
-        (void)snprintf(line, sizeof(line), "%s is only in the %s", a ? a->name : b->name, a ? "first" : "second");
+        (void)snprintf(line, sizeof(line), "%s is only in the %s", only->name, a ? "first" : "second");
     database_line(c, line);
 }
 
