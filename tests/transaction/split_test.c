@@ -13,7 +13,8 @@ static bool may_mount;
 static int namespace_setup(void **state)
 {
     (void)state;
-    may_mount = geteuid() == 0 && unshare(CLONE_NEWNS) == 0 && mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) == 0;
+    may_mount =
+        geteuid() == 0 && unshare(CLONE_NEWNS) == 0 && mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) == 0;
     if (!may_mount)
         fprintf(stderr, "no mount namespace here (not root?): tests of mounts are skipped\n");
     return 0;
