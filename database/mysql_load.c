@@ -305,11 +305,21 @@ static enum error_kind drop_tables(struct database *db, struct error *err)
     return rc;
 }
 
+static enum error_kind empty_schema(struct database *db, struct error *err)
+{
+    enum error_kind rc = mysql_objects_drop_all(db, db->name, err);
+
+    if (!rc)
+        rc = drop_tables(db, err);
+    return rc ? rc : mysql_marker_remove(db, db->name, err);
+}
+
 /* Every step can be taken again: a repeated call begins by emptying the schema of whatever the last one left. */
 enum error_kind mysql_load_in_place(struct database *db, const struct database_facts *facts, database_source_fn *source,
                                     void *arg, struct error *err)
 {
     struct text_list schemas = TEXT_LIST_INIT;
+    bool exists = false;
     enum error_kind rc;
 
     rc = check_packet(db, facts, err);
@@ -318,11 +328,9 @@ enum error_kind mysql_load_in_place(struct database *db, const struct database_f
     if (!rc)
         rc = mysql_end_sessions(db, &schemas, err);
     if (!rc)
-        rc = mysql_objects_drop_all(db, db->name, err);
-    if (!rc)
-        rc = drop_tables(db, err);
-    if (!rc)
-        rc = mysql_marker_remove(db, db->name, err);
+        rc = mysql_schema_exists(db, db->name, &exists, err);
+    if (!rc && exists)
+        rc = empty_schema(db, err);
     if (!rc)
         rc = mysql_schema_create(db, db->name, facts->properties, err);
     /* Events stand near the end of a dump, after all tables and rows: they come in as they were. */

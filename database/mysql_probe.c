@@ -318,6 +318,7 @@ static enum error_kind probe_server(struct database *db, struct database_info *o
 static enum error_kind probe_remarks(struct database *db, struct database_info *out, struct error *err)
 {
     int64_t flush = 1;
+    bool sees_all = false;
     enum error_kind rc;
 
     rc = text_list_add(
@@ -334,6 +335,13 @@ static enum error_kind probe_remarks(struct database *db, struct database_info *
     if (!rc && out->can_beside && !mysql_renames_atomically(db))
         rc = text_list_add(&out->remarks,
                            "this server renames table by table: after a crash `recover` finishes or undoes that", err);
+    if (!rc)
+        rc = mysql_may(db, NULL, "PROCESS", &sees_all, err);
+    if (!rc && !sees_all)
+        rc = text_list_addf(&out->remarks, err,
+                            "the login %s sees its own sessions only (it lacks PROCESS): those of other accounts "
+                            "are neither listed nor ended",
+                            mysql_of(db)->account);
     if (!rc)
         rc = mysql_number(db, 1, &flush, err, "SELECT @@GLOBAL.innodb_flush_log_at_trx_commit");
     if (!rc && flush != 1)

@@ -430,6 +430,38 @@ static void in_place__own_rights_are_enough(void **state)
     CLOSE();
 }
 
+static void in_place__a_dropped_database_is_made_again(void **state)
+{
+    struct my_dumped d = MY_DUMPED_INIT;
+    struct database_info info = DATABASE_INFO_INIT;
+    char *before = NULL;
+    char *after = NULL;
+
+    my_plain_shop_make(state);
+    my_account("ALL ON `shop`.*");
+    before = my_text("shop");
+    {
+        OPEN("shop", "shop");
+        my_dump_it(db, &d);
+        CLOSE();
+    }
+    my_sql("", "DROP DATABASE shop");
+    {
+        OPEN("shop", "shop");
+        assert_ok(database_probe(db, &info, &err));
+        assert_false(info.exists);
+        assert_ok(database_load_in_place(db, &d.facts, my_source, &d, &err));
+        assert_equal_counts(db, "shop", &d.facts.counts);
+        CLOSE();
+    }
+    after = my_text("shop");
+    my_assert_same_text("shop", after, before);
+    free(before);
+    free(after);
+    database_info_release(&info);
+    my_dumped_release(&d);
+}
+
 static void dump__by_the_shops_own_login_is_as_roots(void **state)
 {
     struct my_dumped a = MY_DUMPED_INIT;
@@ -578,6 +610,7 @@ int main(void)
         shop_test(load__broken_sql_says_what_the_server_said),
         shop_test(load__commands_of_the_client_are_not_obeyed),
         cmocka_unit_test(in_place__own_rights_are_enough),
+        cmocka_unit_test(in_place__a_dropped_database_is_made_again),
         cmocka_unit_test(dump__by_the_shops_own_login_is_as_roots),
         cmocka_unit_test(dump__without_the_right_to_see_events_says_so),
         shop_test(open__each_failure_is_told_apart_without_the_password),
