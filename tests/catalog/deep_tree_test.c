@@ -157,26 +157,13 @@ static void reader__goes_on_after_it_was_parked(void **state)
     catalog_close(cat);
 }
 
-/* In memory: thousands of claims, each of which a disk would sync. */
-static int setup(void **state)
-{
-    char *path = strdup(access("/dev/shm", W_OK) == 0 ? "/dev/shm/nsXXXXXX" : "/tmp/nsXXXXXX");
-
-    assert_non_null(path);
-    assert_non_null(mkdtemp(path));
-    *state = path;
-    return chdir(path);
-}
-
-#define deep_test(f) cmocka_unit_test_setup_teardown(f, setup, folder_teardown)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        deep_test(chain__far_below_path_max_is_committed_verified_and_pruned),
-        deep_test(chain__deeper_than_any_is_refused_not_followed),
-        deep_test(chain__of_long_listings_takes_bounded_memory),
-        deep_test(reader__goes_on_after_it_was_parked),
+        memory_folder_test(chain__far_below_path_max_is_committed_verified_and_pruned),
+        memory_folder_test(chain__deeper_than_any_is_refused_not_followed),
+        memory_folder_test(chain__of_long_listings_takes_bounded_memory),
+        memory_folder_test(reader__goes_on_after_it_was_parked),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -141,4 +141,17 @@ static inline void pack_file_of(struct catalog *cat, const struct chunk_id *id, 
     snprintf(out, 128, "cat/%s", path);
 }
 
+/* A folder in memory where there is room for one: for tests that make thousands of commits, each of which a disk would sync. */
+static inline int memory_folder_setup(void **state)
+{
+    char *path = strdup(access("/dev/shm", W_OK) == 0 ? "/dev/shm/nsXXXXXX" : "/tmp/nsXXXXXX");
+
+    assert_non_null(path);
+    assert_non_null(mkdtemp(path));
+    *state = path;
+    return chdir(path);
+}
+
+#define memory_folder_test(f) cmocka_unit_test_setup_teardown(f, memory_folder_setup, folder_teardown)
+
 #endif

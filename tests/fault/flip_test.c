@@ -278,8 +278,8 @@ static void flips_in_packs__are_harmless_or_reported(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        folder_test(flips_in_the_index__are_harmless_or_reported),
-        folder_test(flips_in_packs__are_harmless_or_reported),
+        memory_folder_test(flips_in_the_index__are_harmless_or_reported),
+        memory_folder_test(flips_in_packs__are_harmless_or_reported),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
