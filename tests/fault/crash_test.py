@@ -170,8 +170,9 @@ def plan_of(shop, verb, args, rnd):
     if args.steps and verb in ("rollback", "recover"):
         calls = count_calls(shop, verb, notes(shop))
         steps = [(one_step, f"nth={n};errno={e}") for n in range(1, calls + 1) for e in ("KILL", "KILL;when=after")]
+        rnd.shuffle(steps)
         if args.steps > 0:
-            steps = rnd.sample(steps, min(args.steps, len(steps)))
+            steps = steps[:args.steps]
     total = count_calls(shop, verb, shop.folder)
     every = [(one, f"nth={n};errno={e}") for n in range(1, total + 1) for e in ERRORS]
     rnd.shuffle(every)
