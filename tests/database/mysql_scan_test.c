@@ -227,10 +227,12 @@ static void mysql_lines__held_back_ones_come_out_enabled(void **state)
 
 static void mysql_lines__the_name_of_the_dumped_database_is_taken_out(void **state)
 {
-    static const char in[] = "ALTER DATABASE `shop` CHARACTER SET utf8mb4 COLLATE utf8mb4_bin ;\nx ALTER DATABASE `shop` CHARACTER\n"
-                             "ALTER DATABASE `a``b c` CHARACTER SET utf8mb4 COLLATE utf8mb4_bin ;;\nALTER TABLE `shop` DISABLE KEYS;\n";
-    static const char want[] = "ALTER DATABASE CHARACTER SET utf8mb4 COLLATE utf8mb4_bin ;\nx ALTER DATABASE `shop` CHARACTER\n"
-                               "ALTER DATABASE CHARACTER SET utf8mb4 COLLATE utf8mb4_bin ;;\nALTER TABLE `shop` DISABLE KEYS;\n";
+    static const char in[] =
+        "ALTER DATABASE `shop` CHARACTER SET utf8mb4 COLLATE utf8mb4_bin ;\nx ALTER DATABASE `shop` CHARACTER\n"
+        "ALTER DATABASE `a``b c` CHARACTER SET utf8mb4 COLLATE utf8mb4_bin ;;\nALTER TABLE `shop` DISABLE KEYS;\n";
+    static const char want[] =
+        "ALTER DATABASE CHARACTER SET utf8mb4 COLLATE utf8mb4_bin ;\nx ALTER DATABASE `shop` CHARACTER\n"
+        "ALTER DATABASE CHARACTER SET utf8mb4 COLLATE utf8mb4_bin ;;\nALTER TABLE `shop` DISABLE KEYS;\n";
 
     (void)state;
     for (size_t piece = 1; piece < 200; piece++) {
