@@ -14,6 +14,7 @@ import argparse
 import os
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -148,6 +149,7 @@ def main():
     folder = tempfile.mkdtemp(prefix="npc", dir=scratch())
     tally, failures = {}, []
     begun = time.monotonic()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the server goes too
     try:
         with harness.Shop(args.engine, args.program, folder, args.faultlib) as shop:
             shop.rollback_calls = count_calls(shop, "rollback", folder)

@@ -323,6 +323,7 @@ def main():
         tests = [f for f in tests if f.__name__ in args.names]
     folder = tempfile.mkdtemp(prefix="npr", dir="/tmp")
     failed = 0
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the server goes too
     try:
         with harness.Shop(args.engine, args.program, folder) as shop:
             for test in tests:
