@@ -41,16 +41,16 @@ static enum error_kind pour(void *arg, uint64_t offset, const void *bytes, size_
 
 enum error_kind restore_file_content(struct catalog *cat, const struct tree_entry *entry, int fd, struct error *err)
 {
-    struct buffer chunk = BUFFER_INIT(RESTORE_CHUNK_MAX);
+    struct open_frame held = OPEN_FRAME_INIT;
     struct pouring p = {fd, 0};
     enum error_kind rc;
 
     if (entry->type != TREE_FILE)
         return error_set(err, ERR_USAGE, 0, "only a file has content");
-    rc = content_each(cat, entry, &chunk, pour, &p, err);
+    rc = content_each(cat, entry, &held, pour, &p, err);
+    open_frame_release(&held);
     if (!rc)
         rc = pour_zeros(&p, entry->size, err);
-    buffer_release(&chunk);
     return rc;
 }
 
@@ -68,15 +68,16 @@ struct replacing {
 
 static enum error_kind write_draft(struct replacing *r, struct error *err)
 {
-    struct buffer chunk = BUFFER_INIT(RESTORE_CHUNK_MAX);
     struct content_sink sink = {-1, r->name, NULL};
+    struct open_frame held = OPEN_FRAME_INIT;
     enum error_kind rc;
 
     rc = below_open(r->dirfd, r->draft, strlen(r->draft), O_WRONLY | O_CREAT | O_EXCL, 0600, &sink.fd, err);
     if (rc)
         return rc;
     r->made = true;
-    rc = content_each(r->cat, r->entry, &chunk, content_write, &sink, err);
+    rc = content_each(r->cat, r->entry, &held, content_write, &sink, err);
+    open_frame_release(&held);
     if (!rc && ftruncate(sink.fd, (off_t)r->entry->size))
         rc = error_set(err, ERR_IO, errno, "cannot set the length of %s", r->name);
     if (!rc)
@@ -84,7 +85,6 @@ static enum error_kind write_draft(struct replacing *r, struct error *err)
     if (!rc)
         rc = file_sync(sink.fd, r->name, err);
     file_close(&sink.fd);
-    buffer_release(&chunk);
     return rc;
 }
 

@@ -144,28 +144,70 @@ enum error_kind content_spread(struct extents *x, const void *bytes, size_t len,
     return rc;
 }
 
-enum error_kind content_each(struct catalog *cat, const struct tree_entry *e, struct buffer *buffer, content_fn *fn,
+enum error_kind open_frame_hold(struct open_frame *f, struct catalog *cat, const struct chunk_place *place,
+                                struct error *err)
+{
+    if (f->frame && f->pack == place->pack && f->number == place->frame)
+        return OK;
+    open_frame_release(f);
+    f->pack = place->pack;
+    f->number = place->frame;
+    return chunk_frame_open(cat, place->pack, place->frame, &f->frame, err);
+}
+
+enum error_kind open_frame_get(struct open_frame *f, struct catalog *cat, const struct chunk_id *id,
+                               const struct chunk_place *place, const void **bytes, struct error *err)
+{
+    enum error_kind rc = open_frame_hold(f, cat, place, err);
+
+    return rc ? rc : chunk_frame_get(f->frame, id, place, bytes, err);
+}
+
+void open_frame_release(struct open_frame *f)
+{
+    chunk_frame_close(f->frame);
+    *f = (struct open_frame)OPEN_FRAME_INIT;
+}
+
+static enum error_kind read_piece(struct catalog *cat, struct open_frame *held, const struct chunk_id *id,
+                                  const void **bytes, size_t *len, struct error *err)
+{
+    struct chunk_place place;
+    enum error_kind rc = chunk_find(cat, id, &place, err);
+
+    if (rc)
+        return rc;
+    if (place.type != CHUNK_DATA)
+        return error_set(err, ERR_CORRUPT, 0, "a file names a chunk that is no content");
+    *len = place.len;
+    return open_frame_get(held, cat, id, &place, bytes, err);
+}
+
+enum error_kind content_each(struct catalog *cat, const struct tree_entry *e, struct open_frame *held, content_fn *fn,
                              void *arg, struct error *err)
 {
     struct extents x = extents_of(e);
     struct content c = {NULL, NULL, 0};
-    struct chunk_id id;
-    bool more = true;
     uint64_t left = content_data_size(e);
     enum error_kind rc;
 
     rc = content_open(&c, cat, e, err);
     while (!rc) {
+        const void *bytes = NULL;
+        struct chunk_id id;
+        bool more = true;
+        size_t len = 0;
+
         rc = content_next(&c, &id, &more, err);
         if (rc || !more)
             break;
         rc = cancel_check(err);
         if (!rc)
-            rc = chunk_read(cat, &id, CHUNK_DATA, buffer, err);
+            rc = read_piece(cat, held, &id, &bytes, &len, err);
         if (!rc)
-            rc = content_spread(&x, buffer->data, buffer->len, fn, arg, err);
+            rc = content_spread(&x, bytes, len, fn, arg, err);
         if (!rc)
-            left -= buffer->len;
+            left -= len;
     }
     content_close(&c);
     if (!rc && left > 0)

@@ -16,9 +16,16 @@ struct level {
     bool opened, over;
 };
 
+/*
+ * Frames with trees in them, held while the walk is near them: a frame holds thousands of trees, and the catalogue's own cache belongs to the
+ * threads that read content at the same time.
+ */
+#define PINNED_MAX 3
+
 struct descent {
     struct catalog *cat;
-    struct tree_reader *root; /* of the tree that holds the single entry "." */
+    struct open_frame pinned[PINNED_MAX]; /* the first is the one used last */
+    struct tree_reader *root;             /* of the tree that holds the single entry "." */
     bool begun;
     struct level *levels;
     size_t depth, cap;
@@ -29,6 +36,25 @@ static void close_reader(struct tree_reader *r)
 {
     if (r)
         tree_reader_close(r);
+}
+
+/* A convenience: whatever is wrong here is found, and said, when the tree itself is read. */
+static void pin(struct descent *d, const struct chunk_id *tree)
+{
+    struct error ignored = ERROR_INIT;
+    struct chunk_place place;
+    struct open_frame found;
+    size_t i = 0;
+
+    if (chunk_find(d->cat, tree, &place, &ignored))
+        return;
+    while (i < PINNED_MAX - 1 && (d->pinned[i].pack != place.pack || d->pinned[i].number != place.frame))
+        i++;
+    found = d->pinned[i];
+    memmove(&d->pinned[1], &d->pinned[0], i * sizeof(found));
+    if (open_frame_hold(&found, d->cat, &place, &ignored))
+        found = (struct open_frame)OPEN_FRAME_INIT;
+    d->pinned[0] = found;
 }
 
 static enum error_kind descend(struct descent *d, const struct chunk_id *tree, struct error *err)
@@ -79,6 +105,8 @@ void descent_close(struct descent *d)
     for (size_t i = 0; i < d->depth; i++)
         close_reader(d->levels[i].reader);
     close_reader(d->root);
+    for (size_t i = 0; i < PINNED_MAX; i++)
+        open_frame_release(&d->pinned[i]);
     free(d->levels);
     buffer_release(&d->path);
     free(d);
@@ -153,6 +181,7 @@ static enum error_kind next_entry(struct descent *d, struct level *l, struct des
     path_cut(d, l->path_len);
     if (!l->opened) {
         l->opened = true;
+        pin(d, &l->tree);
         rc = tree_reader_open(d->cat, &l->tree, &l->reader, err);
     }
     if (!rc)

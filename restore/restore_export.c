@@ -13,7 +13,8 @@ struct exporting {
     struct export_archive *archive;
     struct link_table *links; /* of the root that is being written */
     const char *root;
-    struct buffer path, leader, chunk;
+    struct buffer path, leader;
+    struct open_frame held;
     uint64_t at; /* in the file that is being written */
     uint64_t done, total;
     uint64_t nodes, split, attributes; /* what a zip can't hold: FIFOs and devices, hard links, extended attributes */
@@ -107,7 +108,7 @@ static enum error_kind put_entry(struct exporting *x, const struct descent_item 
     if (rc || e->type != TREE_FILE || leader)
         return rc;
     x->at = 0;
-    rc = content_each(x->cat, e, &x->chunk, put_bytes, x, err);
+    rc = content_each(x->cat, e, &x->held, put_bytes, x, err);
     if (!rc)
         rc = put_zeros(x, e->size, err);
     return rc;
@@ -161,7 +162,7 @@ static enum error_kind put_dump(struct exporting *x, struct error *err)
 
     x->at = 0;
     if (!rc)
-        rc = content_each(x->cat, &e, &x->chunk, put_bytes, x, err);
+        rc = content_each(x->cat, &e, &x->held, put_bytes, x, err);
     if (rc)
         error_context(err, "exporting the database's dump");
     return rc;
@@ -221,7 +222,6 @@ enum error_kind restore_export(struct catalog *cat, const struct snapshot_record
                           .progress = progress,
                           .path = BUFFER_INIT(RESTORE_PATH_MAX),
                           .leader = BUFFER_INIT(RESTORE_PATH_MAX),
-                          .chunk = BUFFER_INIT(RESTORE_CHUNK_MAX),
                           .total = snapshot->dump_bytes};
     struct draft draft = DRAFT_INIT;
     struct stat st;
@@ -249,6 +249,6 @@ enum error_kind restore_export(struct catalog *cat, const struct snapshot_record
     draft_discard(&draft);
     buffer_release(&x.path);
     buffer_release(&x.leader);
-    buffer_release(&x.chunk);
+    open_frame_release(&x.held);
     return rc;
 }

@@ -85,12 +85,29 @@ typedef enum error_kind content_fn(void *arg, uint64_t offset, const void *bytes
 enum error_kind content_spread(struct extents *x, const void *bytes, size_t len, content_fn *fn, void *arg,
                                struct error *err);
 /*
+ * The frame that was read from last, held until another one is needed: neighbours share frames, and the catalogue's own cache is for all
+ * threads together. Beginning empty: OPEN_FRAME_INIT.
+ */
+struct open_frame {
+    struct chunk_frame *frame;
+    uint64_t pack;
+    uint32_t number;
+};
+#define OPEN_FRAME_INIT {NULL, 0, 0}
+enum error_kind open_frame_get(struct open_frame *f, struct catalog *cat, const struct chunk_id *id,
+                               const struct chunk_place *place, const void **bytes, struct error *err);
+/* Hold the frame of a place, without looking into it. */
+enum error_kind open_frame_hold(struct open_frame *f, struct catalog *cat, const struct chunk_place *place,
+                                struct error *err);
+void open_frame_release(struct open_frame *f);
+
+/*
  * All runs of a file, chunk by chunk.
  *
- * buffer     scratch for one chunk, the caller's
+ * held       the caller's, who releases it
  * Returns    ERR_CORRUPT when a chunk is damaged, or all of them are more or fewer bytes than the entry says
  */
-enum error_kind content_each(struct catalog *cat, const struct tree_entry *e, struct buffer *buffer, content_fn *fn,
+enum error_kind content_each(struct catalog *cat, const struct tree_entry *e, struct open_frame *held, content_fn *fn,
                              void *arg, struct error *err);
 /* A content_fn that writes; arg is a struct content_sink. */
 struct content_sink {

@@ -81,10 +81,14 @@ static enum error_kind drop_bytes(void *arg, uint64_t offset, const void *bytes,
 
 static bool was_left_out(struct reader *r, const struct tree_entry *e)
 {
+    struct open_frame held = OPEN_FRAME_INIT;
     struct error reading = ERROR_INIT;
 
-    return r->verification->options->keep_going && e->type == TREE_FILE &&
-           content_each(r->verification->cat, e, &r->chunk, drop_bytes, NULL, &reading) == ERR_CORRUPT;
+    if (!r->verification->options->keep_going || e->type != TREE_FILE)
+        return false;
+    content_each(r->verification->cat, e, &held, drop_bytes, NULL, &reading);
+    open_frame_release(&held);
+    return reading.kind == ERR_CORRUPT;
 }
 
 static bool is_linked(struct verification *v, const char *path, const struct stat *st)

@@ -1,8 +1,9 @@
 /*
  * Writing files.
  *
- * The walking thread collects entries in a window. A full window is sorted so that every frame is read and decompressed once, is cut into
- * jobs, and a crew of threads does them while the next window is being filled: two windows are in flight, which bounds memory
+ * The walking thread collects entries in windows. A full window is sorted so that every frame is read and decompressed once, is cut into
+ * jobs, and a crew of threads does them while the next window is being filled. What comes from frames has wide windows, what has no
+ * content (links above all) small ones of its own, which go out early. Two windows of each are in flight, which bounds memory
  * whatever the size of the shop.
  *
  *   W1  a folder gets its attributes after everything in it is done, so that its time stays
@@ -21,20 +22,19 @@
 
 #include "restore_internal.h"
 
-#define WINDOW_FILES 32768u     /* files of a window that are written from frames */
-#define WINDOW_FIRST 8192u      /* the first windows are smaller, so that the threads begin early */
-#define WINDOW_LINKS 2048u      /* entries without content: no frame to share, so they needn't wait */
+#define WINDOW_FILES 49152u     /* entries of a window that are written from frames */
+#define WINDOW_PLAIN 2048u      /* entries without content: no frame to share, so they needn't wait */
 #define WINDOW_BYTES (6u << 20) /* of encoded entries and names */
 #define PLAIN_BATCH 32u         /* entries without content in one job */
-#define JOB_QUEUE (2u * (WINDOW_FILES + WINDOW_LINKS)) /* the walk must never wait for a place */
-#define WRITERS_DEFAULT_MAX 8
-#define EARLY_BYTES (64u << 10) /* smaller files are brought to disk better together */
-#define WAIT_NS 250000000       /* between two reports of progress */
-#define SEEN_BYTES (4u << 20)   /* one bit for each hash of an inode with several names */
+#define JOB_QUEUE (2u * (WINDOW_FILES + WINDOW_PLAIN)) /* the walk must never wait for a place */
+#define WRITERS_DEFAULT_MAX 4                          /* each holds a frame in memory */
+#define EARLY_BYTES (64u << 10)                        /* smaller files are brought to disk better together */
+#define WAIT_NS 250000000                              /* between two reports of progress */
+#define SEEN_BYTES (4u << 20)                          /* one bit for each hash of an inode with several names */
 
 /* ---- windows ---- */
 
-enum put_kind { PUT_STREAM, PUT_FRAME, PUT_PLAIN, PUT_LINK };
+enum put_kind { PUT_FRAME, PUT_STREAM, PUT_PLAIN, PUT_LINK };
 
 struct put {
     struct folder *folder;
@@ -45,7 +45,7 @@ struct put {
         struct {
             struct chunk_place place;
             struct chunk_id id;
-        } chunk;              /* PUT_FRAME */
+        } chunk;              /* PUT_FRAME, PUT_STREAM: the first one; place.len 0: a list, of any length */
         struct stat_key live; /* PUT_LINK */
     } by;
 };
@@ -61,18 +61,26 @@ struct window {
     struct put *puts;
     struct put_job *jobs;
     struct stat *stats; /* of each put, when somebody wants to know */
-    uint32_t count, job_count, cap, framed;
+    uint32_t count, job_count, cap;
     struct buffer bytes;
     unsigned pending; /* jobs; under the writer's lock */
     bool launched;
 };
+
+/* Two windows in turn: one is being filled while the other is being worked on. */
+struct lane {
+    struct window windows[2];
+    unsigned filling;
+};
+
+enum { LANE_FRAMES, LANE_PLAIN, LANES };
 
 /* What each thread has for itself. */
 struct hand {
     struct writer *writer;
     struct tree_scratch *scratch;
     struct buffer path;
-    struct buffer chunk;
+    struct open_frame held;
     uint64_t target_serial, live_serial; /* which folders these descriptors are of; 0: none */
     int target_fd, live_fd;
 };
@@ -84,9 +92,7 @@ struct writer {
     struct hand *hands;
     unsigned hand_count;
     struct hand walker; /* the walking thread's */
-    struct window windows[2];
-    unsigned filling;
-    uint32_t window_files;
+    struct lane lanes[LANES];
     pthread_mutex_t lock; /* windows' pending, the result's lists */
     pthread_cond_t over;
     uint64_t serial;
@@ -303,7 +309,7 @@ static enum error_kind fill(struct hand *h, int fd, const struct tree_entry *e, 
     enum error_kind rc = OK;
 
     if (!bytes && content_data_size(e) > 0)
-        rc = content_each(w->spec.cat, e, &h->chunk, content_write, &sink, err);
+        rc = content_each(w->spec.cat, e, &h->held, content_write, &sink, err);
     else if (len != content_data_size(e))
         rc = error_set(err, ERR_CORRUPT, 0, "the file's content has %zu bytes where its record says %llu", len,
                        (unsigned long long)content_data_size(e));
@@ -564,8 +570,7 @@ static enum error_kind settle(struct hand *h, struct window *win, struct put *p,
     return rc;
 }
 
-static enum error_kind put_one(struct hand *h, struct window *win, struct put *p, struct chunk_frame *frame,
-                               struct error *err)
+static enum error_kind put_one(struct hand *h, struct window *win, struct put *p, struct error *err)
 {
     struct stat *st = win->stats ? &win->stats[p - win->puts] : NULL;
     const void *bytes = NULL;
@@ -573,7 +578,7 @@ static enum error_kind put_one(struct hand *h, struct window *win, struct put *p
     enum error_kind rc;
 
     if (p->kind == PUT_FRAME) {
-        rc = chunk_frame_get(frame, &p->by.chunk.id, &p->by.chunk.place, &bytes, err);
+        rc = open_frame_get(&h->held, h->writer->spec.cat, &p->by.chunk.id, &p->by.chunk.place, &bytes, err);
         if (!rc)
             rc = put_file(h, win, p, bytes, p->by.chunk.place.len, st, err);
     } else {
@@ -604,15 +609,19 @@ static enum error_kind frame_damaged(struct hand *h, struct window *win, const s
     return rc;
 }
 
+/* Does it begin in a known frame? */
+static bool has_place(const struct put *p)
+{
+    return (p->kind == PUT_FRAME || p->kind == PUT_STREAM) && p->by.chunk.place.len > 0;
+}
+
 static enum error_kind put_range(struct hand *h, struct window *win, const struct put_job *job, struct error *err)
 {
     struct put *first = &win->puts[job->from];
-    struct chunk_frame *frame = NULL;
     enum error_kind rc = OK;
 
-    if (first->kind == PUT_FRAME)
-        rc =
-            chunk_frame_open(h->writer->spec.cat, first->by.chunk.place.pack, first->by.chunk.place.frame, &frame, err);
+    if (has_place(first))
+        rc = open_frame_hold(&h->held, h->writer->spec.cat, &first->by.chunk.place, err);
     if (rc == ERR_CORRUPT) {
         struct error why = *err;
 
@@ -624,9 +633,8 @@ static enum error_kind put_range(struct hand *h, struct window *win, const struc
         if (!rc && crew_failed(h->writer->crew))
             break;
         if (!rc)
-            rc = put_one(h, win, &win->puts[i], frame, err);
+            rc = put_one(h, win, &win->puts[i], err);
     }
-    chunk_frame_close(frame);
     return rc;
 }
 
@@ -663,29 +671,34 @@ static int compare_numbers(uint64_t a, uint64_t b)
     return a < b ? -1 : a > b;
 }
 
+/* The long ones first; then by frame, in each the files that are whole before those that go on elsewhere; the rest as the walk found it. */
 static int compare_puts(const void *a, const void *b)
 {
     const struct put *x = a;
     const struct put *y = b;
-    int order = compare_numbers(x->kind, y->kind);
+    int order = compare_numbers(has_place(x), has_place(y));
 
-    if (!order && x->kind == PUT_FRAME) {
+    if (!order && has_place(x)) {
         order = compare_numbers(x->by.chunk.place.pack, y->by.chunk.place.pack);
         if (!order)
             order = compare_numbers(x->by.chunk.place.frame, y->by.chunk.place.frame);
         if (!order)
+            order = compare_numbers(x->kind, y->kind);
+        if (!order)
             order = compare_numbers(x->by.chunk.place.offset, y->by.chunk.place.offset);
     }
-    return order ? order : compare_numbers(x->name_at, y->name_at); /* as the walk found them */
+    return order ? order : compare_numbers(x->name_at, y->name_at);
 }
 
+/* Files that begin in the same frame are one job, so that two threads don't decompress it both. */
 static bool same_job(const struct put *a, const struct put *b, uint32_t count)
 {
-    if (a->kind != b->kind || a->kind == PUT_STREAM)
-        return false;
-    if (a->kind == PUT_FRAME)
-        return a->by.chunk.place.pack == b->by.chunk.place.pack && a->by.chunk.place.frame == b->by.chunk.place.frame;
-    return count < PLAIN_BATCH;
+    const struct chunk_place *x = &a->by.chunk.place;
+    const struct chunk_place *y = &b->by.chunk.place;
+
+    if (has_place(a) && has_place(b))
+        return x->pack == y->pack && x->frame == y->frame;
+    return a->kind != PUT_STREAM && a->kind == b->kind && count < PLAIN_BATCH;
 }
 
 static void window_launch(struct writer *w, struct window *win)
@@ -761,29 +774,25 @@ static enum error_kind window_settle(struct writer *w, struct window *win, struc
             *err = leaving;
         }
     }
-    win->count = win->framed = 0;
+    win->count = 0;
     win->launched = false;
     buffer_clear(&win->bytes);
     return rc;
 }
 
-static enum error_kind next_window(struct writer *w, struct error *err)
+/* Hand a full window to the threads and go on with the other one. */
+static enum error_kind next_window(struct writer *w, struct lane *lane, struct error *err)
 {
-    window_launch(w, &w->windows[w->filling]);
-    w->filling = 1 - w->filling;
-    if (w->window_files < WINDOW_FILES)
-        w->window_files *= 2;
-    return window_settle(w, &w->windows[w->filling], err);
+    window_launch(w, &lane->windows[lane->filling]);
+    lane->filling = 1 - lane->filling;
+    return window_settle(w, &lane->windows[lane->filling], err);
 }
 
-static bool window_full(const struct writer *w, size_t more)
+static bool window_full(const struct lane *lane, size_t more)
 {
-    const struct window *win = &w->windows[w->filling];
+    const struct window *win = &lane->windows[lane->filling];
 
-    if (win->count == 0)
-        return false;
-    return win->count == win->cap || win->framed >= w->window_files || win->bytes.len + more > WINDOW_BYTES ||
-           win->count - win->framed == WINDOW_LINKS;
+    return win->count > 0 && (win->count == win->cap || win->bytes.len + more > WINDOW_BYTES);
 }
 
 /*
@@ -798,10 +807,13 @@ static enum error_kind first_use(struct writer *w, const struct stat *live, bool
     *first = true;
     if (live->st_nlink < 2)
         return OK;
-    if (!w->seen && memory_zeroed(1, SEEN_BYTES, &memory, err))
-        return err->kind;
-    if (memory)
+    if (!w->seen) {
+        enum error_kind rc = memory_zeroed(1, SEEN_BYTES, &memory, err);
+
+        if (rc)
+            return rc;
         w->seen = memory;
+    }
     *first = false;
     for (uint64_t i = 0; i < 3; i++) {
         uint64_t bit = hash64_of(i, key, sizeof(key)) % (SEEN_BYTES * 8ull);
@@ -827,12 +839,14 @@ static enum error_kind choose_kind(struct writer *w, struct put *p, const struct
     if (linkable) {
         p->kind = PUT_LINK;
         stat_key_of(live, &p->by.live);
-    } else if (e->type == TREE_FILE && (e->has_list || e->chunk_count > 1)) {
+    } else if (e->type == TREE_FILE && e->has_list) {
         p->kind = PUT_STREAM;
-    } else if (e->type == TREE_FILE && e->chunk_count == 1) {
-        p->kind = PUT_FRAME;
+    } else if (e->type == TREE_FILE && e->chunk_count > 0) {
+        p->kind = e->chunk_count == 1 ? PUT_FRAME : PUT_STREAM;
         p->by.chunk.id = e->chunks[0];
         rc = chunk_find(w->spec.cat, &e->chunks[0], &p->by.chunk.place, err);
+        if (!rc && p->by.chunk.place.type != CHUNK_DATA)
+            rc = error_set(err, ERR_CORRUPT, 0, "a file names a chunk that is no content");
     }
     return rc;
 }
@@ -842,6 +856,7 @@ enum error_kind writer_put(struct writer *w, struct folder *f, const char *name,
 {
     size_t name_len = strlen(name) + 1;
     struct put p = {.folder = f, .encoded_len = (uint32_t)len, .grouped = grouped};
+    struct lane *lane;
     struct window *win;
     enum error_kind rc = folder_make(w, f, err);
 
@@ -855,11 +870,12 @@ enum error_kind writer_put(struct writer *w, struct folder *f, const char *name,
         buffer_release(&path);
         return rc;
     }
-    if (!rc && window_full(w, name_len + len))
-        rc = next_window(w, err);
+    lane = &w->lanes[p.kind == PUT_FRAME || p.kind == PUT_STREAM ? LANE_FRAMES : LANE_PLAIN];
+    if (!rc && window_full(lane, name_len + len))
+        rc = next_window(w, lane, err);
     if (rc)
         return rc;
-    win = &w->windows[w->filling];
+    win = &lane->windows[lane->filling];
     p.name_at = (uint32_t)win->bytes.len;
     rc = buffer_append(&win->bytes, name, name_len, err);
     p.encoded_at = (uint32_t)win->bytes.len;
@@ -868,7 +884,6 @@ enum error_kind writer_put(struct writer *w, struct folder *f, const char *name,
     if (rc)
         return rc;
     atomic_fetch_add(&f->users, 1);
-    win->framed += p.kind == PUT_FRAME;
     win->puts[win->count++] = p;
     return OK;
 }
@@ -877,7 +892,7 @@ enum error_kind writer_put(struct writer *w, struct folder *f, const char *name,
 
 static enum error_kind hand_init(struct hand *h, struct writer *w, struct error *err)
 {
-    *h = (struct hand){w, NULL, BUFFER_INIT(RESTORE_PATH_MAX), BUFFER_INIT(RESTORE_CHUNK_MAX), 0, 0, -1, -1};
+    *h = (struct hand){w, NULL, BUFFER_INIT(RESTORE_PATH_MAX), OPEN_FRAME_INIT, 0, 0, -1, -1};
     return tree_scratch_new(&h->scratch, err);
 }
 
@@ -887,17 +902,17 @@ static void hand_release(struct hand *h)
         return;
     tree_scratch_free(h->scratch);
     buffer_release(&h->path);
-    buffer_release(&h->chunk);
+    open_frame_release(&h->held);
     file_close(&h->target_fd);
     file_close(&h->live_fd);
 }
 
-static enum error_kind window_init(struct window *win, bool stats, struct error *err)
+static enum error_kind window_init(struct window *win, uint32_t cap, bool stats, struct error *err)
 {
     void *memory = NULL;
     enum error_kind rc;
 
-    win->cap = WINDOW_FILES + WINDOW_LINKS;
+    win->cap = cap;
     win->bytes = (struct buffer)BUFFER_INIT(WINDOW_BYTES + RESTORE_ENTRY_MAX);
     rc = memory_zeroed(win->cap, sizeof(*win->puts), &memory, err);
     if (rc)
@@ -956,12 +971,12 @@ enum error_kind writer_new(const struct writer_spec *spec, struct writer **out, 
         return error_set(err, ERR_MEMORY, 0, "out of memory for writing files");
     w->spec = *spec;
     w->options = spec->options;
-    w->window_files = WINDOW_FIRST;
     pthread_mutex_init(&w->lock, NULL);
     pthread_cond_init(&w->over, NULL);
     rc = hand_init(&w->walker, w, err);
-    for (unsigned i = 0; !rc && i < 2; i++)
-        rc = window_init(&w->windows[i], w->options->placed != NULL, err);
+    for (unsigned i = 0; !rc && i < 2 * LANES; i++)
+        rc = window_init(&w->lanes[i / 2].windows[i % 2], i / 2 == LANE_FRAMES ? WINDOW_FILES : WINDOW_PLAIN,
+                         w->options->placed != NULL, err);
     if (!rc)
         rc = start_hands(w, err);
     if (rc) {
@@ -977,13 +992,16 @@ static enum error_kind drain(struct writer *w, struct error *err)
 {
     enum error_kind rc = OK;
 
-    for (unsigned i = 0; i < 2; i++) {
-        struct error settling = ERROR_INIT;
-        struct window *win = &w->windows[(w->filling + 1 + i) % 2];
+    for (unsigned i = 0; i < LANES; i++) {
+        struct window *win = &w->lanes[i].windows[w->lanes[i].filling];
 
-        if (!win->launched && win->count > 0)
+        if (win->count > 0)
             window_launch(w, win);
-        if (window_settle(w, win, &settling) && !rc) {
+    }
+    for (unsigned i = 0; i < 2 * LANES; i++) {
+        struct error settling = ERROR_INIT;
+
+        if (window_settle(w, &w->lanes[i / 2].windows[i % 2], &settling) && !rc) {
             rc = settling.kind;
             *err = settling;
         }
@@ -1023,8 +1041,8 @@ void writer_free(struct writer *w)
         hand_release(&w->hands[i]);
     free(w->hands);
     hand_release(&w->walker);
-    for (unsigned i = 0; i < 2; i++)
-        window_release(&w->windows[i]);
+    for (unsigned i = 0; i < 2 * LANES; i++)
+        window_release(&w->lanes[i / 2].windows[i % 2]);
     free(w->seen);
     pthread_cond_destroy(&w->over);
     pthread_mutex_destroy(&w->lock);
