@@ -2,8 +2,10 @@
  * How to reach the database that a transaction is about: by the settings of whichever tree still has them, or by
  * those in the snapshot (the folder may be gone altogether).
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -159,21 +161,58 @@ static void version_of(const struct snapshot_record *s, struct site_version *out
         (void)site_version_parse(s->nop_version, out, &ignored);
 }
 
+/* In memory where there is such a place: settings hold a password, and a kill leaves them behind until the next run (P10). */
+static const char *private_place(void)
+{
+    const char *tmp = getenv("TMPDIR");
+
+    if (access("/dev/shm", W_OK | X_OK) == 0)
+        return "/dev/shm";
+    return tmp && *tmp ? tmp : "/tmp";
+}
+
+#define SETTINGS_PREFIX "nopsnap-settings-"
+
+/* What a killed nopsnap of this user left there goes: its process is gone. */
+static void sweep(const char *place)
+{
+    DIR *dir = opendir(place);
+    struct dirent *e;
+
+    while (dir && (e = readdir(dir))) {
+        struct error ignored = ERROR_INIT;
+        struct stat st;
+        long pid;
+
+        if (strncmp(e->d_name, SETTINGS_PREFIX, strlen(SETTINGS_PREFIX)) != 0)
+            continue;
+        pid = strtol(e->d_name + strlen(SETTINGS_PREFIX), NULL, 10);
+        if (pid <= 0 || kill((pid_t)pid, 0) == 0 || errno != ESRCH)
+            continue;
+        if (fstatat(dirfd(dir), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode) &&
+            st.st_uid == geteuid())
+            (void)directory_remove_tree(dirfd(dir), e->d_name, &ignored);
+    }
+    if (dir)
+        closedir(dir);
+}
+
 enum error_kind reach_snapshot_connection(struct catalog *cat, const struct snapshot_record *snapshot,
                                           const struct site_config *config, struct site_connection *out,
                                           struct error *err)
 {
-    const char *tmp = getenv("TMPDIR");
+    const char *place = private_place();
     char root[4096];
     struct site_version version;
     struct error ignored = ERROR_INIT;
     enum error_kind rc;
-    int n = snprintf(root, sizeof(root), "%s/nopsnap-settings-XXXXXX", tmp && *tmp ? tmp : "/tmp");
+    int n = snprintf(root, sizeof(root), "%s/" SETTINGS_PREFIX "%ld-XXXXXX", place, (long)getpid());
 
     if (!snapshot->root_count || strcmp(snapshot->roots[0].name, "site") != 0)
         return error_set(err, ERR_NOT_FOUND, 0, "the snapshot holds no files, so no settings either");
+    sweep(place);
     if (n < 0 || (size_t)n >= sizeof(root) || !mkdtemp(root)) /* 0700 */
-        return error_set(err, ERR_IO, errno, "making a private folder in %s", tmp ? tmp : "/tmp");
+        return error_set(err, ERR_IO, errno, "making a private folder in %s", place);
     version_of(snapshot, &version);
     rc = extract_all(cat, snapshot, config, root, err);
     if (!rc)

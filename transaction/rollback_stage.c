@@ -232,6 +232,8 @@ enum error_kind stage_database(struct transaction_context *x, const struct progr
         rc = journal_beside(x, err);
     if (!rc)
         rc = restore_database_load(x->cat, &x->target, x->reach.db, x->txn.beside, progress, err);
+    for (size_t i = 0; !rc && i < database_notes(x->reach.db)->count; i++)
+        progress_warn(progress, "%s", database_notes(x->reach.db)->items[i]);
     progress_step(progress, "counting its rows");
     if (!rc)
         rc = compare_counts(x, x->txn.beside, err); /* P9 */
@@ -286,24 +288,42 @@ static enum error_kind journal_safety(struct transaction_context *x, const char 
     return rc;
 }
 
+/* A database that was dropped has nothing to save. */
+static enum error_kind database_is_there(struct transaction_context *x, bool *out, struct error *err)
+{
+    struct database_info info = DATABASE_INFO_INIT;
+    enum error_kind rc = OK;
+
+    *out = false;
+    if (!x->txn.has_database)
+        return OK;
+    rc = database_probe(x->reach.db, &info, err);
+    *out = !rc && info.exists;
+    database_info_release(&info);
+    return rc;
+}
+
 /* Where the old state can't be kept whole, it becomes a snapshot before it is changed (P3). */
 static enum error_kind save_first(struct transaction_context *x, const struct progress *progress, struct error *err)
 {
     struct snapshot_options o = SNAPSHOT_OPTIONS_INIT;
     struct snapshot_result result = {.files = 0};
+    bool files = x->txn.has_files && x->site->exists;
+    bool database = false;
     enum error_kind rc;
 
     if (!x->txn.split && !x->txn.database_in_place)
         return OK;
-    if (!x->site->exists && !x->txn.database_in_place)
-        return OK;
+    rc = database_is_there(x, &database, err);
+    if (rc || (!files && !database))
+        return rc;
     progress_step(progress, "saving the present state");
     o.kind = SNAPSHOT_SAFETY;
     o.stopped = true;
-    o.part = !x->txn.has_files ? SNAPSHOT_DATABASE_ONLY : !x->txn.has_database ? SNAPSHOT_FILES_ONLY : SNAPSHOT_WHOLE;
+    o.part = !files ? SNAPSHOT_DATABASE_ONLY : !database ? SNAPSHOT_FILES_ONLY : SNAPSHOT_WHOLE;
     o.transaction = x->txn.token;
     o.transaction_only = x->txn.only;
-    rc = snapshot_take(x->cat, x->site, x->txn.has_database ? x->reach.db : NULL, &o, progress, &result, err);
+    rc = snapshot_take(x->cat, x->site, database ? x->reach.db : NULL, &o, progress, &result, err);
     if (!rc && result.record.unread.count)
         rc = error_set(err, ERR_REFUSED, 0, "the present state could not be saved whole: %s",
                        result.record.unread.items[0]);
