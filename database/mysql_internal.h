@@ -169,9 +169,9 @@ struct mysql_lines;
  */
 enum error_kind mysql_lines_new(const struct text_list *enable, struct text_list *found, database_sink_fn *sink,
                                 void *arg, struct mysql_lines **out, struct error *err);
-enum error_kind mysql_lines_feed(struct mysql_lines *e, const void *bytes, size_t len, struct error *err);
-enum error_kind mysql_lines_end(struct mysql_lines *e, struct error *err);
-void mysql_lines_free(struct mysql_lines *e);
+enum error_kind mysql_lines_feed(struct mysql_lines *l, const void *bytes, size_t len, struct error *err);
+enum error_kind mysql_lines_end(struct mysql_lines *l, struct error *err);
+void mysql_lines_free(struct mysql_lines *l);
 /*
  * Find the status word (ENABLE, DISABLE, DISABLE ON SLAVE) of a CREATE EVENT statement as the server writes it.
  *
