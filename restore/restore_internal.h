@@ -93,7 +93,10 @@ struct open_frame {
     uint64_t pack;
     uint32_t number;
 };
-#define OPEN_FRAME_INIT {NULL, 0, 0}
+#define OPEN_FRAME_INIT \
+    {                   \
+        NULL, 0, 0      \
+    }
 enum error_kind open_frame_get(struct open_frame *f, struct catalog *cat, const struct chunk_id *id,
                                const struct chunk_place *place, const void **bytes, struct error *err);
 /* Hold the frame of a place, without looking into it. */
