@@ -33,7 +33,7 @@ void json_each(struct json *object, json_member_fn *fn, void *arg);
  * written with each bad byte as U+FFFD by json_put_text(), and exactly, as "\\x" escapes, by json_put_bytes(). */
 struct json *json_object(void);
 struct json *json_array(void);
-void json_put(struct json *object, const char *key, struct json *value); /* takes ownership of value */
+void json_put(struct json *object, const char *key, struct json *value);    /* takes ownership of value */
 void json_put_text(struct json *object, const char *key, const char *text); /* NULL: null */
 void json_put_bytes(struct json *object, const char *key, const void *bytes, size_t len);
 void json_put_number(struct json *object, const char *key, int64_t n);

@@ -28,7 +28,7 @@
 #define PACK_SIZE_DEFAULT (64u << 20)
 #define PACK_CHUNKS_MAX 16384 /* entries take memory until their pack is in place */
 #define FRAME_CHUNKS_MAX 4096
-#define MAP_BUCKETS 32768     /* a power of two */
+#define MAP_BUCKETS 32768 /* a power of two */
 #define LOOKUPS_A_VIEW 512
 #define ENTRY_BLOCK 32
 #define WORKERS_MAX 8

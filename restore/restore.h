@@ -23,7 +23,13 @@
 
 /* ---- difference ---- */
 
-enum difference_kind { DIFFERENCE_ADDED, DIFFERENCE_REMOVED, DIFFERENCE_CONTENT, DIFFERENCE_ATTRIBUTES, DIFFERENCE_TYPE };
+enum difference_kind {
+    DIFFERENCE_ADDED,
+    DIFFERENCE_REMOVED,
+    DIFFERENCE_CONTENT,
+    DIFFERENCE_ATTRIBUTES,
+    DIFFERENCE_TYPE
+};
 
 struct difference {
     enum difference_kind kind; /* seen from the first to the second: ADDED is only in the second */
@@ -53,16 +59,17 @@ typedef enum error_kind restore_placed_fn(void *arg, const char *path, enum rest
 
 struct restore_options {
     const char *const *include; /* patterns, NULL-terminated: only what matches; or NULL */
-    bool keep_going;            /* damaged files are named and left out, the rest is restored; result ERR_CORRUPT at the end */
+    bool keep_going; /* damaged files are named and left out, the rest is restored; result ERR_CORRUPT at the end */
     /* Staging for an exchange: unchanged files are linked from the live tree. */
     const struct site *link_site; /* its rules say what is rewritten (copied); NULL: no linking */
-    const char *link_root;      /* the live tree */
-    bool no_hard_links;         /* reflink or copy only */
+    const char *link_root;        /* the live tree */
+    bool no_hard_links;           /* reflink or copy only */
     restore_placed_fn *placed;
     void *placed_arg;
-    unsigned writers;           /* 0: the default */
-    bool no_sync;               /* the caller syncs the filesystem itself before it relies on it */
-    bool read_disk;             /* restore_verify(): ask the kernel to forget what it has in memory first, so that the disk is read; takes three times as long */
+    unsigned writers; /* 0: the default */
+    bool no_sync;     /* the caller syncs the filesystem itself before it relies on it */
+    bool
+        read_disk; /* restore_verify(): ask the kernel to forget what it has in memory first, so that the disk is read; takes three times as long */
 };
 
 struct restore_result {
