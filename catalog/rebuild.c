@@ -414,6 +414,43 @@ static enum error_kind keep_event(void *arg, const struct catalog_event *event, 
     return rc;
 }
 
+static enum error_kind note_gone(void *arg, const struct pack_row *row, struct error *err)
+{
+    struct rebuild *r = arg;
+    struct error ignored = ERROR_INIT;
+    struct pack_row now;
+    char path[PACK_PATH_MAX];
+    char line[PACK_PATH_MAX + 128];
+    bool found = false;
+
+    if (row->state != PACK_IN_PLACE || row->kind != PACK_RECORDS ||
+        index_pack_find_name(r->cat.index, row->name, &now, &found, &ignored) != OK || found)
+        return OK;
+    pack_path(row->name, false, path);
+    snprintf(line, sizeof(line),
+             "%s is gone, and the snapshot, hold or forgetting that it recorded (unless the old index is outdated)",
+             path);
+    return report_line(r, line, err);
+}
+
+/*
+ * Lost data shows where a snapshot lacks it; a lost record leaves no trace but in the old index. What that says is a reason to warn, not
+ * evidence: an older copy of it may know packs that prune has removed since.
+ */
+static enum error_kind note_gone_records(struct rebuild *r, struct error *err)
+{
+    struct error why = ERROR_INIT;
+    enum error_kind rc;
+
+    if (!r->old)
+        return OK;
+    rc = index_pack_each(r->old, note_gone, r, &why);
+    if (rc != ERR_MEMORY)
+        return OK;
+    *err = why;
+    return rc;
+}
+
 /* As far as it can be read: history is told, never relied upon. */
 static enum error_kind copy_history(struct rebuild *r, struct error *err)
 {
@@ -596,6 +633,8 @@ static enum error_kind fill(struct rebuild *r, struct error *err)
     progress_step(r->progress, "checking what snapshots reach");
     if (!rc)
         rc = add_records(r, err);
+    if (!rc)
+        rc = note_gone_records(r, err);
     if (!rc)
         rc = copy_history(r, err);
     return rc;

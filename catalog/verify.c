@@ -471,6 +471,19 @@ static enum error_kind check_index(struct verify *v, struct error *err)
     return rc;
 }
 
+/* Writing commands refuse such a catalogue, so no snapshot can mend it before a rebuild has. */
+static bool index_is_to_blame(const struct verify *v)
+{
+    const struct text_list *damage = &v->report->damage;
+
+    if (v->touched_count == 0 && damage->count > 0 && strstr(damage->items[0], "index:"))
+        return true;
+    for (size_t i = 0; i < damage->count; i++)
+        if (strstr(damage->items[i], "index and packs disagree"))
+            return true;
+    return false;
+}
+
 static enum error_kind verdict(struct verify *v, struct error *err)
 {
     uint64_t damage = v->damage_count + v->touched_count;
@@ -482,7 +495,7 @@ static enum error_kind verdict(struct verify *v, struct error *err)
         return rc;
     error_set(err, ERR_CORRUPT, 0, "damage in the catalogue %s: %llu places, %llu files touched", v->cat->path,
               (unsigned long long)v->damage_count, (unsigned long long)v->touched_count);
-    if (v->touched_count == 0 && v->report->damage.count > 0 && strstr(v->report->damage.items[0], "index:"))
+    if (index_is_to_blame(v))
         error_hint(err, "make the index again from the packs: nopsnap rebuild");
     else
         error_hint(err, "take a snapshot now: whatever the shop still has is then stored anew in the damaged places");

@@ -146,6 +146,27 @@ static void rebuild__an_older_index_put_back_is_noticed_and_does_no_harm(void **
     snapshot_record_release(&second);
 }
 
+static void rebuild__a_record_that_is_gone_is_said(void **state)
+{
+    struct shop shop = SHOP_SMALL;
+    struct snapshot_record record;
+    struct error err = ERROR_INIT;
+    struct text_list report = TEXT_LIST_INIT;
+    struct catalog *cat = open_catalog(CATALOG_WRITE);
+
+    (void)state;
+    take(cat, &shop, &record);
+    assert_int_equal(system("find cat/packs -name '*.pack' | sort >before"), 0);
+    forget(cat, &record);
+    catalog_close(cat);
+    assert_int_equal(system("find cat/packs -name '*.pack' | sort | comm -13 before - | xargs rm"), 0);
+    assert_int_equal(catalog_rebuild("cat", NULL, &report, &err), OK);
+    assert_int_equal(report.count, 1);
+    assert_non_null(strstr(report.items[0], "is gone"));
+    text_list_release(&report);
+    snapshot_record_release(&record);
+}
+
 static void rebuild__frames_of_a_pack_without_footer_are_saved_by_what_the_old_index_proves(void **state)
 {
     struct shop shop = SHOP_SMALL;
@@ -294,6 +315,7 @@ int main(void)
         folder_test(rebuild__a_lost_index_comes_back_with_snapshots_holds_and_tombstones),
         folder_test(rebuild__a_lost_format_json_is_made_again_from_a_pack),
         folder_test(rebuild__an_older_index_put_back_is_noticed_and_does_no_harm),
+        folder_test(rebuild__a_record_that_is_gone_is_said),
         folder_test(rebuild__frames_of_a_pack_without_footer_are_saved_by_what_the_old_index_proves),
         folder_test(rebuild__a_lost_data_pack_leaves_a_snapshot_that_says_so),
         folder_test(rebuild__of_two_copies_the_one_that_can_be_read_counts),
