@@ -1,6 +1,8 @@
+#include <stdlib.h>
 #include <sys/stat.h>
 
 #include "cli.h"
+#include "file.h"
 #include "restore.h"
 
 static void tell(struct cli *cli, const struct snapshot_record *r, const char *file)
@@ -23,6 +25,20 @@ static void tell(struct cli *cli, const struct snapshot_record *r, const char *f
     }
 }
 
+/* The archive holds the shop's passwords: never where visitors could read it (P10). */
+static enum error_kind check_place(const char *file, struct error *err)
+{
+    char *parent = NULL;
+    enum error_kind rc = path_parent(file, &parent, err);
+
+    if (!rc && site_serves(parent)) {
+        rc = error_set(err, ERR_REFUSED, 0, "%s is inside a site: visitors could read it", file);
+        error_hint(err, "name a file elsewhere");
+    }
+    free(parent);
+    return rc;
+}
+
 int cli_export(struct cli *cli, int argc, char **argv)
 {
     struct snapshot_record record = SNAPSHOT_RECORD_INIT;
@@ -34,7 +50,9 @@ int cli_export(struct cli *cli, int argc, char **argv)
 
     if (status >= 0)
         return status;
-    rc = cli_catalog_open(cli, CATALOG_READ, false, &cat, &err);
+    rc = check_place(argv[optind + 1], &err);
+    if (!rc)
+        rc = cli_catalog_open(cli, CATALOG_READ, false, &cat, &err);
     if (!rc)
         rc = cli_snapshot_open(cat, argv[optind], &record, &err);
     if (!rc)

@@ -155,11 +155,12 @@ static enum error_kind export_place(const struct site *site, const char *directo
 {
     size_t n = strlen(site->path);
     char *real = NULL;
-    enum error_kind rc = directory_make_all(directory, err);
+    bool served = site_serves(directory); /* looked at before anything is made there, too */
+    enum error_kind rc = served ? OK : directory_make_all(directory, err);
 
     if (!rc)
-        rc = path_real(directory, &real, err);
-    if (!rc && ((!strncmp(real, site->path, n) && (real[n] == '/' || real[n] == '\0')) || site_serves(real))) {
+        rc = served ? memory_string(directory, &real, err) : path_real(directory, &real, err);
+    if (!rc && (served || (!strncmp(real, site->path, n) && (real[n] == '/' || real[n] == '\0')))) {
         rc = error_set(err, ERR_REFUSED, 0, "--export-lost %s is inside a site: visitors could read it", real);
         error_hint(err, "name a folder elsewhere");
     }

@@ -165,6 +165,10 @@ def export__is_read_by_tar_and_unzip():
             raise Failed(names)
         subprocess.run(["unzip", "-qt", archive], check=True, stdout=subprocess.DEVNULL)
         b.run("export", "latest", tar).expect(1, err="is there already")
+        served = os.path.join(b.site, "wwwroot", "e.zip")
+        b.run("export", "latest", served).expect(1, err="visitors could read it", hint="elsewhere")
+        if os.path.lexists(served):
+            raise Failed("an archive with passwords under the served root")
         b.run("export", "latest", os.path.join(b.folder, "e.rar")).expect(2, err=".tar.zst")
 
 
