@@ -210,6 +210,15 @@ enum error_kind place_make(struct place *p, struct error *err)
     return rc;
 }
 
+int64_t place_changed_ns(const struct place *p)
+{
+    struct stat st;
+
+    if (lstat(p->folder, &st) != 0)
+        return 0;
+    return (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
+}
+
 enum error_kind place_lock(struct place *p, int timeout_ms, struct error *err)
 {
     char *path = NULL;

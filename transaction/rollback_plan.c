@@ -229,6 +229,8 @@ enum error_kind rollback_plan(struct catalog *cat, struct site *site, const stru
     if (!rc)
         rc = place_choose(site->path, site->layout == SITE_LEGACY, &x->place, err);
     if (!rc)
+        x->place.seen_ns = place_changed_ns(&x->place);
+    if (!rc)
         rc = plan_database(x, options, progress, plan, err);
     if (!rc)
         rc = plan_files(x, progress, plan, err);

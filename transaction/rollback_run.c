@@ -81,15 +81,42 @@ static enum error_kind outside_areas(struct transaction_context *x, struct error
     return rc;
 }
 
+/*
+ * Another transaction between the plan and our lock: what was shown no longer holds, and the session with the database may have been
+ * ended by that one's fence.
+ */
+static enum error_kind refuse_stale(const struct transaction_context *x, struct error *err)
+{
+    enum error_kind rc =
+        error_set(err, ERR_BUSY, 0, "another transaction at %s went first: the plan no longer holds", x->txn.site_path);
+
+    error_hint(err, "nothing was changed by this one; look again: nopsnap rollback %s --dry-run", x->txn.site_path);
+    return rc;
+}
+
+static enum error_kind lock_place(struct transaction_context *x, struct error *err)
+{
+    int64_t seen = x->place.seen_ns;
+    enum error_kind rc;
+
+    if (seen == 0 && place_changed_ns(&x->place) != 0)
+        return refuse_stale(x, err);
+    rc = place_make(&x->place, err);
+    if (!rc)
+        rc = place_lock(&x->place, LOCK_TIMEOUT_MS, err);
+    if (!rc && seen != 0 && place_changed_ns(&x->place) != seen && !place_has(&x->place, "journal"))
+        rc = refuse_stale(x, err);
+    return rc;
+}
+
 static enum error_kind begin(struct transaction_context *x, const struct progress *progress, struct error *err)
 {
     struct json *record = NULL;
     char site_id[17];
-    enum error_kind rc = place_make(&x->place, err);
+    enum error_kind rc;
 
     progress_step(progress, "beginning");
-    if (!rc)
-        rc = place_lock(&x->place, LOCK_TIMEOUT_MS, err);
+    rc = lock_place(x, err);
     if (!rc && place_has(&x->place, "journal")) {
         rc = error_set(err, ERR_PENDING, 0, "an unfinished transaction at %s", x->txn.site_path);
         error_hint(err, "nopsnap recover %s", x->txn.site_path);

@@ -18,10 +18,11 @@ struct place {
     char *folder; /* .nopsnap-<name> beside root, or <root>/.nopsnap */
     bool inside;  /* the latter */
     struct file_lock lock;
+    int64_t seen_ns; /* when the folder last changed, as the plan saw it; 0: it was not there */
 };
-#define PLACE_INIT                              \
-    {                                           \
-        NULL, NULL, NULL, false, FILE_LOCK_INIT \
+#define PLACE_INIT                                 \
+    {                                              \
+        NULL, NULL, NULL, false, FILE_LOCK_INIT, 0 \
     }
 
 /* Real path of a site that may be gone: symlinks resolved as far as they lead. */
@@ -34,6 +35,8 @@ enum error_kind place_find(const char *site_path, struct place *out, struct erro
 /* Where a new transaction's folder will be; fills why (may be NULL) when it is inside the root. */
 enum error_kind place_choose(const char *site_path, bool root_is_served, struct place *out, struct error *err);
 enum error_kind place_make(struct place *p, struct error *err); /* mkdir 0700, synced */
+/* When the folder last changed, which every transaction does; 0 if it is not there. */
+int64_t place_changed_ns(const struct place *p);
 /* Take the lock of a folder that exists. ERR_BUSY names the holder. */
 enum error_kind place_lock(struct place *p, int timeout_ms, struct error *err);
 void place_release(struct place *p);

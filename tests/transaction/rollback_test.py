@@ -135,6 +135,18 @@ def rollback__again_is_undone_and_done(shop):
     done(shop)
 
 
+def rollback__two_at_once_are_one_and_a_refusal(shop):
+    """The second was planned before the first went: what it showed no longer holds, and its session with the database is gone."""
+    argv = [shop.program, "--config", os.path.join(shop.folder, "config"), "rollback", "shop", "--to", shop.target, "--yes"]
+    both = [subprocess.Popen(argv, env=shop.environment(None), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) for _ in range(2)]
+    said = [p.communicate(timeout=120)[0].decode(errors="replace") for p in both]
+    codes = sorted(p.returncode for p in both)
+    # Where the one was over before the other looked, both are done.
+    check(codes in ([0, 6], [3, 6], [0, 0]), "exit", codes, *said)
+    is_state(shop, "new")
+    done(shop)
+
+
 def rollback__what_the_new_shop_rewrote_does_not_reach_the_old_tree(shop):
     """A linked file rewritten in place at the start, which then fails: the undo puts the snapshot's content back (T7)."""
     known_by_the_stat_cache(shop)
