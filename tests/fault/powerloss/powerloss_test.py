@@ -207,10 +207,11 @@ def mend_index(shop, context):
 
 
 def forget_pid(shop):
-    """After a reboot no process has the number in the server's lock file; here, by chance, one may."""
-    pid = os.path.join(shop.server.dir, "data", "postmaster.pid")
-    if os.path.exists(pid):
-        os.unlink(pid)
+    """After a reboot no process has the number in the server's lock files, and its socket is nobody's; here, by chance, one may."""
+    for name in ("data/postmaster.pid", ".s.PGSQL.5432.lock", ".s.PGSQL.5432"):
+        path = os.path.join(shop.server.dir, name)
+        if os.path.lexists(path):
+            os.unlink(path)
 
 
 def start_server(shop, context):
@@ -218,7 +219,7 @@ def start_server(shop, context):
         shop.server.start()
     except subprocess.CalledProcessError:
         with open(os.path.join(shop.server.dir, "log"), encoding="utf-8", errors="replace") as f:
-            raise Failed(f"{context}: the server does not start: {f.read()[-1500:]}") from None
+            raise Failed(f"{context}: the server does not start: {f.read().replace(chr(0), '')[-1500:]}") from None
 
 
 def power_off(shop):
