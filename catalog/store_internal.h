@@ -22,7 +22,7 @@
 #include "thread.h"
 
 #define OPEN_SLOTS 3           /* frames being filled at once, one a group */
-#define RAW_BUDGET (20u << 20) /* raw bytes of frames in memory, of which those not yet written can't be dropped */
+#define RAW_BUDGET (28u << 20) /* raw bytes of frames in memory, of which those not yet written can't be dropped */
 #define GROUP_DENSE \
     UINT32_MAX /* content that looks compressed already, of whatever kind: its frames are stored as they are */
 #define PACK_SIZE_DEFAULT (64u << 20)
