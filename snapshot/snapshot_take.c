@@ -14,19 +14,6 @@ void snapshot_result_release(struct snapshot_result *r)
 
 /* ---- the record's head ---- */
 
-static const char *layout_name(enum site_layout layout)
-{
-    switch (layout) {
-    case SITE_LEGACY:
-        return "legacy";
-    case SITE_CORE:
-        return "core";
-    case SITE_PLAIN:
-        break;
-    }
-    return "plain";
-}
-
 static enum error_kind copy_text(const char *from, char **to, struct error *err)
 {
     return from ? memory_string(from, to, err) : OK;
@@ -48,7 +35,7 @@ static enum error_kind describe_site(struct taking *t, struct error *err)
     if (!rc && site->version.text[0])
         rc = memory_string(site->version.text, &record->nop_version, err);
     if (!rc)
-        rc = memory_string(layout_name(site->layout), &record->nop_layout, err);
+        rc = memory_string(site_layout_name(site->layout), &record->nop_layout, err);
     return rc;
 }
 
