@@ -11,7 +11,8 @@
 #define TEXT_MAX_BYTES (8u << 20) /* paths: the window is closed above */
 #define PATH_ROOM (1u << 20)      /* more than the longest path */
 #define ENCODED_CLOSE (8u << 20)  /* encoded entries: the window is closed above */
-#define EARLY_JOBS 1024           /* files that are read while the walk goes on */
+#define EARLY_SIZE (128u << 10)   /* files of this size and more are read while the walk goes on, */
+#define EARLY_BYTES (24u << 20)   /* once there are so many bytes of them */
 #define PUMP_EVERY 16             /* items of the walk between two looks at what was read */
 #define ENCODED_MAX (24u << 20)   /* those of files read fit up to here; what comes then is read when its turn comes */
 
@@ -38,9 +39,9 @@ struct item {
 };
 
 /*
- * Reading begins while the walk is still under way, so that no processor waits for it: the first files are read as a batch of
- * their own, all others together. More batches would cost more than they win: like meets like within a batch, and what equals
- * a file of an earlier one is compared with bytes that have left the memory.
+ * Reading begins while the walk is still under way, so that no processor waits for it: a few large files are read as a batch of
+ * their own, all others together. Small files, or more batches, would cost more than they win: like meets like within a batch, and
+ * what equals a file of an earlier one is compared with bytes that have left the memory.
  */
 struct window {
     struct root_taking *r;
@@ -50,9 +51,8 @@ struct window {
     struct buffer encoded;
     struct read_job *jobs;
     size_t job_count;
-    size_t jobs_waiting; /* items to be read, in no batch yet */
-    size_t batched;      /* items that were looked at for a batch */
-    bool early;          /* the early batch was begun */
+    uint64_t early_bytes; /* of the files that may be read early */
+    bool early;           /* the early batch was begun */
     struct reading *reading;
     struct reading_options reading_options;
     struct cutter *cutter;
@@ -227,17 +227,15 @@ static int compare_jobs(const void *a, const void *b)
     return order ? order : (x->item > y->item) - (x->item < y->item);
 }
 
-static void gather_jobs(struct window *w)
+static void gather_jobs(struct window *w, uint64_t min_size)
 {
     w->job_count = 0;
-    for (; w->batched < w->count; w->batched++) {
-        struct item *i = &w->items[w->batched];
+    for (size_t n = 0; n < w->count; n++) {
+        struct item *i = &w->items[n];
 
-        if (i->state == ITEM_JOB)
-            w->jobs[w->job_count++] =
-                (struct read_job){.path = path_of(w, i), .key = i->key, .item = (uint32_t)w->batched};
+        if (i->state == ITEM_JOB && i->key.size >= min_size)
+            w->jobs[w->job_count++] = (struct read_job){.path = path_of(w, i), .key = i->key, .item = (uint32_t)n};
     }
-    w->jobs_waiting = 0;
     qsort(w->jobs, w->job_count, sizeof *w->jobs, compare_jobs);
 }
 
@@ -340,9 +338,12 @@ static enum error_kind take_result(struct window *w, const struct read_result *r
     return rc ? rc : say_outcome(w, i, result->outcome, result->error, err);
 }
 
-static enum error_kind begin_batch(struct window *w, struct error *err)
+/* Files of at least this size that were not read yet. */
+static enum error_kind begin_batch(struct window *w, uint64_t min_size, struct error *err)
 {
-    gather_jobs(w);
+    gather_jobs(w, min_size);
+    if (!w->job_count)
+        return OK;
     return reading_begin(walk_root(w->r->walk), w->jobs, w->job_count, &w->reading_options, &w->reading, err);
 }
 
@@ -366,18 +367,18 @@ static enum error_kind pump(struct window *w, struct error *err)
 {
     if (w->reading)
         return take_batch(w, false, err);
-    if (w->early || w->jobs_waiting < EARLY_JOBS)
+    if (w->early || w->early_bytes < EARLY_BYTES)
         return OK;
     w->early = true;
-    return begin_batch(w, err);
+    return begin_batch(w, EARLY_SIZE, err);
 }
 
 static enum error_kind read_rest(struct window *w, struct error *err)
 {
     enum error_kind rc = w->reading ? take_batch(w, true, err) : OK;
 
-    if (!rc && w->jobs_waiting)
-        rc = begin_batch(w, err);
+    if (!rc)
+        rc = begin_batch(w, 0, err);
     return !rc && w->reading ? take_batch(w, true, err) : rc;
 }
 
@@ -392,8 +393,8 @@ enum error_kind window_file(struct window *w, const struct walk_item *item, stru
         i->state = ITEM_LINK;
     else if (i->linked)
         (void)hard_links_expect(w->r->t->links, &i->key);
-    if (i->state == ITEM_JOB)
-        w->jobs_waiting++;
+    if (i->state == ITEM_JOB && i->key.size >= EARLY_SIZE)
+        w->early_bytes += i->key.size;
     return w->count % PUMP_EVERY ? OK : pump(w, err);
 }
 
@@ -476,7 +477,8 @@ enum error_kind window_finish(struct window *w, struct error *err)
 
     for (size_t n = 0; !rc && n < w->count; n++)
         rc = hand_over(w, &w->items[n], err);
-    w->count = w->batched = 0;
+    w->count = 0;
+    w->early_bytes = 0;
     w->early = false;
     buffer_clear(&w->text);
     buffer_clear(&w->encoded);
