@@ -136,7 +136,10 @@ static enum error_kind lookup_view(struct store *s, struct error *err)
     return rc;
 }
 
-/* Attempt by attempt: a copy that stands and is equal ends the search, and so does an attempt that nobody has taken. */
+/*
+ * Attempt by attempt: a copy that stands and is equal ends the search, and so does an attempt that nobody has taken. A copy that is known to
+ * be damaged is stored anew even if it reads well now: the check before a commit trusts no such place, and the disk has failed there once.
+ */
 static enum error_kind search_index(struct store *s, const struct entry *wanted, const void *bytes, struct dedup *out,
                                     struct error *err)
 {
@@ -163,7 +166,7 @@ static enum error_kind search_index(struct store *s, const struct entry *wanted,
         if (rc)
             return rc;
         if (equal || damaged) {
-            out->result = equal ? DEDUP_STANDS : DEDUP_DAMAGED;
+            out->result = equal && !row.damaged ? DEDUP_STANDS : DEDUP_DAMAGED;
             out->row = row;
             return OK;
         }

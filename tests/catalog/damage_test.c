@@ -112,6 +112,31 @@ static void flip__is_reported_and_repaired(void **state)
     }
 }
 
+/* Else the commit, which refuses a damaged place, would refuse every snapshot from then on. */
+static void damage__that_reads_well_again_is_stored_anew_all_the_same(void **state)
+{
+    struct catalog *cat = make_catalogue();
+    struct error err = ERROR_INIT;
+    struct chunk_id ids[CHUNKS], again[CHUNKS];
+    struct chunk_row row;
+    struct store_stats stats;
+    bool found = false;
+
+    (void)state;
+    put_some(cat, ids, &stats);
+    assert_ok(index_chunk_find(cat->index, &ids[0], &row, &found, &err));
+    catalog_note_damage(cat, row.pack, row.frame, "a fault that passed");
+    put_some(cat, again, &stats);
+    assert_int_equal(stats.repaired, CHUNKS); /* they share the frame */
+    assert_memory_equal(ids, again, sizeof(ids));
+    for (unsigned i = 0; i < CHUNKS; i++) {
+        assert_ok(index_chunk_find(cat->index, &ids[i], &row, &found, &err));
+        assert_true(found && chunk_row_stands(&row));
+    }
+    assert_false(catalog_damaged(cat));
+    catalog_close(cat);
+}
+
 static void cut__at_any_length_is_reported(void **state)
 {
     struct catalog *cat = make_catalogue();
@@ -249,9 +274,14 @@ static void read__from_many_threads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        folder_test(flip__is_reported_and_repaired),      folder_test(cut__at_any_length_is_reported),
-        folder_test(index__row_that_disagrees_is_damage), folder_test(index__row_with_a_wrong_checksum_is_damage),
-        folder_test(read__unknown_or_of_another_type),    folder_test(read__from_many_threads),
+        folder_test(flip__is_reported_and_repaired),
+        folder_test(damage__that_reads_well_again_is_stored_anew_all_the_same),
+        folder_test(flip__is_reported_and_repaired),
+        folder_test(cut__at_any_length_is_reported),
+        folder_test(index__row_that_disagrees_is_damage),
+        folder_test(index__row_with_a_wrong_checksum_is_damage),
+        folder_test(read__unknown_or_of_another_type),
+        folder_test(read__from_many_threads),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
