@@ -286,10 +286,9 @@ static enum error_kind copy_pack(struct rewriter *w, struct prune_pack *pack, st
         rc = copy_frames(w, pack, from, &why);
     pack_close(from);
     if (rc == ERR_CORRUPT) {
-        catalog_note_damage(w->p->cat, pack->row.number, DAMAGE_WHOLE_PACK, why.text);
         progress_warn(w->p->progress, "%s", why.text);
         pack->fate = FATE_KEEP;
-        return OK;
+        return index_damage_add(w->p->cat->index, pack->row.number, DAMAGE_WHOLE_PACK, why.text, err);
     }
     if (rc)
         *err = why;

@@ -222,7 +222,10 @@ static enum error_kind write_entry(struct store *s, struct store_pack *p, struct
     return pack_draft_chunk(p->draft, &c, err);
 }
 
-/* The good copy takes the damaged one's place, unless another writer's has done so meanwhile. */
+/*
+ * The good copy takes the damaged one's place, unless another writer's has done so meanwhile. That the row looks sound is no sign of it
+ * while it leads to the copy that we found damaged: our note of that may not have got past another writer's transaction.
+ */
 static enum error_kind settle_repair(struct store *s, struct store_pack *p, struct entry *e, struct error *err)
 {
     struct chunk_row wanted = row_of(s, e, p->row.number);
@@ -237,7 +240,7 @@ static enum error_kind settle_repair(struct store *s, struct store_pack *p, stru
         return rc;
     if (!found || row.len != wanted.len || memcmp(&row.second, &wanted.second, sizeof(row.second)) != 0)
         return index_row_damaged("chunks", err);
-    if (row.row != e->row || (chunk_row_stands(&row) && row.pack != p->row.number))
+    if (row.row != e->row || (chunk_row_stands(&row) && row.pack != e->damaged_pack))
         return OK;
     wanted.row = row.row;
     wanted.generation = row.generation;

@@ -137,6 +137,42 @@ static void damage__that_reads_well_again_is_stored_anew_all_the_same(void **sta
     catalog_close(cat);
 }
 
+/* Another writer's transaction keeps the damage from being noted: the repair counts all the same. */
+static void repair__is_not_lost_when_the_damage_could_not_be_noted(void **state)
+{
+    struct catalog *cat = make_catalogue();
+    struct error err = ERROR_INIT;
+    struct chunk_id ids[CHUNKS], again;
+    struct index *other = NULL;
+    struct store *store;
+    struct store_stats stats;
+    struct found_pack pack;
+    unsigned char bytes[LEN];
+    store_ticket ticket;
+
+    (void)state;
+    put_some(cat, ids, &stats);
+    catalog_close(cat);
+    pack = find_packs();
+    flip_byte(pack.path, 1000, 0x10);
+    cat = open_catalogue(CATALOG_WRITE);
+    store = begin_store(cat);
+    assert_ok(index_open(CATALOGUE "/" INDEX_NAME, INDEX_WRITE, &other, &err));
+    assert_ok(index_begin(other, &err));
+    content(bytes, 0);
+    assert_ok(store_put(store, CHUNK_DATA, 0, bytes, LEN, &ticket, &err));
+    index_close(other);
+    assert_false(catalog_damaged(cat));
+    assert_ok(store_flush(store, &err));
+    assert_ok(store_resolve(store, ticket, &again, &err));
+    store_stats(store, &stats);
+    store_free(store);
+    assert_int_equal(stats.repaired, 1);
+    assert_true(chunk_id_equal(&ids[0], &again));
+    assert_reads(cat, &again, bytes, LEN);
+    catalog_close(cat);
+}
+
 static void cut__at_any_length_is_reported(void **state)
 {
     struct catalog *cat = make_catalogue();
@@ -277,6 +313,7 @@ int main(void)
         folder_test(flip__is_reported_and_repaired),
         folder_test(damage__that_reads_well_again_is_stored_anew_all_the_same),
         folder_test(flip__is_reported_and_repaired),
+        folder_test(repair__is_not_lost_when_the_damage_could_not_be_noted),
         folder_test(cut__at_any_length_is_reported),
         folder_test(index__row_that_disagrees_is_damage),
         folder_test(index__row_with_a_wrong_checksum_is_damage),
