@@ -140,6 +140,7 @@ static enum error_kind read_footer(struct pack *p, const unsigned char raw_heade
     }
     /* The footer ends where the trailer begins, so one number is enough and the other is checked against it. */
     if (memcmp(trailer.name, p->header.name, PACK_NAME_LEN) != 0 || trailer.footer_len < FOOTER_HEAD_LEN ||
+        trailer.footer_len > FOOTER_HEAD_LEN + FOOTER_MAX ||
         trailer.footer_len > p->size - PACK_HEADER_LEN - PACK_TRAILER_LEN ||
         trailer.footer_at != p->size - PACK_TRAILER_LEN - trailer.footer_len) {
         rc = error_set(err, ERR_CORRUPT, 0, "%s: trailer is damaged", p->path);

@@ -9,7 +9,6 @@
 
 /* Writeback starts this often, so that the fsync at the end finds little left to do. */
 #define WRITEBACK_STEP (8u << 20)
-#define FOOTER_MAX (256u << 20)
 
 struct pack_draft {
     int dirfd; /* the catalogue's; borrowed */
@@ -54,7 +53,7 @@ enum error_kind pack_draft_begin(int dirfd, const struct catalog_format *format,
         return rc;
     d->dirfd = dirfd;
     d->fd = -1;
-    d->frame_table.max = d->chunk_table.max = FOOTER_MAX;
+    d->frame_table.max = d->chunk_table.max = FOOTER_MAX / 2;
     d->header.format = *format;
     d->header.kind = kind;
     d->header.made_ns = clock_now();

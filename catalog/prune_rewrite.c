@@ -5,7 +5,9 @@
 #include "prune_internal.h"
 #include "thread.h"
 
-#define COPY_SIZE (64u << 20) /* stored bytes after which a new pack is closed */
+/* After as many stored bytes or chunks a new pack is closed; a frame may add 4096 chunks to them. */
+#define COPY_SIZE (64u << 20)
+#define COPY_CHUNKS 16384
 
 /* A new pack being filled from old ones. */
 struct rewriter {
@@ -269,7 +271,7 @@ static enum error_kind copy_frames(struct rewriter *w, struct prune_pack *pack, 
         if (!rc)
             rc = use.used == use.to - use.from ? copy_whole(w, from, i, &use, err)
                                                : copy_pieces(w, pack, from, i, &use, err);
-        if (!rc && pack_draft_size(w->draft) + w->open.len > COPY_SIZE)
+        if (!rc && (pack_draft_size(w->draft) + w->open.len > COPY_SIZE || w->count >= COPY_CHUNKS))
             rc = end_pack(w, err);
     }
     return rc;

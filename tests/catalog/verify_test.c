@@ -160,6 +160,25 @@ static void verify__a_part_each_time_reaches_everything_oldest_first(void **stat
     assert_true(oldest > 0);
 }
 
+/* P11: marks take memory by a row's number, so one of an enormous number is refused and not believed. */
+static void verify__an_enormous_row_number_costs_no_memory(void **state)
+{
+    struct shop shop = {.seed = 1, .folders = 2, .files = 5};
+    struct snapshot_record record;
+    struct verify_report report;
+    struct error err = ERROR_INIT;
+    struct catalog *cat = open_catalog(CATALOG_WRITE);
+
+    (void)state;
+    take(cat, &shop, &record);
+    assert_int_equal(index_run(cat->index, "UPDATE chunks SET row = 800000000 + row", &err), OK);
+    assert_int_equal(verify(cat, false, &report, &err), ERR_CORRUPT);
+    assert_non_null(strstr(err.text, "table chunks is damaged"));
+    verify_report_release(&report);
+    snapshot_record_release(&record);
+    catalog_close(cat);
+}
+
 static void verify__a_budget_of_time_is_kept(void **state)
 {
     struct shop shop = {.seed = 1, .folders = 1, .files = 4, .big = 20000000};
@@ -211,6 +230,7 @@ int main(void)
         folder_test(verify__a_new_snapshot_repairs_what_was_found_damaged),
         folder_test(verify__each_part_of_a_pack_is_looked_at),
         folder_test(verify__a_part_each_time_reaches_everything_oldest_first),
+        folder_test(verify__an_enormous_row_number_costs_no_memory),
         folder_test(verify__a_budget_of_time_is_kept),
         folder_test(verify__a_pack_that_is_gone_is_damage_with_the_hint_to_rebuild),
     };
