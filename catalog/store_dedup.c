@@ -103,6 +103,9 @@ static enum error_kind compare_stored(struct store *s, const struct chunk_row *r
     chunk_frame_close(frame);
     if (rc == ERR_CORRUPT) {
         *damaged = true;
+        pthread_mutex_lock(&s->lock);
+        s->stats.damaged++;
+        pthread_mutex_unlock(&s->lock);
         return OK;
     }
     if (rc)
