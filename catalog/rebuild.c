@@ -612,11 +612,36 @@ static enum error_kind open_indexes(struct rebuild *r, struct error *err)
     return rc;
 }
 
+/* Everything out of the log and into the file, which alone is exchanged. */
+static enum error_kind empty_log(struct rebuild *r, struct error *err)
+{
+    struct index_statement *st = NULL;
+    bool row = false;
+    enum error_kind rc;
+
+    index_close(r->cat.lookup); /* a reader would hold the log */
+    r->cat.lookup = NULL;
+    rc = index_prepare(r->cat.index, "PRAGMA wal_checkpoint(TRUNCATE)", &st, err);
+    if (!rc)
+        rc = index_step(st, &row, err);
+    if (!rc && (!row || index_number(st, 0) != 0))
+        rc = error_set(err, ERR_IO, 0, "the new index can't be completed: its log is still in use");
+    index_finish(st);
+    return rc;
+}
+
+static enum error_kind require_no_log(struct rebuild *r, struct error *err)
+{
+    if (faccessat(r->cat.dirfd, NEW_NAME "-wal", F_OK, AT_SYMLINK_NOFOLLOW) != 0)
+        return OK;
+    return error_set(err, ERR_IO, 0, "the new index was not completed: " NEW_NAME "-wal is still there");
+}
+
 static void close_indexes(struct rebuild *r)
 {
     chunk_cache_free(r->cat.cache);
     index_close(r->cat.lookup);
-    index_close(r->cat.index); /* the last connection moves the log into the file */
+    index_close(r->cat.index); /* the last connection removes the log, which empty_log() has emptied */
     index_close(r->old);
     r->cat.cache = NULL;
     r->cat.lookup = r->cat.index = r->old = NULL;
@@ -658,7 +683,11 @@ enum error_kind catalog_rebuild(const char *path, const struct progress *progres
         rc = open_indexes(&r, err);
     if (!rc)
         rc = fill(&r, err);
+    if (!rc)
+        rc = empty_log(&r, err);
     close_indexes(&r);
+    if (!rc)
+        rc = require_no_log(&r, err);
     if (!rc)
         rc = sync_new(&r, err);
     if (!rc)
