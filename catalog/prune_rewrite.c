@@ -19,6 +19,7 @@ struct rewriter {
     struct buffer open; /* raw frame of small pieces from frames that are used in part */
     size_t open_first;  /* chunks from here on lie in it */
     struct buffer raw, stored, scratch;
+    int64_t bad_frame; /* of the pack being copied; DAMAGE_WHOLE_PACK: none */
 };
 
 static enum error_kind remember(struct rewriter *w, const struct footer_chunk *chunk, struct error *err)
@@ -194,13 +195,21 @@ static enum error_kind look_at_frame(struct rewriter *w, const struct prune_pack
     return rc;
 }
 
+/* Only what is wrong with a frame's bytes is that frame's damage: the index has faults of its own. */
+static enum error_kind blame_frame(struct rewriter *w, uint32_t frame, enum error_kind rc)
+{
+    if (rc == ERR_CORRUPT)
+        w->bad_frame = frame;
+    return rc;
+}
+
 static enum error_kind copy_whole(struct rewriter *w, const struct pack *from, uint32_t frame,
                                   const struct frame_use *use, struct error *err)
 {
     struct frame_header header;
     struct footer_frame where;
     uint32_t number = 0;
-    enum error_kind rc = pack_frame_read_stored(from, frame, &header, &w->stored, err);
+    enum error_kind rc = blame_frame(w, frame, pack_frame_read_stored(from, frame, &header, &w->stored, err));
 
     if (!rc)
         rc = pack_draft_frame(w->draft, header.codec, w->stored.data, header.stored, header.raw, &number, &where, err);
@@ -240,7 +249,7 @@ static enum error_kind copy_piece(struct rewriter *w, const struct footer_chunk 
 static enum error_kind copy_pieces(struct rewriter *w, const struct prune_pack *pack, const struct pack *from,
                                    uint32_t frame, const struct frame_use *use, struct error *err)
 {
-    enum error_kind rc = pack_frame_read(from, frame, &w->raw, err);
+    enum error_kind rc = blame_frame(w, frame, pack_frame_read(from, frame, &w->raw, err));
 
     for (uint32_t i = use->from; !rc && i < use->to; i++) {
         struct footer_chunk chunk;
@@ -250,7 +259,7 @@ static enum error_kind copy_pieces(struct rewriter *w, const struct prune_pack *
         rc = is_used(w, pack, &chunk, &used, err);
         if (rc || !used)
             continue;
-        rc = copy_piece(w, &chunk, err);
+        rc = blame_frame(w, frame, copy_piece(w, &chunk, err));
     }
     return rc;
 }
@@ -282,15 +291,18 @@ static enum error_kind copy_pack(struct rewriter *w, struct prune_pack *pack, st
 {
     struct pack *from = NULL;
     struct error why = ERROR_INIT;
+    bool opened;
     enum error_kind rc = pack_open(w->p->cat->dirfd, pack->row.name, &w->p->cat->format, &from, &why);
 
+    opened = rc == OK;
+    w->bad_frame = DAMAGE_WHOLE_PACK;
     if (!rc)
         rc = copy_frames(w, pack, from, &why);
     pack_close(from);
-    if (rc == ERR_CORRUPT) {
+    if (rc == ERR_CORRUPT && (!opened || w->bad_frame != DAMAGE_WHOLE_PACK)) {
         progress_warn(w->p->progress, "%s", why.text);
         pack->fate = FATE_KEEP;
-        return index_damage_add(w->p->cat->index, pack->row.number, DAMAGE_WHOLE_PACK, why.text, err);
+        return index_damage_add(w->p->cat->index, pack->row.number, w->bad_frame, why.text, err);
     }
     if (rc)
         *err = why;

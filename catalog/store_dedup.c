@@ -84,6 +84,18 @@ static enum error_kind search_in_flight(struct store *s, const struct entry *wan
     return rc;
 }
 
+/* An index that can't say which pack it is says nothing of the copy, and is not mended by storing it anew. */
+static enum error_kind require_pack_row(struct store *s, uint64_t number, struct error *err)
+{
+    struct pack_row row;
+    bool found = false;
+    enum error_kind rc = index_pack_find(s->lookup, number, &row, &found, err);
+
+    if (!rc && (!found || row.state != PACK_IN_PLACE))
+        rc = index_row_damaged("packs", err);
+    return rc;
+}
+
 /* Compare with a copy in place. *damaged: it can't be read. */
 static enum error_kind compare_stored(struct store *s, const struct chunk_row *row, const void *bytes, bool *equal,
                                       bool *damaged, struct error *err)
@@ -102,6 +114,9 @@ static enum error_kind compare_stored(struct store *s, const struct chunk_row *r
         *equal = row->len == 0 || memcmp(stored, bytes, row->len) == 0;
     chunk_frame_close(frame);
     if (rc == ERR_CORRUPT) {
+        rc = require_pack_row(s, row->pack, err);
+        if (rc)
+            return rc;
         *damaged = true;
         pthread_mutex_lock(&s->lock);
         s->stats.damaged++;

@@ -241,6 +241,32 @@ static void index__row_with_a_wrong_checksum_is_damage(void **state)
     catalog_close(cat);
 }
 
+/* What the index gets wrong is not mended by storing everything once more. */
+static void put__damaged_row_of_a_pack_is_no_damage_to_its_chunks(void **state)
+{
+    struct catalog *cat = make_catalogue();
+    struct store *store;
+    struct error err = ERROR_INIT;
+    struct chunk_id ids[CHUNKS];
+    struct store_stats stats;
+    unsigned char bytes[LEN];
+    store_ticket ticket;
+
+    (void)state;
+    put_some(cat, ids, &stats);
+    chunk_cache_drop(cat, 0);
+    assert_ok(index_run(cat->index, "UPDATE packs SET sum = sum + 1", &err));
+    store = begin_store(cat);
+    content(bytes, 0);
+    assert_int_equal(store_put(store, CHUNK_DATA, 0, bytes, LEN, &ticket, &err), ERR_CORRUPT);
+    assert_non_null(strstr(err.hint, "rebuild"));
+    store_stats(store, &stats);
+    assert_int_equal(stats.damaged, 0);
+    store_free(store);
+    assert_false(catalog_damaged(cat));
+    catalog_close(cat);
+}
+
 static void read__unknown_or_of_another_type(void **state)
 {
     struct catalog *cat = make_catalogue();
@@ -317,6 +343,7 @@ int main(void)
         folder_test(cut__at_any_length_is_reported),
         folder_test(index__row_that_disagrees_is_damage),
         folder_test(index__row_with_a_wrong_checksum_is_damage),
+        folder_test(put__damaged_row_of_a_pack_is_no_damage_to_its_chunks),
         folder_test(read__unknown_or_of_another_type),
         folder_test(read__from_many_threads),
     };
