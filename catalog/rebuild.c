@@ -17,7 +17,7 @@
  *   3  a row for each pack and each chunk in its footer; a pack that can't be read whole is damage, and what the old index can prove
  *      about its frames is copied into a new pack
  *   4  rows for snapshots and holds, as the records say; which snapshots stand whole is seen by walking them
- *   5  what has no twin in a pack (history, checks) comes from the old index, row by row, as far as it can be read
+ *   5  what has no twin in a pack (history, damage, checks) comes from the old index, row by row, as far as it can be read
  *   6  synced, exchanged, the old one removed
  *
  * Until 6 nothing of the old state is touched. A kill after 3 may leave a new pack that the old index does not know: then that one is
@@ -692,6 +692,8 @@ static enum error_kind fill(struct rebuild *r, struct error *err)
         rc = note_gone_records(r, err);
     if (!rc)
         rc = copy_history(r, err);
+    if (!rc)
+        rc = rebuild_copy_notes(r, err);
     return rc;
 }
 

@@ -75,8 +75,7 @@ static int64_t check_sum(uint64_t pack, int64_t moment_ns)
     return row_sum_end(&s);
 }
 
-/* 0 when it was never read, or the note about it is damaged: then it comes first. */
-static enum error_kind last_read(struct index *ix, uint64_t pack, int64_t *out, struct error *err)
+enum error_kind check_row_read(struct index *ix, uint64_t pack, int64_t *out, struct error *err)
 {
     struct index_statement *st = NULL;
     bool row = false;
@@ -93,17 +92,16 @@ static enum error_kind last_read(struct index *ix, uint64_t pack, int64_t *out, 
     return rc;
 }
 
-static enum error_kind write_read(struct index *ix, uint64_t pack, struct error *err)
+enum error_kind check_row_write(struct index *ix, uint64_t pack, int64_t moment_ns, struct error *err)
 {
     struct index_statement *st = NULL;
-    int64_t now = clock_now();
     enum error_kind rc =
         index_prepare(ix, "INSERT OR REPLACE INTO checks (pack, moment, sum) VALUES (?1, ?2, ?3)", &st, err);
 
     if (!rc) {
         index_bind_number(st, 1, (int64_t)pack);
-        index_bind_number(st, 2, now);
-        index_bind_number(st, 3, check_sum(pack, now));
+        index_bind_number(st, 2, moment_ns);
+        index_bind_number(st, 3, check_sum(pack, moment_ns));
         rc = index_step(st, NULL, err);
     }
     index_finish(st);
@@ -129,7 +127,7 @@ static enum error_kind remember_read(struct verify *v, uint64_t pack, struct err
 
     if (v->cat->read_only)
         return OK;
-    return noted(v, write_read(v->cat->index, pack, &why), &why, err);
+    return noted(v, check_row_write(v->cat->index, pack, clock_now(), &why), &why, err);
 }
 
 /* Unlike a passing reader's note, this one waits for other writers: the next snapshot repairs what is noted. */
@@ -191,7 +189,7 @@ static enum error_kind list_packs(struct verify *v, struct verify_packs *packs, 
     enum error_kind rc = index_pack_each(v->cat->index, collect_pack, packs, err);
 
     for (size_t i = 0; !rc && i < packs->count; i++)
-        rc = last_read(v->cat->index, packs->items[i].row.number, &packs->items[i].read_ns, err);
+        rc = check_row_read(v->cat->index, packs->items[i].row.number, &packs->items[i].read_ns, err);
     if (!rc && packs->count > 0)
         qsort(packs->items, packs->count, sizeof(*packs->items), compare_age);
     v->report->packs = packs->count;
