@@ -140,8 +140,10 @@ enum error_kind pack_draft_frame(struct pack_draft *d, uint8_t codec, const void
         rc = append(d, stored, stored_len, err);
     if (!rc)
         rc = buffer_append(&d->frame_table, raw_entry, sizeof(raw_entry), err);
-    if (rc)
+    if (rc) {
+        d->lost = true; /* its bytes may be there while the table does not know them */
         return rc;
+    }
     if (d->size - d->written_back >= WRITEBACK_STEP) {
         /* A hint only: an error here comes back from fsync. */
         (void)sync_file_range(d->fd, (off_t)d->written_back, (off_t)(d->size - d->written_back), SYNC_FILE_RANGE_WRITE);

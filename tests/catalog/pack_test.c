@@ -314,12 +314,35 @@ static void open__footer_beyond_all_measure(void **state)
     close(dirfd);
 }
 
+/* Its bytes are in the file and its entry is not in the table: such a pack must never be sealed. */
+static void draft__frame_that_found_no_place_in_the_table_ends_it(void **state)
+{
+    struct catalog_format format;
+    struct error err = ERROR_INIT;
+    struct footer_frame where;
+    enum error_kind rc = OK;
+    uint32_t frame = 0;
+    int dirfd = catalogue_folder(&format);
+    struct pack_draft *draft = begin_draft(dirfd, &format);
+
+    (void)state;
+    while (!rc && frame < FOOTER_MAX / FOOTER_FRAME_LEN)
+        rc = pack_draft_frame(draft, CODEC_STORED, "", 0, 0, &frame, &where, &err);
+    assert_int_equal(rc, ERR_MEMORY);
+    error_clear(&err);
+    assert_int_equal(pack_draft_frame(draft, CODEC_STORED, "", 0, 0, &frame, &where, &err), ERR_IO);
+    assert_int_equal(pack_draft_seal(draft, &err), ERR_IO);
+    pack_draft_free(draft);
+    close(dirfd);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         folder_test(draft__is_read_back),
         folder_test(draft__given_up_leaves_no_file),
         folder_test(open__entries_out_of_bounds_are_refused),
+        folder_test(draft__frame_that_found_no_place_in_the_table_ends_it),
         folder_test(open__footer_beyond_all_measure),
         folder_test(flip__anywhere_is_never_believed),
         folder_test(header__newer_format_is_refused_by_name),
