@@ -159,25 +159,30 @@ bool stat_entry_parse(struct cursor *c, struct buffer *path, struct stat_entry *
 
 /* ---- reading ---- */
 
-/* The next block, or the end: a block that is not what it should be ends the cache, which costs time only. */
+static bool read_whole(struct stat_cache_reader *r, void *out, size_t len)
+{
+    struct error ignored = ERROR_INIT;
+    size_t got = 0;
+
+    return file_read(r->fd, out, len, &got, "the stat cache", &ignored) == OK && got == len;
+}
+
+/* The next block, or the end: a block that can't be read, or is not what it should be, ends the cache, which costs time only. */
 static enum error_kind next_block(struct stat_cache_reader *r, struct error *err)
 {
     unsigned char head[STAT_BLOCK_HEADER_LEN];
-    size_t got = 0;
     size_t len;
-    enum error_kind rc = file_read(r->fd, head, sizeof(head), &got, "the stat cache", err);
+    enum error_kind rc;
 
     r->ended = true;
-    if (rc || got < sizeof(head))
-        return rc;
+    if (!read_whole(r, head, sizeof(head)))
+        return OK;
     len = get_u32(head);
     if (len == 0 || len > STAT_BLOCK_MAX)
         return OK;
     buffer_clear(&r->block);
     rc = buffer_reserve(&r->block, len, err);
-    if (!rc)
-        rc = file_read(r->fd, r->block.data, len, &got, "the stat cache", err);
-    if (rc || got < len || stat_block_sum(r->number, r->block.data, len) != get_u64(head + 8))
+    if (rc || !read_whole(r, r->block.data, len) || stat_block_sum(r->number, r->block.data, len) != get_u64(head + 8))
         return rc;
     r->number++;
     r->block.len = len;

@@ -285,6 +285,7 @@ static enum error_kind put(struct store *s, enum chunk_type type, uint32_t group
     if (known.result == DEDUP_DAMAGED) {
         wanted.claim = CLAIM_REPAIR;
         wanted.row = known.row.row;
+        wanted.damaged_pack = known.row.pack;
     }
     if (known.result != DEDUP_NEW)
         rc = put_known(s, &known, wanted.ticket, err);

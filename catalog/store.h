@@ -32,6 +32,7 @@ struct store_stats {
     uint64_t chunks_new, bytes_new; /* what was not there */
     uint64_t bytes_stored;          /* what it takes on disk */
     uint64_t packs;
+    uint64_t damaged;  /* copies that could not be read when they were compared (P6) */
     uint64_t repaired; /* damaged copies replaced by good ones */
 };
 

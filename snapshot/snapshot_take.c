@@ -190,6 +190,16 @@ static void remember(struct taking *t)
 
 /* ---- from what was put to a snapshot ---- */
 
+/* What the store went round without a word is told here (P5, P6): the disk may be failing. */
+static void warn_of_damage(const struct taking *t, const struct store_stats *stats)
+{
+    if (stats->damaged > 0 || stats->repaired > 0)
+        progress_warn(t->progress,
+                      "damage in the catalogue: %llu pieces could not be read, %llu were stored anew; "
+                      "look at its disk, then: nopsnap verify --read-data",
+                      (unsigned long long)stats->damaged, (unsigned long long)stats->repaired);
+}
+
 static enum error_kind finish(struct taking *t, struct error *err)
 {
     struct snapshot_record *record = &t->result->record;
@@ -212,6 +222,7 @@ static enum error_kind finish(struct taking *t, struct error *err)
     if (rc)
         return rc;
     store_stats(t->store, &stats);
+    warn_of_damage(t, &stats);
     record->bytes_new = stats.bytes_new;
     record->bytes_stored = stats.bytes_stored;
     return snapshot_commit(t->store, record, err);
