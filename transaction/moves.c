@@ -47,6 +47,76 @@ static enum error_kind sync_tree(const char *tree, struct error *err)
     return rc;
 }
 
+/* ---- the guard ---- */
+
+struct guard {
+    struct catalog *cat;
+    const struct snapshot_record *target;
+    struct entry_steps *steps; /* opened when the first one is asked for: mostly there is none */
+    const char *staged, *live;
+};
+
+static enum error_kind in_target(struct guard *g, const char *path, bool *out, struct error *err)
+{
+    const struct tree_entry *entry = NULL;
+    enum error_kind rc = OK;
+
+    *out = false;
+    if (!g->cat || !g->target->root_count)
+        return OK;
+    if (!g->steps)
+        rc = entry_steps_open(g->cat, g->target, "site", &g->steps, err);
+    if (!rc)
+        rc = entry_steps_get(g->steps, path, &entry, err);
+    *out = !rc && entry;
+    return rc;
+}
+
+static enum error_kind refuse_one(struct guard *g, const char *path, struct error *err)
+{
+    char shown[512];
+    char *there = NULL;
+    struct stat st;
+    bool known = false;
+    enum error_kind rc = path_join(g->live, path, &there, err);
+
+    if (!rc && lstat(there, &st) != 0)
+        rc = in_target(g, path, &known, err);
+    else
+        known = true;
+    if (!rc && !known) {
+        text_name(path, strlen(path), shown, sizeof(shown));
+        rc =
+            error_set(err, ERR_PENDING, 0, "%s/%s is in no snapshot, and %s has it no more", g->staged, shown, g->live);
+        error_hint(err, "move it back by hand, then run nopsnap recover again");
+    }
+    free(there);
+    return rc;
+}
+
+enum error_kind moves_refuse_only_copy(struct catalog *cat, const struct snapshot_record *target,
+                                       const struct site *rules, const char *staged, const char *live,
+                                       struct error *err)
+{
+    struct guard g = {cat, target, NULL, staged, live};
+    struct walk *walk = NULL;
+    struct walk_item item;
+    enum error_kind rc = walk_open(staged, rules, &walk, err);
+
+    while (!rc) {
+        rc = walk_next(walk, &item, err);
+        if (rc || item.event == WALK_END)
+            break;
+        if (item.event == WALK_SKIPPED && (item.class == SITE_BACKUPS || item.class == SITE_EXCLUDED))
+            rc = refuse_one(&g, item.path, err);
+    }
+    walk_close(walk);
+    entry_steps_close(g.steps);
+    return rc;
+}
+
+/* ---- moving ---- */
+
 enum error_kind moves_left_out(const struct site *rules, const char *from, const char *to, uint64_t *moved,
                                struct error *err)
 {

@@ -36,6 +36,10 @@ static enum error_kind open_catalog(struct recovery *r, struct catalog *cat, con
     r->x.cat = cat;
     if (!cat && catalog_open(r->x.txn.catalog, CATALOG_WRITE, LOCK_TIMEOUT_MS, &r->own_catalog, &why) == OK)
         r->x.cat = r->own_catalog;
+    if (why.kind == ERR_BUSY) { /* it is there, and will be free: nothing has to be done without it */
+        error_copy(err, &why);
+        return ERR_BUSY;
+    }
     if (!r->x.cat) {
         progress_warn(progress, "going on without the catalogue: %s", why.text);
         return OK;
@@ -77,7 +81,10 @@ static enum error_kind take_commands(struct txn *t, const struct site_config *c,
     return rc;
 }
 
-/* The rules of the site are those of the state that the snapshot holds, whatever is left of the tree. */
+/*
+ * What crossed the exchange goes back by the rules by which it crossed, which the journal has: today's config and command line,
+ * or what is left of the tree, may say something else (P8).
+ */
 static enum error_kind inspect(struct recovery *r, struct error *err)
 {
     const struct site_config *c = config_find(r->config, r->x.txn.site_path);
@@ -85,8 +92,8 @@ static enum error_kind inspect(struct recovery *r, struct error *err)
 
     if (!rc)
         rc = site_inspect_loose(r->x.txn.site_path, c, &r->site, err);
-    if (!rc)
-        rc = target_rules(&r->site, &r->x.target, err);
+    if (!rc && r->x.txn.rules.count)
+        rc = site_rules_take(&r->site, &r->x.txn.rules, err);
     r->x.site = &r->site;
     return rc;
 }

@@ -135,6 +135,8 @@ static enum error_kind begin(struct transaction_context *x, const struct progres
         rc = mount_areas(x, err);
     if (!rc && x->txn.has_files)
         rc = outside_areas(x, err);
+    if (!rc && x->txn.has_files)
+        rc = site_rules_list(x->site, &x->txn.rules, err);
     x->txn.began_ns = clock_now();
     if (!rc)
         rc = txn_begin_record(&x->txn, &record, err);

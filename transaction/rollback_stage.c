@@ -405,6 +405,32 @@ enum error_kind area_remove(const struct area *a, struct error *err)
     return rc;
 }
 
+/* Before the switch nothing crossed, and a crash may have left the tree half made. */
+static enum error_kind refuse_only_copy(struct transaction_context *x, struct error *err)
+{
+    struct stat st;
+    char *tree = NULL;
+    enum error_kind rc = OK;
+
+    if (!x->txn.switch_begun || !x->txn.has_files)
+        return OK;
+    rc = stage_tree_path(&x->txn, &tree, err);
+    if (!rc && lstat(tree, &st) == 0)
+        rc = moves_refuse_only_copy(x->cat, &x->target, x->site, tree, x->txn.site_path, err);
+    free(tree);
+    for (size_t i = 0; i < x->txn.area_count && !rc; i++) {
+        const struct area *a = &x->txn.areas[i];
+
+        if (!a->prefix[0])
+            continue; /* snapshots leave nothing of them out */
+        rc = memory_format(&tree, err, "%s/%s", a->folder, a->root_name);
+        if (!rc && lstat(tree, &st) == 0)
+            rc = moves_refuse_only_copy(x->cat, &x->target, x->site, tree, a->live, err);
+        free(tree);
+    }
+    return rc;
+}
+
 enum error_kind stage_remove(struct transaction_context *x, struct error *err)
 {
     enum error_kind rc = OK;
@@ -417,6 +443,8 @@ enum error_kind stage_remove(struct transaction_context *x, struct error *err)
         rc = units_are(&x->txn.units, false, &old_is_live, err);
     if (!rc && !old_is_live) /* P8: what stands in the stage might be the only copy */
         rc = error_set(err, ERR_PENDING, 0, "%s is not the old tree of this transaction", x->txn.site_path);
+    if (!rc)
+        rc = refuse_only_copy(x, err);
     if (!rc && x->txn.has_database && !x->txn.database_in_place)
         rc = drop_beside(x, err);
     if (!rc && x->txn.stage)

@@ -136,6 +136,7 @@ struct txn {
     struct area *areas;
     size_t area_count;
     struct units units;
+    struct text_list rules; /* of what crosses the exchange, as site_rules_list() gives them: today's may be others */
     struct database_swap swap;
     bool has_swap;
     int health_timeout_ms;
@@ -229,6 +230,16 @@ enum error_kind linked_repair(struct catalog *cat, const struct snapshot_record 
 /* Rename what snapshots leave out from one tree to the other, where it is missing there. Repeatable; synced. */
 enum error_kind moves_left_out(const struct site *rules, const char *from, const char *to, uint64_t *moved,
                                struct error *err);
+/*
+ * Before a staged tree is removed: does it still hold something that snapshots leave out and that the live tree has not? What came from the target snapshot
+ * is in it; anything else crossed over, and might be the only copy. What the shop makes again does not count.
+ *
+ * cat        may be NULL: then nothing is known to be in the target
+ * Returns    ERR_PENDING naming it
+ */
+enum error_kind moves_refuse_only_copy(struct catalog *cat, const struct snapshot_record *target,
+                                       const struct site *rules, const char *staged, const char *live,
+                                       struct error *err);
 
 /* ---- connection.c: how to reach the database ---- */
 

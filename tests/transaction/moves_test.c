@@ -57,11 +57,35 @@ static void moves__what_the_other_tree_has_stays(void **state)
     site_release(&site);
 }
 
+/* As an undo finds it when what crossed has not come back. */
+static void stage__with_the_only_copy_of_something_is_not_removed(void **state)
+{
+    struct site site;
+    struct error err = ERROR_INIT;
+    struct transaction_context x = {.site = &site, .txn = TXN_INIT, .place = PLACE_INIT};
+
+    rules_make(&site);
+    same_after("mkdir -p shop tx/site/own tx/site/logs; touch tx/site/own/x tx/site/logs/today");
+    assert_int_equal(memory_format(&x.txn.site_path, &err, "%s/shop", (char *)*state), OK);
+    assert_int_equal(memory_format(&x.txn.stage, &err, "%s/tx", (char *)*state), OK);
+    x.txn.has_files = true;
+    x.txn.switch_begun = true;
+    assert_int_equal(stage_remove(&x, &err), ERR_PENDING);
+    same_after("test -e tx/site/own/x");
+    same_after("mv tx/site/own shop/own; mkdir tx/site/own"); /* the live tree has it: this one is not the only one */
+    error_clear(&err);
+    assert_int_equal(stage_remove(&x, &err), OK);
+    same_after("test ! -e tx -a -e shop/own/x");
+    txn_release(&x.txn);
+    site_release(&site);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         folder_test(moves__cross_and_come_back_however_often),
         folder_test(moves__what_the_other_tree_has_stays),
+        folder_test(stage__with_the_only_copy_of_something_is_not_removed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,6 +4,7 @@
     rollback_test.py --program nopsnap --engine postgresql|mysql [NAME...]
 """
 import argparse
+import fcntl
 import os
 import shutil
 import signal
@@ -305,13 +306,47 @@ def rollback__broken_settings_are_no_hindrance(shop):
     is_state(shop, "new")
 
 
-def recover__works_while_the_catalogue_is_out_of_reach(shop):
-    """Killed after the exchange; the catalogue's disk is gone: the way back needs only what is beside the site."""
+def killed_at_the_start(shop, **more):
+    """Killed after the exchange."""
     start = script(shop, "start7", "p=$PPID; while [ $(cat /proc/$p/comm) != nopsnap ]; do p=$(ps -o ppid= -p $p | tr -d ' '); done; kill -9 $p; sleep 1\n")
-    configure(shop, stop="true", start=start)
+    configure(shop, stop="true", start=start, **more)
     code = back(shop)
     check(code == -signal.SIGKILL, "exit", code, shop.said)
     script(shop, "start7", "true\n")
+
+
+def recover__goes_by_the_rules_of_the_rollback(shop):
+    """Its config is not today's: what crossed by `exclude` comes back all the same (P8)."""
+    videos = os.path.join(shop.site, "wwwroot", "videos")
+    os.makedirs(videos)
+    with open(os.path.join(videos, "x"), "w", encoding="utf-8") as f:
+        f.write("the only copy")
+    killed_at_the_start(shop, exclude="/wwwroot/videos")
+    check(os.path.exists(os.path.join(videos, "x")), "it crossed")
+    configure(shop, stop="true", start="true")
+    code = shop.run("recover", "shop")
+    check(code in (0, 3), "exit", code, shop.said)
+    check(os.path.exists(os.path.join(videos, "x")), "and came back:", shop.said)
+    shutil.rmtree(videos)
+    is_state(shop, "old")
+    done(shop)
+
+
+def recover__a_busy_catalogue_is_not_an_absent_one(shop):
+    killed_at_the_start(shop)
+    with open(os.path.join(shop.catalog, "locks", "catalog.lock"), "r+b") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        code = shop.run("recover", "shop")
+    check(code == 6, "exit", code, shop.said)
+    code = shop.run("recover", "shop")
+    check(code in (0, 3), "exit", code, shop.said)
+    is_state(shop, "old")
+    done(shop)
+
+
+def recover__works_while_the_catalogue_is_out_of_reach(shop):
+    """The catalogue's disk is gone: the way back needs only what is beside the site."""
+    killed_at_the_start(shop)
     os.rename(shop.catalog, shop.catalog + ".away")
     code = shop.run("recover", "shop")
     check(code in (0, 3), "exit", code, shop.said)
