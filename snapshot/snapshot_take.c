@@ -36,6 +36,8 @@ static enum error_kind describe_site(struct taking *t, struct error *err)
         rc = memory_string(site->version.text, &record->nop_version, err);
     if (!rc)
         rc = memory_string(site_layout_name(site->layout), &record->nop_layout, err);
+    if (!rc)
+        rc = site_patterns_list(site, &record->patterns, err);
     return rc;
 }
 

@@ -228,6 +228,25 @@ def rollback__an_excluded_folder_is_never_lost(shop):
     done(shop)
 
 
+def rollback__excluded_files_are_never_lost(shop):
+    """Patterns for files, not folders: what came since and that day's --exclude names is no "delete" either."""
+    exported = os.path.join(shop.site, "wwwroot", "files", "exportimport")
+    os.makedirs(exported, exist_ok=True)
+    own = [os.path.join(shop.site, "wwwroot", "mine.bak"), os.path.join(exported, "order.xlsx"), os.path.join(shop.site, "wwwroot", "since.bak")]
+    for path in own[:2]:
+        with open(path, "w", encoding="utf-8") as f:
+            f.write("the owner's")
+    shop.must("snapshot", "shop", "--exclude", "*.bak", "--exclude", "wwwroot/files/exportimport/**")
+    target = shop.list()[0]
+    with open(own[2], "w", encoding="utf-8") as f:
+        f.write("made since")
+    code = shop.run("rollback", "shop", "--to", target, "--yes")
+    check(code in (0, 3), shop.said)
+    for path in own:
+        check(os.path.exists(path), path, "is where it was:", shop.said)
+    done(shop)
+
+
 def rollback__a_shop_that_is_in_its_folder_is_refused(shop):
     """No way to stop it is known: preflight says no, and nothing is changed."""
     configure(shop, url="http://127.0.0.1:1/")
