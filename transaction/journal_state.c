@@ -68,6 +68,14 @@ void txn_release(struct txn *t)
     *t = (struct txn)TXN_INIT;
 }
 
+const struct area *area_outside(const struct txn *t)
+{
+    for (size_t i = 0; i < t->area_count; i++)
+        if (!t->areas[i].prefix[0])
+            return &t->areas[i];
+    return NULL;
+}
+
 /* ---- writing ---- */
 
 static void put_exact(struct json *v, const char *key, const char *text)

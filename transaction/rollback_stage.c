@@ -303,6 +303,24 @@ static enum error_kind database_is_there(struct transaction_context *x, bool *ou
     return rc;
 }
 
+/*
+ * A dump logs in by itself, which the database's fence forbids to everybody. The shop stays stopped meanwhile, and kept from starting; whoever else
+ * came in is put out again.
+ */
+static enum error_kind take_through_the_fence(struct transaction_context *x, bool database,
+                                              const struct snapshot_options *o, const struct progress *progress,
+                                              struct snapshot_result *result, struct error *err)
+{
+    bool fenced = database && x->txn.has_swap;
+    enum error_kind rc = fenced ? database_unfence(x->reach.db, &x->txn.swap, err) : OK;
+
+    if (!rc)
+        rc = snapshot_take(x->cat, x->site, database ? x->reach.db : NULL, o, progress, result, err);
+    if (!rc && fenced)
+        rc = database_fence(x->reach.db, &x->txn.swap, err);
+    return rc;
+}
+
 /* Where the old state can't be kept whole, it becomes a snapshot before it is changed (P3). */
 static enum error_kind save_first(struct transaction_context *x, const struct progress *progress, struct error *err)
 {
@@ -323,7 +341,9 @@ static enum error_kind save_first(struct transaction_context *x, const struct pr
     o.part = !files ? SNAPSHOT_DATABASE_ONLY : !database ? SNAPSHOT_FILES_ONLY : SNAPSHOT_WHOLE;
     o.transaction = x->txn.token;
     o.transaction_only = x->txn.only;
-    rc = snapshot_take(x->cat, x->site, database ? x->reach.db : NULL, &o, progress, &result, err);
+    if (files && area_outside(&x->txn)) /* only the dump tells where they are, and there may be none */
+        o.pictures = area_outside(&x->txn)->live;
+    rc = take_through_the_fence(x, database, &o, progress, &result, err);
     if (!rc && result.record.unread.count)
         rc = error_set(err, ERR_REFUSED, 0, "the present state could not be saved whole: %s",
                        result.record.unread.items[0]);

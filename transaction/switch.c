@@ -12,19 +12,25 @@
 
 static enum error_kind prove_quiet(struct transaction_context *x, struct error *err)
 {
-    const char *roots[16];
+    const char **roots = NULL;
     size_t n = 0;
+    enum error_kind rc;
 
     if (!x->txn.has_files)
         return OK;
+    rc = memory_zeroed(2 + 2 * x->txn.area_count, sizeof(*roots), (void **)&roots, err);
+    if (rc)
+        return rc;
     roots[n++] = x->txn.site_path;
     if (x->txn.stage)
         roots[n++] = x->txn.stage;
-    for (size_t i = 0; i < x->txn.area_count && n + 2 <= sizeof(roots) / sizeof(roots[0]); i++) {
+    for (size_t i = 0; i < x->txn.area_count; i++) {
         roots[n++] = x->txn.areas[i].live;
         roots[n++] = x->txn.areas[i].folder;
     }
-    return quiet_wait(roots, n, QUIET_TIMEOUT_MS, err); /* T5 */
+    rc = quiet_wait(roots, n, QUIET_TIMEOUT_MS, err); /* T5 */
+    free(roots);
+    return rc;
 }
 
 static enum error_kind prove_database_quiet(struct transaction_context *x, struct error *err)

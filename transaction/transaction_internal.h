@@ -110,6 +110,8 @@ enum error_kind units_are(const struct units *u, bool new_side, bool *out, struc
 
 /* Mount points at or below root, real paths. */
 enum error_kind mounts_below(const char *root, struct text_list *out, struct error *err);
+/* ERR_REFUSED where one is: for folders that are exchanged as a whole. */
+enum error_kind mounts_refuse(const char *root, struct error *err);
 
 /* ---- journal_state.c: what a journal says ---- */
 
@@ -149,6 +151,8 @@ struct txn {
         .token = "" \
     }
 void txn_release(struct txn *t);
+/* The pictures outside the site, if they are exchanged too; or NULL. */
+const struct area *area_outside(const struct txn *t);
 /* journal_begin.c: a new token, the site, how it is stopped and started */
 enum error_kind txn_describe(struct txn *t, const struct site *site, int health_timeout_ms, struct error *err);
 enum error_kind txn_describe_catalog(struct txn *t, struct catalog *cat, struct error *err);
@@ -303,6 +307,14 @@ bool folder_is_left_out(const struct site *rules, const char *relative);
 /* rollback_preflight.c */
 enum error_kind rollback_preflight(struct transaction_context *x, const struct rollback_options *o,
                                    struct rollback_plan *plan, struct error *err);
+/* A problem where there is less room than that. */
+enum error_kind need_space(const char *where, const char *what, uint64_t need, struct rollback_plan *plan,
+                           struct error *err);
+#define SPACE_MARGIN (64ull << 20) /* directories, the journal, what grows meanwhile */
+#define SPACE_PER_FILE 4096ull     /* a block each */
+/* rollback_pictures.c: what speaks against exchanging pictures outside the site */
+enum error_kind check_pictures(struct transaction_context *x, const struct rollback_options *o,
+                               struct rollback_plan *plan, struct error *err);
 /* rollback_stage.c */
 enum error_kind stage_tree(struct transaction_context *x, const struct progress *progress,
                            struct transaction_result *out, struct error *err);

@@ -374,6 +374,20 @@ def recover__works_while_the_catalogue_is_out_of_reach(shop):
     done(shop)
 
 
+def run_all(tests, shop):
+    failed = 0
+    for test in tests:
+        shop.reset()
+        configure(shop, stop="true", start="true")
+        try:
+            test(shop)
+            print("ok    ", test.__name__, flush=True)
+        except (AssertionError, RuntimeError) as e:
+            failed += 1
+            print("FAILED", test.__name__, e, flush=True)
+    return 1 if failed else 0
+
+
 def main():
     p = argparse.ArgumentParser()
     p.add_argument("--program", default=os.environ.get("NOPSNAP_PROGRAM"))
@@ -388,22 +402,12 @@ def main():
     if args.names:
         tests = [f for f in tests if f.__name__ in args.names]
     folder = tempfile.mkdtemp(prefix="npr", dir="/tmp")
-    failed = 0
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the server goes too
     try:
         with harness.Shop(args.engine, args.program, folder) as shop:
-            for test in tests:
-                shop.reset()
-                configure(shop, stop="true", start="true")
-                try:
-                    test(shop)
-                    print("ok    ", test.__name__, flush=True)
-                except (AssertionError, RuntimeError) as e:
-                    failed += 1
-                    print("FAILED", test.__name__, e, flush=True)
+            return run_all(tests, shop)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    return 1 if failed else 0
 
 
 if __name__ == "__main__":
