@@ -76,8 +76,8 @@ static enum error_kind move_across(struct transaction_context *x, bool to_live, 
     enum error_kind rc = stage_tree_path(&x->txn, &tree, err);
 
     if (!rc)
-        rc = to_live ? moves_left_out(x->site, tree, x->txn.site_path, &moved, err)
-                     : moves_left_out(x->site, x->txn.site_path, tree, &moved, err);
+        rc = to_live ? moves_left_out(x->site, tree, x->txn.site_path, true, &moved, err)
+                     : moves_left_out(x->site, x->txn.site_path, tree, false, &moved, err);
     free(tree);
     for (size_t i = 0; i < x->txn.area_count && !rc; i++) {
         const struct area *a = &x->txn.areas[i];
@@ -86,8 +86,8 @@ static enum error_kind move_across(struct transaction_context *x, bool to_live, 
             continue; /* pictures outside the site: snapshots leave nothing of them out */
         rc = memory_format(&tree, err, "%s/%s", a->folder, a->root_name);
         if (!rc)
-            rc = to_live ? moves_left_out(x->site, tree, a->live, &moved, err)
-                         : moves_left_out(x->site, a->live, tree, &moved, err);
+            rc = to_live ? moves_left_out(x->site, tree, a->live, true, &moved, err)
+                         : moves_left_out(x->site, a->live, tree, false, &moved, err);
         free(tree);
     }
     return rc;

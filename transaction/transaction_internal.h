@@ -231,9 +231,16 @@ enum error_kind linked_repair(struct catalog *cat, const struct snapshot_record 
 
 /* ---- moves.c ---- */
 
-/* Rename what snapshots leave out from one tree to the other, where it is missing there. Repeatable; synced. */
-enum error_kind moves_left_out(const struct site *rules, const char *from, const char *to, uint64_t *moved,
-                               struct error *err);
+/*
+ * Rename what snapshots leave out from one tree to the other, where it is missing there. Repeatable; synced.
+ *
+ * make_parents  also where the folder that holds it is missing there (what the shop makes again excepted); not on the way back, where whatever came
+ *               finds its folder
+ */
+enum error_kind moves_left_out(const struct site *rules, const char *from, const char *to, bool make_parents,
+                               uint64_t *moved, struct error *err);
+/* moves_parent.c: open a folder of the tree `to`, never through a symlink. ERR_NOT_FOUND also where something else has its name. */
+enum error_kind moves_parent_open(int from, int to, const char *folder, bool make, int *out, struct error *err);
 /*
  * Before a staged tree is removed: does it still hold something that snapshots leave out and that the live tree has not? What came from the target snapshot
  * is in it; anything else crossed over, and might be the only copy. What the shop makes again does not count.
