@@ -205,6 +205,30 @@ static enum error_kind check_sharing(struct transaction_context *x, const struct
 
 /* ---- mounts ---- */
 
+/*
+ * What lies on a mount can be staged nowhere else, also where it is served: an announced exception to P10, closed to everybody but us. That
+ * keeps the web server out only if it is somebody else.
+ */
+static enum error_kind say_mount(struct transaction_context *x, const char *mount, struct rollback_plan *plan,
+                                 struct error *err)
+{
+    size_t n = strlen(x->site->path);
+    enum error_kind rc =
+        text_list_addf(&plan->in_place, err, "%s is a mount point: the tree is exchanged in parts around it", mount);
+
+    if (rc || mount[n] != '/' || folder_is_left_out(x->site, mount + n + 1))
+        return rc;
+    rc = text_list_addf(&plan->in_place, err, "what lies on it is staged in %s/.nopsnap, which nobody else may enter",
+                        mount);
+    if (!rc && geteuid() != 0 && site_serves(mount))
+        rc = text_list_addf(
+            &plan->problems, err,
+            "%s is served to visitors, perhaps by the user that nopsnap runs as: what is staged there is "
+            "closed to them only if nopsnap runs as root",
+            mount);
+    return rc;
+}
+
 static enum error_kind check_mounts(struct transaction_context *x, struct rollback_plan *plan, struct error *err)
 {
     struct text_list mounts = TEXT_LIST_INIT;
@@ -215,8 +239,7 @@ static enum error_kind check_mounts(struct transaction_context *x, struct rollba
     rc = mounts_below(x->site->path, &mounts, err);
     x->txn.split = x->place.inside || mounts.count > 0 || plan->target.root_count > 1;
     for (size_t i = 0; i < mounts.count && !rc; i++)
-        rc = text_list_addf(&plan->in_place, err, "%s is a mount point: the tree is exchanged in parts around it",
-                            mounts.items[i]);
+        rc = say_mount(x, mounts.items[i], plan, err);
     if (!rc && x->place.inside)
         rc = text_list_addf(&plan->in_place, err,
                             "the journal is inside the site, in %s, and the tree is exchanged in parts",

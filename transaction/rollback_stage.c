@@ -122,33 +122,73 @@ static enum error_kind splice_connection(struct transaction_context *x, const ch
     return rc;
 }
 
+/* P10: its parent may be served to visitors, so nobody else gets into it. */
+static enum error_kind area_make(const struct area *a, struct error *err)
+{
+    char *parent = NULL;
+    enum error_kind rc = path_parent(a->folder, &parent, err);
+
+    if (!rc)
+        rc = place_make_private(parent, err);
+    if (!rc)
+        rc = place_make_private(a->folder, err);
+    free(parent);
+    return rc;
+}
+
+/* Below the mounts, or below those in one of them: each is staged on itself and nowhere else. */
+static enum error_kind mounts_in(const struct txn *t, const struct area *inside, struct text_list *out,
+                                 struct error *err)
+{
+    size_t n = inside ? strlen(inside->prefix) : 0;
+    enum error_kind rc = OK;
+
+    for (size_t i = 0; i < t->area_count && !rc; i++) {
+        const struct area *a = &t->areas[i];
+        char *itself = NULL;
+
+        if (!a->prefix[0] || (inside && (strncmp(a->prefix, inside->prefix, n) != 0 || a->prefix[n] != '/')))
+            continue;
+        rc = text_pattern_of(a->prefix, &itself, err);
+        if (!rc)
+            rc = text_list_addf(out, err, "%s/**", itself);
+        free(itself);
+    }
+    return rc;
+}
+
 /* What lies on a mount, or outside the site, is staged on its own filesystem. */
 static enum error_kind write_area(struct transaction_context *x, const struct area *a, const struct progress *progress,
                                   struct error *err)
 {
     struct restore_options o = {.link_site = NULL};
     struct restore_result result = {.files = 0};
+    struct text_list elsewhere = TEXT_LIST_INIT;
     const char *include[3] = {NULL, NULL, NULL};
     char *itself = NULL;
     char *below = NULL;
     char *tree = NULL;
-    enum error_kind rc = directory_make_all(a->folder, err);
+    enum error_kind rc = area_make(a, err);
 
     if (!rc)
         rc = memory_format(&tree, err, "%s/%s", a->folder, a->root_name);
     if (!rc && a->prefix[0])
-        rc = memory_format(&itself, err, "/%s", a->prefix);
+        rc = text_pattern_of(a->prefix, &itself, err);
     if (!rc && a->prefix[0])
-        rc = memory_format(&below, err, "/%s/**", a->prefix);
+        rc = memory_format(&below, err, "%s/**", itself);
     include[0] = itself;
     include[1] = below;
     if (a->prefix[0])
         o.include = include;
+    o.exclude = &elsewhere;
+    if (!rc && a->prefix[0])
+        rc = mounts_in(&x->txn, a, &elsewhere, err);
     if (!rc)
         rc = restore_files(x->cat, &x->target, a->root_name, tree, &o, progress, &result, err);
     if (!rc)
         rc = restore_verify(x->cat, &x->target, a->root_name, tree, &o, NULL, NULL, progress, err);
     restore_result_release(&result);
+    text_list_release(&elsewhere);
     free(itself);
     free(below);
     free(tree);
@@ -159,10 +199,14 @@ enum error_kind stage_tree(struct transaction_context *x, const struct progress 
                            struct transaction_result *out, struct error *err)
 {
     struct restore_options o = {.link_site = NULL};
+    struct text_list elsewhere = TEXT_LIST_INIT;
     struct linked_question q = {NULL};
     char *tree = NULL;
     enum error_kind rc = directory_make_all(x->txn.stage, err);
 
+    o.exclude = &elsewhere;
+    if (!rc)
+        rc = mounts_in(&x->txn, NULL, &elsewhere, err);
     if (!rc)
         rc = stage_tree_path(&x->txn, &tree, err);
     if (rc)
@@ -186,6 +230,7 @@ enum error_kind stage_tree(struct transaction_context *x, const struct progress 
 done:
     if (rc)
         error_context(err, "building the new tree");
+    text_list_release(&elsewhere);
     free(tree);
     return rc;
 }

@@ -35,6 +35,8 @@ enum error_kind place_find(const char *site_path, struct place *out, struct erro
 /* Where a new transaction's folder will be; fills why (may be NULL) when it is inside the root. */
 enum error_kind place_choose(const char *site_path, bool root_is_served, struct place *out, struct error *err);
 enum error_kind place_make(struct place *p, struct error *err); /* mkdir 0700, synced */
+enum error_kind place_make_private(const char *folder,
+                                   struct error *err); /* the same for any; one of others is refused */
 /* When the folder last changed, which every transaction does; 0 if it is not there. */
 int64_t place_changed_ns(const struct place *p);
 /* Take the lock of a folder that exists. ERR_BUSY names the holder. */

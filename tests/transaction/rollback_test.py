@@ -247,6 +247,43 @@ def rollback__excluded_files_are_never_lost(shop):
     done(shop)
 
 
+def write(path, text):
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "w", encoding="utf-8") as f:
+        f.write(text)
+
+
+def rollback__a_mount_in_the_tree_stays_where_it_is(shop):
+    """With a name that is a pattern, too: its neighbour is no part of it."""
+    data = os.path.join(shop.site, "wwwroot", "da*ta")
+    os.makedirs(data)
+    if subprocess.run(["mount", "-t", "tmpfs", "none", data], capture_output=True, check=False).returncode:
+        print("no mounts here (not root?): not tested")
+        return
+    try:
+        write(os.path.join(data, "d", "f"), "before")
+        write(os.path.join(shop.site, "wwwroot", "da-ta", "g"), "before")
+        shop.must("snapshot", "shop")
+        target = shop.list()[0]
+        write(os.path.join(data, "d", "f"), "after")
+        write(os.path.join(data, "since"), "after")
+        write(os.path.join(shop.site, "wwwroot", "da-ta", "g"), "after")
+        stop = script(shop, "stop8", f"ls -A {data}/.nopsnap/tx-*/site/wwwroot >$(dirname $0)/staged; stat -c %a {data}/.nopsnap >>$(dirname $0)/staged\n")
+        configure(shop, stop=stop, start="true")
+        code = shop.run("rollback", "shop", "--to", target, "--yes")
+        check(code in (0, 3), "exit", code, shop.said)
+        check(read(os.path.join(shop.folder, "staged")).split() == [b"da*ta", b"700"], "staged:", read(os.path.join(shop.folder, "staged")))
+        check(os.path.ismount(data) and os.listdir(data) == ["d"], os.listdir(data), shop.said)
+        check(read(os.path.join(data, "d", "f")) == b"before", "what lies on it went back")
+        check(read(os.path.join(shop.site, "wwwroot", "da-ta", "g")) == b"before", "and what lies beside it")
+        safety = shop.list()[0]
+        saved = shop.must("ls", f"{safety}:wwwroot/da*ta")
+        check("since" in saved and ".nopsnap" not in saved, "the safety snapshot has", saved)
+        done(shop)
+    finally:
+        subprocess.run(["umount", "-l", data], check=True)
+
+
 def rollback__a_shop_that_is_in_its_folder_is_refused(shop):
     """No way to stop it is known: preflight says no, and nothing is changed."""
     configure(shop, url="http://127.0.0.1:1/")
