@@ -213,12 +213,11 @@ enum error_kind switch_to(struct transaction_context *x, bool new_side, const st
     return rc;
 }
 
-enum error_kind switch_start(struct transaction_context *x, bool new_side, bool health, const struct progress *progress,
+enum error_kind switch_start(struct transaction_context *x, bool health, const struct progress *progress,
                              struct error *err)
 {
     enum error_kind rc = OK;
 
-    (void)new_side;
     progress_step(progress, "starting the shop");
     if (x->txn.has_swap)
         rc = database_unfence(x->reach.db, &x->txn.swap, err);
@@ -268,7 +267,7 @@ enum error_kind switch_undo(struct transaction_context *x, const struct progress
         if (!rc && x->txn.switch_begun)
             rc = switch_to(x, false, progress, err);
         if (!rc)
-            rc = switch_start(x, false, false, progress, err);
+            rc = switch_start(x, false, progress, err);
     }
     if (!rc)
         rc = switch_end(x, false, err);

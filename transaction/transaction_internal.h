@@ -339,7 +339,7 @@ enum error_kind switch_stop(struct transaction_context *x, bool again, const str
                             struct error *err);
 enum error_kind switch_to(struct transaction_context *x, bool new_side, const struct progress *progress,
                           struct error *err);
-enum error_kind switch_start(struct transaction_context *x, bool new_side, bool health, const struct progress *progress,
+enum error_kind switch_start(struct transaction_context *x, bool health, const struct progress *progress,
                              struct error *err);
 /* After the decision: write `kept`, drop-in away, journal gone. */
 enum error_kind switch_end(struct transaction_context *x, bool new_side, struct error *err);
