@@ -1,6 +1,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "buffer.h"
 #include "text.h"
 #include "utf8_internal.h"
 
@@ -92,6 +93,24 @@ static bool match_from(const char *pattern, const char *path, int nocase)
             return false;
         }
     }
+}
+
+enum error_kind text_pattern_of(const char *path, char **out, struct error *err)
+{
+    void *memory = NULL;
+    enum error_kind rc = memory_zeroed(2 * strlen(path) + 2, 1, &memory, err);
+    char *to = memory;
+
+    if (rc)
+        return rc;
+    *out = to;
+    *to++ = '/';
+    for (const char *p = path; *p; p++) {
+        if (strchr("*?\\", *p))
+            *to++ = '\\';
+        *to++ = *p;
+    }
+    return OK;
 }
 
 int text_match(const char *pattern, const char *path, int nocase)

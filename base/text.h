@@ -42,6 +42,8 @@ void text_list_release(struct text_list *l);
  * Case matters unless nocase.
  */
 int text_match(const char *pattern, const char *path, int nocase);
+/* The pattern that matches this path alone (and what is below it), whatever characters it has. Caller frees. */
+enum error_kind text_pattern_of(const char *path, char **out, struct error *err);
 
 /* Progress is reported through this, so that only cli/ prints. Any member may be NULL. */
 struct progress {

@@ -46,7 +46,8 @@ struct snapshot_record {
     char *nop_version, *nop_layout;
     struct snapshot_left_out *left_out;
     size_t left_out_count;
-    struct text_list unread; /* "path: error": what could not be read */
+    struct text_list patterns; /* the owner's, as they applied: "exclude *.bak", "include /logs" */
+    struct text_list unread;   /* "path: error": what could not be read */
     struct text_list notes;
     struct text_list tags;
     char *transaction;                /* id of the transaction that took this state away, or NULL */

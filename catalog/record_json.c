@@ -66,6 +66,7 @@ void snapshot_record_release(struct snapshot_record *r)
     free(r->dump_facts);
     free(r->nop_version);
     free(r->nop_layout);
+    text_list_release(&r->patterns);
     text_list_release(&r->unread);
     text_list_release(&r->notes);
     text_list_release(&r->tags);
@@ -132,6 +133,20 @@ static void put_lines(struct json *object, const char *key, const struct text_li
         json_push(array, line);
     }
     json_put(object, key, array);
+}
+
+/* These are applied again, so none may be cut: a record that would be too long is refused as a whole. */
+static void put_patterns(struct json *object, const struct text_list *patterns)
+{
+    struct json *array = json_array();
+
+    for (size_t i = 0; i < patterns->count; i++) {
+        struct json *line = json_object();
+
+        put_bytes(line, "line", patterns->items[i]);
+        json_push(array, line);
+    }
+    json_put(object, "patterns", array);
 }
 
 static struct json *site_json(const struct snapshot_record *r)
@@ -244,6 +259,7 @@ static struct json *snapshot_json(const struct snapshot_record *r)
     put_bytes(nop, "layout", r->nop_layout);
     json_put(root, "nop", nop);
     json_put(root, "left_out", left_out_json(r));
+    put_patterns(root, &r->patterns);
     put_lines(root, "unread", &r->unread);
     put_lines(root, "notes", &r->notes);
     put_lines(root, "tags", &r->tags);
@@ -529,6 +545,7 @@ static void take_rest(struct decoder *d, struct json *root, struct snapshot_reco
     r->made_ns = take_moment(d, root, "made");
     r->from_ns = take_moment(d, window, "from");
     r->to_ns = take_moment(d, window, "to");
+    take_lines(d, root, "patterns", &r->patterns);
     take_lines(d, root, "unread", &r->unread);
     take_lines(d, root, "notes", &r->notes);
     take_lines(d, root, "tags", &r->tags);

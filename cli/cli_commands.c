@@ -37,7 +37,7 @@ const struct command cli_commands[] = {
      "  --yes                   do not ask\n"
      "  --export-lost DIR       write orders, customers and addresses newer than the snapshot there, as CSV\n"
      "  --keep-connection       keep today's connection string (a password changed since the snapshot)\n"
-     "  --shared                go on although another known site uses the same database\n"
+     "  --shared                go on although another known site uses the same database or pictures\n"
      "  --other-host            the snapshot may be of another host or path\n\n"
      "Examples:\n"
      "  nopsnap rollback /var/www/shop --dry-run\n"

@@ -33,7 +33,7 @@ int cli_recover(struct cli *cli, int argc, char **argv)
         return status;
     config = config_find(&cli->config, argv[optind]);
     path = config && config->path ? config->path : argv[optind];
-    if (recover_run(path, &cli->config, NULL, &cli->progress, &result, &err))
+    if (recover_run(path, &cli->config, &cli->progress, &result, &err))
         status = cli_fail(cli, &err);
     else
         cli_recover_tell(cli, path, &result);

@@ -82,7 +82,7 @@ static int recover_first(struct cli *cli, const char *path, bool *did)
     if (state == TRANSACTION_PENDING) {
         *did = true;
         cli_note(cli, "an unfinished transaction comes first: %s", detail ? detail : "?");
-        if (recover_run(path, &cli->config, NULL, &cli->progress, &result, &err))
+        if (recover_run(path, &cli->config, &cli->progress, &result, &err))
             status = cli_fail(cli, &err);
         else {
             cli_recover_tell(cli, path, &result);
@@ -182,7 +182,7 @@ static int act(struct cli *cli, struct catalog *cat, struct site *site, struct r
     if (!rc && a->options.export_lost)
         rc = export_place(site, a->options.export_lost, &err);
     if (!rc)
-        rc = rollback_run(cat, site, plan, &a->options, &cli->progress, &result, &err);
+        rc = rollback_run(cat, site, plan, &cli->progress, &result, &err);
     cli_progress_end(cli);
     status = status_of(cli, rc, &result, &err);
     if (result.transaction)

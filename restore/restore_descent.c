@@ -249,8 +249,14 @@ enum error_kind restore_root_find(const struct snapshot_record *snapshot, const 
     return error_set(err, ERR_NOT_FOUND, 0, "snapshot %.12s holds no files of \"%s\"", snapshot->id, name);
 }
 
-bool restore_included(const char *const *include, const char *path)
+bool restore_wanted(const struct restore_options *options, const char *path)
 {
+    const char *const *include = options->include;
+
+    for (size_t i = 0; options->exclude && i < options->exclude->count; i++) {
+        if (text_match(options->exclude->items[i], path, 0))
+            return false;
+    }
     if (!include || !include[0])
         return true;
     for (size_t i = 0; include[i]; i++) {

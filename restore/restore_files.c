@@ -143,7 +143,7 @@ static enum error_kind put_entry(struct restoring *r, const struct descent_item 
     bool found = false;
     enum error_kind rc;
 
-    if (!restore_included(r->options->include, item->path))
+    if (!restore_wanted(r->options, item->path))
         return OK;
     if (leader && strcmp(leader, item->path) != 0)
         return OK; /* made by links_place() */
@@ -163,8 +163,8 @@ static enum error_kind take(struct restoring *r, const struct descent_item *item
 
     switch (item->event) {
     case DESCENT_ENTER:
-        return writer_enter(r->writer, f, item->name, &item->entry,
-                            restore_included(r->options->include, item->path) && f, &r->here, err);
+        return writer_enter(r->writer, f, item->name, &item->entry, restore_wanted(r->options, item->path) && f,
+                            &r->here, err);
     case DESCENT_ENTRY:
         return put_entry(r, item, err);
     case DESCENT_LEAVE:
@@ -275,7 +275,7 @@ enum error_kind restore_files(struct catalog *cat, const struct snapshot_record 
     r.root = &snapshot->roots[root];
     rc = open_target(&r, target, err);
     if (!rc)
-        rc = link_table_load(cat, snapshot, root, r.options->include, &r.links, err);
+        rc = link_table_load(cat, snapshot, root, r.options, &r.links, err);
     if (!rc)
         rc = open_live(&r, err);
     if (rc)

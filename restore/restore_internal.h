@@ -51,7 +51,7 @@ int descent_order(const char *a, const char *b);
 enum error_kind restore_root_find(const struct snapshot_record *snapshot, const char *name, unsigned *out,
                                   struct error *err);
 /* Is a path among what was asked for? No patterns: everything is. */
-bool restore_included(const char *const *include, const char *path);
+bool restore_wanted(const struct restore_options *options, const char *path);
 
 /* ---- restore_content.c: a file's bytes ---- */
 
@@ -210,7 +210,7 @@ enum error_kind crew_end(struct crew *c, struct error *err);
  */
 struct link_table;
 enum error_kind link_table_load(struct catalog *cat, const struct snapshot_record *snapshot, unsigned root,
-                                const char *const *include, struct link_table **out, struct error *err);
+                                const struct restore_options *options, struct link_table **out, struct error *err);
 void link_table_free(struct link_table *t); /* accepts NULL */
 /* The first path of the group that path belongs to (path itself if it is the first); NULL if it is in no group. */
 const char *link_table_leader(const struct link_table *t, const char *path);

@@ -37,8 +37,8 @@ struct link_table {
     bool full;
     /* while loading */
     unsigned root;
-    const char *const *include;
-    struct buffer first; /* the smallest name of the group that is being read */
+    const struct restore_options *options; /* NULL: everything */
+    struct buffer first;                   /* the smallest name of the group that is being read */
     size_t members;
 };
 
@@ -121,7 +121,7 @@ static enum error_kind load_path(void *arg, bool first, unsigned root, const cha
         if (!rc && !t->full)
             rc = begin_group(t, err);
     }
-    if (rc || t->full || root != t->root || t->group_count == 0 || !restore_included(t->include, path))
+    if (rc || t->full || root != t->root || t->group_count == 0 || (t->options && !restore_wanted(t->options, path)))
         return rc;
     if (t->count == LINKED_MAX) {
         rc = end_group(t, err);
@@ -145,7 +145,7 @@ static enum error_kind load_path(void *arg, bool first, unsigned root, const cha
 }
 
 enum error_kind link_table_load(struct catalog *cat, const struct snapshot_record *snapshot, unsigned root,
-                                const char *const *include, struct link_table **out, struct error *err)
+                                const struct restore_options *options, struct link_table **out, struct error *err)
 {
     struct link_table *t = calloc(1, sizeof(*t));
     enum error_kind rc;
@@ -155,7 +155,7 @@ enum error_kind link_table_load(struct catalog *cat, const struct snapshot_recor
     t->leaders = (struct buffer)BUFFER_INIT(LEADERS_MAX + 1);
     t->first = (struct buffer)BUFFER_INIT(RESTORE_PATH_MAX);
     t->root = root;
-    t->include = include;
+    t->options = options;
     rc = random_bytes(&t->seed, sizeof(t->seed), err);
     if (!rc)
         rc = links_each(cat, snapshot, load_path, t, err);
@@ -335,7 +335,7 @@ static enum error_kind place_path(void *arg, bool first, unsigned root, const ch
 
     if (first)
         buffer_clear(&p->first);
-    if (rc || root != p->job->root || !restore_included(p->job->options->include, path))
+    if (rc || root != p->job->root || !restore_wanted(p->job->options, path))
         return rc;
     leader = link_table_leader(p->job->table, path);
     if (!leader && p->first.len > 0)
@@ -367,7 +367,7 @@ static enum error_kind report_path(void *arg, bool first, unsigned root, const c
     enum error_kind rc;
 
     (void)first;
-    if (root != job->root || !restore_included(job->options->include, path) || (!leader && !job->table->full))
+    if (root != job->root || !restore_wanted(job->options, path) || (!leader && !job->table->full))
         return OK;
     rc = open_parent(job->target, path, &fd, &name, err);
     if (!rc && fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW))

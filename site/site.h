@@ -144,6 +144,22 @@ enum error_kind site_exclude(struct site *site, const char *pattern, struct erro
 enum error_kind site_include(struct site *site, const char *pattern, struct error *err);
 
 /*
+ * The owner's patterns in the order in which they apply, a line each: "exclude *.bak", "include /logs"; and added again, behind those
+ * that are there.
+ *
+ * Returns    ERR_CORRUPT for a line that is none of these
+ */
+enum error_kind site_patterns_list(const struct site *site, struct text_list *out, struct error *err);
+enum error_kind site_patterns_add(struct site *site, const struct text_list *lines, struct error *err);
+
+/*
+ * The rules as they stand, and put back exactly, whatever became of the tree and of the config since: lines "layout core", "version
+ * 4.60", "cache FOLDER" and "thumbs FOLDER" for folders that the shop's settings named, then the owner's patterns.
+ */
+enum error_kind site_rules_list(const struct site *site, struct text_list *out, struct error *err);
+enum error_kind site_rules_take(struct site *site, const struct text_list *lines, struct error *err); /* ERR_CORRUPT */
+
+/*
  * Once the database has told where the pictures are (site_picture_path()): their thumbs are regenerable there too.
  *
  * pictures   relative to the root; one outside changes nothing

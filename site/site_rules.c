@@ -83,15 +83,26 @@ struct wish {
     bool include;
 };
 
+/* Folders that the shop's own settings name. */
+enum extra_kind { EXTRA_CACHE, EXTRA_THUMBS };
+
+static const struct {
+    const char *word; /* in site_rules_list() */
+    const char *reason;
+} extra_kinds[] = {
+    [EXTRA_CACHE] = {"cache", "cache of the web optimizer"},
+    [EXTRA_THUMBS] = {"thumbs", "thumbnails"},
+};
+
 struct extra {
     char *folder;
-    const char *reason;
+    enum extra_kind kind;
 };
 
 struct site_rules {
     const struct rule *active[sizeof(built_in) / sizeof(built_in[0])];
     size_t active_count;
-    struct extra *extras; /* folders that the site's own settings name */
+    struct extra *extras;
     size_t extra_count;
     struct wish *wishes;
     size_t wish_count;
@@ -116,7 +127,7 @@ static bool related(const char *a, const char *b)
     return below_nocase(a, b) || below_nocase(b, a);
 }
 
-static enum error_kind add_extra(struct site_rules *rules, const char *folder, const char *reason, struct error *err)
+static enum error_kind add_extra(struct site_rules *rules, const char *folder, enum extra_kind kind, struct error *err)
 {
     struct extra *extras = reallocarray(rules->extras, rules->extra_count + 1, sizeof(*extras));
     enum error_kind rc;
@@ -125,7 +136,7 @@ static enum error_kind add_extra(struct site_rules *rules, const char *folder, c
         return error_set(err, ERR_MEMORY, 0, "out of memory for rules");
     rules->extras = extras;
     rc = memory_string(folder, &extras[rules->extra_count].folder, err);
-    extras[rules->extra_count].reason = reason;
+    extras[rules->extra_count].kind = kind;
     rules->extra_count += rc ? 0 : 1;
     return rc;
 }
@@ -197,7 +208,7 @@ static enum error_kind add_cache(const struct site *site, struct site_rules *rul
     setting = json_text(json_get_nocase(json_get_nocase(settings, "WebOptimizer"), "CacheDirectory"));
     folder = setting && setting[0] ? cache_folder(site, setting) : NULL;
     if (folder)
-        rc = add_extra(rules, folder, "cache of the web optimizer", err);
+        rc = add_extra(rules, folder, EXTRA_CACHE, err);
 
 done:
     json_free(settings);
@@ -269,6 +280,116 @@ enum error_kind site_include(struct site *site, const char *pattern, struct erro
     return add_wish(site->rules, pattern, true, err);
 }
 
+/* ---- rules as text ---- */
+
+static const char *word_of(const struct wish *wish)
+{
+    return wish->include ? "include" : "exclude";
+}
+
+/* What stands behind "WORD " in a line; NULL if the line begins otherwise. */
+static const char *behind_word(const char *line, const char *word)
+{
+    size_t len = strlen(word);
+
+    return strncmp(line, word, len) == 0 && line[len] == ' ' ? line + len + 1 : NULL;
+}
+
+static enum error_kind no_rule(const char *line, struct error *err)
+{
+    return error_set(err, ERR_CORRUPT, 0, "'%.60s' is no rule of a site", line);
+}
+
+static enum error_kind take_pattern(struct site_rules *rules, const char *line, struct error *err)
+{
+    const char *exclude = behind_word(line, "exclude");
+    const char *include = behind_word(line, "include");
+
+    if (!exclude && !include)
+        return no_rule(line, err);
+    return add_wish(rules, exclude ? exclude : include, include != NULL, err);
+}
+
+enum error_kind site_patterns_list(const struct site *site, struct text_list *out, struct error *err)
+{
+    const struct site_rules *rules = site->rules;
+    enum error_kind rc = OK;
+
+    for (size_t i = 0; i < rules->wish_count && !rc; i++)
+        rc = text_list_addf(out, err, "%s %s", word_of(&rules->wishes[i]), rules->wishes[i].pattern);
+    return rc;
+}
+
+enum error_kind site_patterns_add(struct site *site, const struct text_list *lines, struct error *err)
+{
+    enum error_kind rc = OK;
+
+    for (size_t i = 0; i < lines->count && !rc; i++)
+        rc = take_pattern(site->rules, lines->items[i], err);
+    return rc;
+}
+
+enum error_kind site_rules_list(const struct site *site, struct text_list *out, struct error *err)
+{
+    const struct site_rules *rules = site->rules;
+    enum error_kind rc = text_list_addf(out, err, "layout %s", site_layout_name(site->layout));
+
+    if (!rc && site->version.text[0])
+        rc = text_list_addf(out, err, "version %s", site->version.text);
+    for (size_t i = 0; i < rules->extra_count && !rc; i++)
+        rc = text_list_addf(out, err, "%s %s", extra_kinds[rules->extras[i].kind].word, rules->extras[i].folder);
+    return rc ? rc : site_patterns_list(site, out, err);
+}
+
+static enum error_kind take_line(struct site_rules *rules, const char *line, struct error *err)
+{
+    for (size_t i = 0; i < sizeof(extra_kinds) / sizeof(extra_kinds[0]); i++) {
+        const char *folder = behind_word(line, extra_kinds[i].word);
+
+        if (folder)
+            return add_extra(rules, folder, (enum extra_kind)i, err);
+    }
+    return take_pattern(rules, line, err);
+}
+
+static bool take_layout(const char *name, enum site_layout *out)
+{
+    static const enum site_layout all[] = {SITE_PLAIN, SITE_LEGACY, SITE_CORE};
+
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        if (strcmp(name, site_layout_name(all[i])) != 0)
+            continue;
+        *out = all[i];
+        return true;
+    }
+    return false;
+}
+
+enum error_kind site_rules_take(struct site *site, const struct text_list *lines, struct error *err)
+{
+    struct site bare = SITE_INIT; /* neither its config nor its tree has a say */
+    const char *layout = lines->count ? behind_word(lines->items[0], "layout") : NULL;
+    const char *version = lines->count > 1 ? behind_word(lines->items[1], "version") : NULL;
+    enum error_kind rc = OK;
+
+    if (!layout || !take_layout(layout, &bare.layout))
+        return no_rule(lines->count ? lines->items[0] : "", err);
+    if (version && site_version_parse(version, &bare.version, err))
+        return err->kind = ERR_CORRUPT;
+    rc = site_rules_new(&bare, &bare.rules, err);
+    for (size_t i = version ? 2 : 1; i < lines->count && !rc; i++)
+        rc = take_line(bare.rules, lines->items[i], err);
+    if (rc) {
+        site_rules_free(bare.rules);
+        return rc;
+    }
+    site_rules_free(site->rules);
+    site->rules = bare.rules;
+    site->layout = bare.layout;
+    site->version = bare.version;
+    return OK;
+}
+
 enum error_kind site_note_pictures(struct site *site, const char *pictures, struct error *err)
 {
     char *thumbs = NULL;
@@ -278,7 +399,7 @@ enum error_kind site_note_pictures(struct site *site, const char *pictures, stru
         return OK;
     rc = memory_format(&thumbs, err, "%s/thumbs", pictures);
     if (!rc)
-        rc = add_extra(site->rules, thumbs, "thumbnails", err);
+        rc = add_extra(site->rules, thumbs, EXTRA_THUMBS, err);
     free(thumbs);
     return rc;
 }
@@ -313,7 +434,7 @@ static enum site_class classify_built_in(const struct site_rules *rules, const c
         below = below_nocase(rules->extras[i].folder, relative);
         if (!below || stays(below, is_directory))
             continue;
-        *reason = rules->extras[i].reason;
+        *reason = extra_kinds[rules->extras[i].kind].reason;
         return SITE_REGENERATED;
     }
     return SITE_KEEP;

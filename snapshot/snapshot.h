@@ -32,10 +32,13 @@ typedef enum error_kind snapshot_entry_fn(void *arg, const char *path, const str
 struct snapshot_options {
     enum snapshot_kind kind;
     enum snapshot_part part;
-    bool stopped;             /* the shop is fenced now */
-    const char *const *tags;  /* NULL-terminated, or NULL */
-    const char *read_root;    /* walk this folder instead of site->path (a kept tree), or NULL */
-    snapshot_entry_fn *entry; /* or NULL */
+    bool stopped;            /* the shop is fenced now */
+    const char *const *tags; /* NULL-terminated, or NULL */
+    const char *read_root;   /* walk this folder instead of site->path (a kept tree), or NULL */
+    const char
+        *pictures; /* their folder outside the site, for whoever knows it without a dump; it may be gone. Or NULL */
+    const char *read_pictures; /* walk this folder instead of `pictures` (kept ones; absent: there are none), or NULL */
+    snapshot_entry_fn *entry;  /* or NULL */
     void *entry_arg;
     const char *transaction; /* for safety snapshots, or NULL */
     const char *transaction_only;

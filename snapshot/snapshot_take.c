@@ -37,6 +37,8 @@ static enum error_kind describe_site(struct taking *t, struct error *err)
         rc = memory_string(site->version.text, &record->nop_version, err);
     if (!rc)
         rc = memory_string(site_layout_name(site->layout), &record->nop_layout, err);
+    if (!rc)
+        rc = site_patterns_list(site, &record->patterns, err);
     return rc;
 }
 
@@ -104,21 +106,33 @@ static enum error_kind add_root(struct taking *t, const char *name, const char *
     return OK;
 }
 
-/* Pictures at an absolute path outside the site are part of the shop. A path that the database names and nobody has is told. */
+/*
+ * Pictures at an absolute path outside the site are part of the shop. A path that the database names and nobody has is told; one that
+ * the caller knows of is no more there because he has lost it, or took it away.
+ */
 static enum error_kind add_pictures(struct taking *t, struct error *err)
 {
+    const struct snapshot_options *o = t->options;
     struct error fault = ERROR_INIT;
     struct file_identity identity;
-    enum error_kind rc;
+    const char *from;
+    bool told;
+    enum error_kind rc = OK;
 
-    if (!t->pictures)
+    if (!t->pictures && o->pictures)
+        rc = memory_string(o->pictures, &t->pictures, err);
+    if (rc || !t->pictures)
+        return rc;
+    told = o->pictures && !strcmp(t->pictures, o->pictures);
+    from = told && o->read_pictures ? o->read_pictures : t->pictures;
+    rc = file_identity_at(AT_FDCWD, from, &identity, &fault);
+    if (rc == ERR_NOT_FOUND && told)
         return OK;
-    if (file_identity_at(AT_FDCWD, t->pictures, &identity, &fault)) {
+    if (rc) {
         progress_warn(t->progress, "the shop's pictures are said to be in %s, which can't be read", t->pictures);
         return text_list_addf(&t->result->record.unread, err, "%s: the pictures' folder: %s", t->pictures, fault.text);
     }
-    rc = add_root(t, "pictures", t->pictures, t->pictures, NULL, err);
-    return rc;
+    return add_root(t, "pictures", t->pictures, from, NULL, err);
 }
 
 static enum error_kind take_files(struct taking *t, struct error *err)

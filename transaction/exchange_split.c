@@ -177,6 +177,9 @@ enum error_kind units_build(const struct txn *t, const struct place *p, const st
 
         if (a->prefix[0])
             continue; /* reached through its mount above */
+        rc = mounts_refuse(a->live, err);
+        if (rc)
+            break;
         rc = memory_format(&tree, err, "%s/%s", a->folder, a->root_name);
         if (!rc)
             rc = units_add(out, a->live, tree, err);

@@ -63,8 +63,17 @@ void txn_release(struct txn *t)
     }
     free(t->areas);
     units_release(&t->units);
+    text_list_release(&t->rules);
     database_swap_release(&t->swap);
     *t = (struct txn)TXN_INIT;
+}
+
+const struct area *area_outside(const struct txn *t)
+{
+    for (size_t i = 0; i < t->area_count; i++)
+        if (!t->areas[i].prefix[0])
+            return &t->areas[i];
+    return NULL;
 }
 
 /* ---- writing ---- */
@@ -73,6 +82,19 @@ static void put_exact(struct json *v, const char *key, const char *text)
 {
     if (text)
         json_put_bytes(v, key, text, strlen(text)); /* paths may hold any bytes */
+}
+
+static void put_rules(struct json *v, const struct txn *t)
+{
+    struct json *rules = json_array();
+
+    for (size_t i = 0; i < t->rules.count; i++) {
+        struct json *line = json_object();
+
+        put_exact(line, "line", t->rules.items[i]);
+        json_push(rules, line);
+    }
+    json_put(v, "rules", rules);
 }
 
 static void put_begin(struct json *v, const struct txn *t)
@@ -96,6 +118,7 @@ static void put_begin(struct json *v, const struct txn *t)
         json_push(areas, a);
     }
     json_put(v, "areas", areas);
+    put_rules(v, t);
 }
 
 static struct json *identity_json(const struct file_identity *id)
@@ -315,6 +338,27 @@ static enum error_kind get_areas(struct json *v, struct txn *t, struct error *er
     return rc;
 }
 
+/* Without them nobody could say what crossed: going on with other rules might remove the only copy of it. */
+static enum error_kind get_rules(struct json *v, struct txn *t, struct error *err)
+{
+    struct json *rules = json_get(v, "rules");
+    enum error_kind rc = OK;
+
+    for (size_t i = 0; i < json_length(rules) && !rc; i++) {
+        char *line = NULL;
+
+        rc = get_exact(json_at(rules, i), "line", &line, err);
+        if (!rc && !line)
+            rc = error_set(err, ERR_CORRUPT, 0, "the journal has a rule without words");
+        if (!rc)
+            rc = text_list_add(&t->rules, line, err);
+        free(line);
+    }
+    if (!rc && t->has_files && !t->rules.count)
+        rc = error_set(err, ERR_CORRUPT, 0, "the journal does not say what snapshots leave out");
+    return rc;
+}
+
 enum error_kind txn_decode(struct json *v, struct txn *out, struct error *err)
 {
     const char *token = json_text(json_get(v, "token"));
@@ -332,6 +376,8 @@ enum error_kind txn_decode(struct json *v, struct txn *out, struct error *err)
         *flag_of(out, &flag_members[i]) = json_flag(json_get(v, flag_members[i].key), false);
     if (!rc)
         rc = get_areas(v, out, err);
+    if (!rc)
+        rc = get_rules(v, out, err);
     if (!rc)
         rc = get_units(v, out, err);
     if (!rc)

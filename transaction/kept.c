@@ -197,12 +197,29 @@ static enum error_kind open_kept_database(struct saving *s, struct catalog *cat,
     return rc;
 }
 
+/* Pictures that were exchanged are where they were staged; under their own path stand the other side's. */
+static enum error_kind point_at_pictures(const struct kept *k, struct snapshot_options *o, char **path,
+                                         struct error *err)
+{
+    const struct area *a = area_outside(&k->txn);
+
+    if (!a)
+        return OK;
+    o->pictures = a->live;
+    o->read_pictures = NULL;
+    if (memory_format(path, err, "%s/%s", a->folder, a->root_name))
+        return err->kind;
+    o->read_pictures = *path;
+    return OK;
+}
+
 static enum error_kind take(struct catalog *cat, struct site *site, struct saving *s, const struct kept *k,
                             const struct progress *progress, char **id, struct error *err)
 {
     static const char *const undone[] = {"undone", NULL};
     struct snapshot_options o = SNAPSHOT_OPTIONS_INIT;
     struct snapshot_result result = {.files = 0};
+    char *pictures = NULL;
     enum error_kind rc;
 
     o.kind = SNAPSHOT_SAFETY;
@@ -220,10 +237,13 @@ static enum error_kind take(struct catalog *cat, struct site *site, struct savin
         o.entry_arg = &s->entries;
     }
     o.no_stat_cache = true; /* the site's own cache speaks of the live tree */
-    rc = snapshot_take(cat, site, s->kept_db, &o, progress, &result, err);
+    rc = point_at_pictures(k, &o, &pictures, err);
+    if (!rc)
+        rc = snapshot_take(cat, site, s->kept_db, &o, progress, &result, err);
     if (!rc)
         rc = memory_string(result.record.id, id, err);
     snapshot_result_release(&result);
+    free(pictures);
     return rc;
 }
 
@@ -275,6 +295,31 @@ static enum error_kind drop_database(struct catalog *cat, const struct site *sit
     return rc;
 }
 
+/* Does the snapshot have what was live there? Pictures elsewhere are other pictures. */
+static bool has_root_of(const struct snapshot_record *safety, const struct area *a)
+{
+    for (size_t i = 0; i < safety->root_count; i++)
+        if (!strcmp(safety->roots[i].name, a->root_name) && (a->prefix[0] || !strcmp(safety->roots[i].path, a->live)))
+            return true;
+    return false;
+}
+
+static enum error_kind remove_area(struct catalog *cat, const struct site *site, const struct area *a,
+                                   const struct snapshot_record *safety, struct text_list *left, struct error *err)
+{
+    char *tree = NULL;
+    enum error_kind rc = memory_format(&tree, err, "%s/%s", a->folder, a->root_name);
+
+    if (!rc && exists(tree) && !has_root_of(safety, a))
+        rc = text_list_addf(left, err, "%s: snapshot %.8s does not have it", tree, safety->id);
+    else if (!rc && exists(tree)) /* the site's rules say nothing about pictures outside it */
+        rc = kept_remove_tree(cat, safety, a->prefix[0] ? site : NULL, tree, left, err);
+    if (!rc && !left->count)
+        rc = area_remove(a, err);
+    free(tree);
+    return rc;
+}
+
 static enum error_kind remove_trees(struct catalog *cat, const struct site *site, const struct kept *k,
                                     const struct snapshot_record *safety, struct text_list *left, struct error *err)
 {
@@ -284,16 +329,8 @@ static enum error_kind remove_trees(struct catalog *cat, const struct site *site
     if (!rc && exists(tree))
         rc = kept_remove_tree(cat, safety, site, tree, left, err);
     free(tree);
-    for (size_t i = 0; i < k->txn.area_count && !rc; i++) {
-        const struct area *a = &k->txn.areas[i];
-
-        rc = memory_format(&tree, err, "%s/%s", a->folder, a->root_name);
-        if (!rc && exists(tree))
-            rc = kept_remove_tree(cat, safety, site, tree, left, err);
-        if (!rc && !left->count)
-            rc = area_remove(a, err);
-        free(tree);
-    }
+    for (size_t i = 0; i < k->txn.area_count && !rc; i++)
+        rc = remove_area(cat, site, &k->txn.areas[i], safety, left, err);
     if (!rc && k->txn.stage && !left->count)
         rc = directory_remove_tree(AT_FDCWD, k->txn.stage, err);
     return rc;

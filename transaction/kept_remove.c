@@ -87,12 +87,11 @@ static enum error_kind remove_entry(struct removal *r, const struct walk_item *i
 }
 
 /* A directory goes when it is empty; one that still holds something stays. */
-static enum error_kind remove_directory(const char *tree, const struct walk_item *item, struct error *err)
+static enum error_kind remove_directory(const struct walk_item *item, struct error *err)
 {
     int flags = AT_REMOVEDIR;
     int result;
 
-    (void)tree;
     if (!*item->path)
         return OK; /* the root goes with its folder */
     result = unlinkat(item->dirfd, item->name, flags);
@@ -122,7 +121,7 @@ static enum error_kind remove_all(struct removal *r, const struct site *rules, c
         } else if (item.event == WALK_SKIPPED) {
             rc = remove_skipped(&item, r->left, err);
         } else if (item.event == WALK_LEAVE) {
-            rc = remove_directory(tree, &item, err);
+            rc = remove_directory(&item, err);
         } else if (item.event == WALK_UNREADABLE) {
             rc = leave(r->left, item.path, item.error.text, err);
         }

@@ -51,3 +51,17 @@ enum error_kind mounts_below(const char *root, struct text_list *out, struct err
     buffer_release(&b);
     return rc;
 }
+
+enum error_kind mounts_refuse(const char *root, struct error *err)
+{
+    struct text_list mounts = TEXT_LIST_INIT;
+    enum error_kind rc = mounts_below(root, &mounts, err);
+
+    if (!rc && mounts.count) {
+        rc =
+            error_set(err, ERR_REFUSED, 0, "%s is a mount point: %s can't be exchanged with it", mounts.items[0], root);
+        error_hint(err, "put the pictures into a folder below the mount point, or go back with --only database");
+    }
+    text_list_release(&mounts);
+    return rc;
+}

@@ -188,26 +188,31 @@ done:
     return OK;
 }
 
-enum error_kind place_make(struct place *p, struct error *err)
+enum error_kind place_make_private(const char *folder, struct error *err)
 {
     struct error made = ERROR_INIT;
     struct stat st;
     char *parent = NULL;
-    enum error_kind rc = directory_make(AT_FDCWD, p->folder, 0700, &made);
+    enum error_kind rc = directory_make(AT_FDCWD, folder, 0700, &made);
 
     if (rc && rc != ERR_EXISTS) {
         error_copy(err, &made);
         return rc;
     }
-    if (lstat(p->folder, &st) != 0 || !S_ISDIR(st.st_mode) || st.st_uid != geteuid())
-        return error_set(err, ERR_REFUSED, 0, "%s is there, but is not a folder of ours", p->folder);
-    if ((st.st_mode & 077) && chmod(p->folder, 0700) != 0)
-        return error_set(err, ERR_IO, errno, "making %s private", p->folder);
-    rc = path_parent(p->folder, &parent, err);
+    if (lstat(folder, &st) != 0 || !S_ISDIR(st.st_mode) || st.st_uid != geteuid())
+        return error_set(err, ERR_REFUSED, 0, "%s is there, but is not a folder of ours", folder);
+    if ((st.st_mode & 077) && chmod(folder, 0700) != 0)
+        return error_set(err, ERR_IO, errno, "making %s private", folder);
+    rc = path_parent(folder, &parent, err);
     if (!rc)
         rc = directory_sync(AT_FDCWD, parent, err);
     free(parent);
     return rc;
+}
+
+enum error_kind place_make(struct place *p, struct error *err)
+{
+    return place_make_private(p->folder, err);
 }
 
 int64_t place_changed_ns(const struct place *p)

@@ -15,7 +15,7 @@
 
 struct recovery {
     struct transaction_context x;
-    struct catalog *own_catalog;
+    struct catalog *catalog;
     struct site site;
     const struct config *config;
 };
@@ -24,18 +24,20 @@ static void recovery_release(struct recovery *r)
 {
     transaction_context_release(&r->x);
     site_release(&r->site);
-    catalog_close(r->own_catalog);
+    catalog_close(r->catalog);
 }
 
-static enum error_kind open_catalog(struct recovery *r, struct catalog *cat, const struct progress *progress,
-                                    struct error *err)
+static enum error_kind open_catalog(struct recovery *r, const struct progress *progress, struct error *err)
 {
     struct error why = ERROR_INIT;
     char id[33];
 
-    r->x.cat = cat;
-    if (!cat && catalog_open(r->x.txn.catalog, CATALOG_WRITE, LOCK_TIMEOUT_MS, &r->own_catalog, &why) == OK)
-        r->x.cat = r->own_catalog;
+    if (catalog_open(r->x.txn.catalog, CATALOG_WRITE, LOCK_TIMEOUT_MS, &r->catalog, &why) == OK)
+        r->x.cat = r->catalog;
+    if (why.kind == ERR_BUSY) { /* it is there, and will be free: nothing has to be done without it */
+        error_copy(err, &why);
+        return ERR_BUSY;
+    }
     if (!r->x.cat) {
         progress_warn(progress, "going on without the catalogue: %s", why.text);
         return OK;
@@ -77,7 +79,10 @@ static enum error_kind take_commands(struct txn *t, const struct site_config *c,
     return rc;
 }
 
-/* The rules of the site are those of the state that the snapshot holds, whatever is left of the tree. */
+/*
+ * What crossed the exchange goes back by the rules by which it crossed, which the journal has: today's config and command line,
+ * or what is left of the tree, may say something else (P8).
+ */
 static enum error_kind inspect(struct recovery *r, struct error *err)
 {
     const struct site_config *c = config_find(r->config, r->x.txn.site_path);
@@ -85,8 +90,8 @@ static enum error_kind inspect(struct recovery *r, struct error *err)
 
     if (!rc)
         rc = site_inspect_loose(r->x.txn.site_path, c, &r->site, err);
-    if (!rc)
-        rc = target_rules(&r->site, &r->x.target, err);
+    if (!rc && r->x.txn.rules.count)
+        rc = site_rules_take(&r->site, &r->x.txn.rules, err);
     r->x.site = &r->site;
     return rc;
 }
@@ -166,7 +171,7 @@ static enum error_kind forward(struct recovery *r, const struct progress *progre
     if (!rc && there && shop_runs(r))
         rc = r->x.txn.has_swap ? database_unfence(r->x.reach.db, &r->x.txn.swap, err) : OK;
     else if (!rc)
-        rc = switch_start(&r->x, true, false, progress, err);
+        rc = switch_start(&r->x, false, progress, err);
     if (!rc)
         rc = switch_end(&r->x, true, err);
     return rc;
@@ -203,7 +208,7 @@ static enum error_kind take_site_lock(struct recovery *r, struct error *err)
     return rc;
 }
 
-static enum error_kind recover_locked(struct recovery *r, struct catalog *cat, const struct progress *progress,
+static enum error_kind recover_locked(struct recovery *r, const struct progress *progress,
                                       struct transaction_result *out, struct error *err)
 {
     enum error_kind rc = journal_open(&r->x.journal, &r->x.place, txn_replay, &r->x.txn, err);
@@ -211,7 +216,7 @@ static enum error_kind recover_locked(struct recovery *r, struct catalog *cat, c
     if (!rc)
         rc = memory_string(r->x.txn.token, &out->transaction, err);
     if (!rc)
-        rc = open_catalog(r, cat, progress, err);
+        rc = open_catalog(r, progress, err);
     if (!rc)
         rc = take_site_lock(r, err);
     if (!rc)
@@ -235,8 +240,8 @@ static enum error_kind needs_hands(const char *site_path, struct transaction_res
     return ERR_PENDING;
 }
 
-enum error_kind recover_run(const char *site_path, const struct config *config, struct catalog *cat,
-                            const struct progress *progress, struct transaction_result *out, struct error *err)
+enum error_kind recover_run(const char *site_path, const struct config *config, const struct progress *progress,
+                            struct transaction_result *out, struct error *err)
 {
     struct recovery r = {.x = {.place = PLACE_INIT,
                                .journal = JOURNAL_INIT,
@@ -257,7 +262,7 @@ enum error_kind recover_run(const char *site_path, const struct config *config, 
         goto done;
     }
     if (!rc)
-        rc = recover_locked(&r, cat, progress, out, err);
+        rc = recover_locked(&r, progress, out, err);
     if (rc)
         rc = needs_hands(site_path, out, err);
 done:

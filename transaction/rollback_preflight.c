@@ -9,9 +9,6 @@
 
 #include "transaction_internal.h"
 
-#define SPACE_MARGIN (64ull << 20) /* directories, the journal, what grows meanwhile */
-#define SPACE_PER_FILE 4096ull     /* a block each */
-
 static enum error_kind free_bytes(const char *path, uint64_t *out)
 {
     struct statvfs s;
@@ -22,8 +19,8 @@ static enum error_kind free_bytes(const char *path, uint64_t *out)
     return OK;
 }
 
-static enum error_kind need_space(const char *where, const char *what, uint64_t need, struct rollback_plan *plan,
-                                  struct error *err)
+enum error_kind need_space(const char *where, const char *what, uint64_t need, struct rollback_plan *plan,
+                           struct error *err)
 {
     uint64_t have = 0;
     char n[TEXT_MAX];
@@ -208,6 +205,30 @@ static enum error_kind check_sharing(struct transaction_context *x, const struct
 
 /* ---- mounts ---- */
 
+/*
+ * What lies on a mount can be staged nowhere else, also where it is served: an announced exception to P10, closed to everybody but us. That
+ * keeps the web server out only if it is somebody else.
+ */
+static enum error_kind say_mount(struct transaction_context *x, const char *mount, struct rollback_plan *plan,
+                                 struct error *err)
+{
+    size_t n = strlen(x->site->path);
+    enum error_kind rc =
+        text_list_addf(&plan->in_place, err, "%s is a mount point: the tree is exchanged in parts around it", mount);
+
+    if (rc || mount[n] != '/' || folder_is_left_out(x->site, mount + n + 1))
+        return rc;
+    rc = text_list_addf(&plan->in_place, err, "what lies on it is staged in %s/.nopsnap, which nobody else may enter",
+                        mount);
+    if (!rc && geteuid() != 0 && site_serves(mount))
+        rc = text_list_addf(
+            &plan->problems, err,
+            "%s is served to visitors, perhaps by the user that nopsnap runs as: what is staged there is "
+            "closed to them only if nopsnap runs as root",
+            mount);
+    return rc;
+}
+
 static enum error_kind check_mounts(struct transaction_context *x, struct rollback_plan *plan, struct error *err)
 {
     struct text_list mounts = TEXT_LIST_INIT;
@@ -216,14 +237,16 @@ static enum error_kind check_mounts(struct transaction_context *x, struct rollba
     if (!plan->files || !x->site->exists)
         return OK;
     rc = mounts_below(x->site->path, &mounts, err);
-    x->txn.split = x->place.inside || mounts.count > 0;
+    x->txn.split = x->place.inside || mounts.count > 0 || plan->target.root_count > 1;
     for (size_t i = 0; i < mounts.count && !rc; i++)
-        rc = text_list_addf(&plan->in_place, err, "%s is a mount point: the tree is exchanged in parts around it",
-                            mounts.items[i]);
+        rc = say_mount(x, mounts.items[i], plan, err);
     if (!rc && x->place.inside)
         rc = text_list_addf(&plan->in_place, err,
                             "the journal is inside the site, in %s, and the tree is exchanged in parts",
                             x->place.folder);
+    for (size_t i = 1; i < plan->target.root_count && !rc; i++)
+        rc = text_list_addf(&plan->in_place, err, "%s lies outside the site: it is exchanged by itself",
+                            plan->target.roots[i].path);
     if (!rc && x->txn.split)
         rc = text_list_add(&plan->in_place, "the present state is saved first, while the shop is stopped", err);
     text_list_release(&mounts);
@@ -239,6 +262,8 @@ enum error_kind rollback_preflight(struct transaction_context *x, const struct r
         rc = check_catalog(x, plan, err);
     if (!rc)
         rc = check_space(x, plan, err);
+    if (!rc && plan->files)
+        rc = check_pictures(x, o, plan, err);
     if (!rc)
         rc = say_fence(x, plan, err);
     if (!rc)

@@ -135,6 +135,8 @@ static enum error_kind begin(struct transaction_context *x, const struct progres
         rc = mount_areas(x, err);
     if (!rc && x->txn.has_files)
         rc = outside_areas(x, err);
+    if (!rc && x->txn.has_files)
+        rc = site_rules_list(x->site, &x->txn.rules, err);
     x->txn.began_ns = clock_now();
     if (!rc)
         rc = txn_begin_record(&x->txn, &record, err);
@@ -204,7 +206,7 @@ static enum error_kind act(struct transaction_context *x, const struct progress 
     if (!rc)
         rc = step(x, "start_begun", &x->txn.start_begun, err);
     if (!rc)
-        rc = switch_start(x, true, true, progress, err);
+        rc = switch_start(x, true, progress, err);
     if (!rc)
         rc = decision_write(&x->place, x->txn.token, DECISION_COMMIT, err); /* from here on only forward */
     return rc;
@@ -266,13 +268,11 @@ static void save_taken(struct transaction_context *x, const struct progress *pro
 }
 
 enum error_kind rollback_run(struct catalog *cat, struct site *site, struct rollback_plan *plan,
-                             const struct rollback_options *options, const struct progress *progress,
-                             struct transaction_result *out, struct error *err)
+                             const struct progress *progress, struct transaction_result *out, struct error *err)
 {
     struct transaction_context *x = plan->context;
     enum error_kind rc = refuse_problems(plan, err);
 
-    (void)options;
     *out = (struct transaction_result){.outcome = OUTCOME_NOTHING};
     if (rc)
         return rc;

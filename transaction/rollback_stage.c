@@ -122,33 +122,73 @@ static enum error_kind splice_connection(struct transaction_context *x, const ch
     return rc;
 }
 
+/* P10: its parent may be served to visitors, so nobody else gets into it. */
+static enum error_kind area_make(const struct area *a, struct error *err)
+{
+    char *parent = NULL;
+    enum error_kind rc = path_parent(a->folder, &parent, err);
+
+    if (!rc)
+        rc = place_make_private(parent, err);
+    if (!rc)
+        rc = place_make_private(a->folder, err);
+    free(parent);
+    return rc;
+}
+
+/* Below the mounts, or below those in one of them: each is staged on itself and nowhere else. */
+static enum error_kind mounts_in(const struct txn *t, const struct area *inside, struct text_list *out,
+                                 struct error *err)
+{
+    size_t n = inside ? strlen(inside->prefix) : 0;
+    enum error_kind rc = OK;
+
+    for (size_t i = 0; i < t->area_count && !rc; i++) {
+        const struct area *a = &t->areas[i];
+        char *itself = NULL;
+
+        if (!a->prefix[0] || (inside && (strncmp(a->prefix, inside->prefix, n) != 0 || a->prefix[n] != '/')))
+            continue;
+        rc = text_pattern_of(a->prefix, &itself, err);
+        if (!rc)
+            rc = text_list_addf(out, err, "%s/**", itself);
+        free(itself);
+    }
+    return rc;
+}
+
 /* What lies on a mount, or outside the site, is staged on its own filesystem. */
 static enum error_kind write_area(struct transaction_context *x, const struct area *a, const struct progress *progress,
                                   struct error *err)
 {
     struct restore_options o = {.link_site = NULL};
     struct restore_result result = {.files = 0};
+    struct text_list elsewhere = TEXT_LIST_INIT;
     const char *include[3] = {NULL, NULL, NULL};
     char *itself = NULL;
     char *below = NULL;
     char *tree = NULL;
-    enum error_kind rc = directory_make_all(a->folder, err);
+    enum error_kind rc = area_make(a, err);
 
     if (!rc)
         rc = memory_format(&tree, err, "%s/%s", a->folder, a->root_name);
     if (!rc && a->prefix[0])
-        rc = memory_format(&itself, err, "/%s", a->prefix);
+        rc = text_pattern_of(a->prefix, &itself, err);
     if (!rc && a->prefix[0])
-        rc = memory_format(&below, err, "/%s/**", a->prefix);
+        rc = memory_format(&below, err, "%s/**", itself);
     include[0] = itself;
     include[1] = below;
     if (a->prefix[0])
         o.include = include;
+    o.exclude = &elsewhere;
+    if (!rc && a->prefix[0])
+        rc = mounts_in(&x->txn, a, &elsewhere, err);
     if (!rc)
         rc = restore_files(x->cat, &x->target, a->root_name, tree, &o, progress, &result, err);
     if (!rc)
         rc = restore_verify(x->cat, &x->target, a->root_name, tree, &o, NULL, NULL, progress, err);
     restore_result_release(&result);
+    text_list_release(&elsewhere);
     free(itself);
     free(below);
     free(tree);
@@ -159,10 +199,14 @@ enum error_kind stage_tree(struct transaction_context *x, const struct progress 
                            struct transaction_result *out, struct error *err)
 {
     struct restore_options o = {.link_site = NULL};
+    struct text_list elsewhere = TEXT_LIST_INIT;
     struct linked_question q = {NULL};
     char *tree = NULL;
     enum error_kind rc = directory_make_all(x->txn.stage, err);
 
+    o.exclude = &elsewhere;
+    if (!rc)
+        rc = mounts_in(&x->txn, NULL, &elsewhere, err);
     if (!rc)
         rc = stage_tree_path(&x->txn, &tree, err);
     if (rc)
@@ -186,6 +230,7 @@ enum error_kind stage_tree(struct transaction_context *x, const struct progress 
 done:
     if (rc)
         error_context(err, "building the new tree");
+    text_list_release(&elsewhere);
     free(tree);
     return rc;
 }
@@ -303,6 +348,24 @@ static enum error_kind database_is_there(struct transaction_context *x, bool *ou
     return rc;
 }
 
+/*
+ * A dump logs in by itself, which the database's fence forbids to everybody. The shop stays stopped meanwhile, and kept from starting; whoever else
+ * came in is put out again.
+ */
+static enum error_kind take_through_the_fence(struct transaction_context *x, bool database,
+                                              const struct snapshot_options *o, const struct progress *progress,
+                                              struct snapshot_result *result, struct error *err)
+{
+    bool fenced = database && x->txn.has_swap;
+    enum error_kind rc = fenced ? database_unfence(x->reach.db, &x->txn.swap, err) : OK;
+
+    if (!rc)
+        rc = snapshot_take(x->cat, x->site, database ? x->reach.db : NULL, o, progress, result, err);
+    if (!rc && fenced)
+        rc = database_fence(x->reach.db, &x->txn.swap, err);
+    return rc;
+}
+
 /* Where the old state can't be kept whole, it becomes a snapshot before it is changed (P3). */
 static enum error_kind save_first(struct transaction_context *x, const struct progress *progress, struct error *err)
 {
@@ -323,7 +386,9 @@ static enum error_kind save_first(struct transaction_context *x, const struct pr
     o.part = !files ? SNAPSHOT_DATABASE_ONLY : !database ? SNAPSHOT_FILES_ONLY : SNAPSHOT_WHOLE;
     o.transaction = x->txn.token;
     o.transaction_only = x->txn.only;
-    rc = snapshot_take(x->cat, x->site, database ? x->reach.db : NULL, &o, progress, &result, err);
+    if (files && area_outside(&x->txn)) /* only the dump tells where they are, and there may be none */
+        o.pictures = area_outside(&x->txn)->live;
+    rc = take_through_the_fence(x, database, &o, progress, &result, err);
     if (!rc && result.record.unread.count)
         rc = error_set(err, ERR_REFUSED, 0, "the present state could not be saved whole: %s",
                        result.record.unread.items[0]);
@@ -405,6 +470,32 @@ enum error_kind area_remove(const struct area *a, struct error *err)
     return rc;
 }
 
+/* Before the switch nothing crossed, and a crash may have left the tree half made. */
+static enum error_kind refuse_only_copy(struct transaction_context *x, struct error *err)
+{
+    struct stat st;
+    char *tree = NULL;
+    enum error_kind rc = OK;
+
+    if (!x->txn.switch_begun || !x->txn.has_files)
+        return OK;
+    rc = stage_tree_path(&x->txn, &tree, err);
+    if (!rc && lstat(tree, &st) == 0)
+        rc = moves_refuse_only_copy(x->cat, &x->target, x->site, tree, x->txn.site_path, err);
+    free(tree);
+    for (size_t i = 0; i < x->txn.area_count && !rc; i++) {
+        const struct area *a = &x->txn.areas[i];
+
+        if (!a->prefix[0])
+            continue; /* snapshots leave nothing of them out */
+        rc = memory_format(&tree, err, "%s/%s", a->folder, a->root_name);
+        if (!rc && lstat(tree, &st) == 0)
+            rc = moves_refuse_only_copy(x->cat, &x->target, x->site, tree, a->live, err);
+        free(tree);
+    }
+    return rc;
+}
+
 enum error_kind stage_remove(struct transaction_context *x, struct error *err)
 {
     enum error_kind rc = OK;
@@ -417,6 +508,8 @@ enum error_kind stage_remove(struct transaction_context *x, struct error *err)
         rc = units_are(&x->txn.units, false, &old_is_live, err);
     if (!rc && !old_is_live) /* P8: what stands in the stage might be the only copy */
         rc = error_set(err, ERR_PENDING, 0, "%s is not the old tree of this transaction", x->txn.site_path);
+    if (!rc)
+        rc = refuse_only_copy(x, err);
     if (!rc && x->txn.has_database && !x->txn.database_in_place)
         rc = drop_beside(x, err);
     if (!rc && x->txn.stage)

@@ -75,8 +75,9 @@ static enum error_kind choose(struct catalog *cat, const struct site *site, cons
 }
 
 /*
- * The rules of the state that is gone back to, whatever is left of the tree: what the target left out for the owner's pattern of that day
- * is not in it, so it moves across as what today's patterns name does (P8).
+ * The rules of the state that is gone back to, whatever is left of the tree: what the target left out for the owner's patterns of that day
+ * is not in it, so it moves across as what today's patterns name does (P8). That day's come last: where the two disagree, whether the target has
+ * a path decides.
  */
 enum error_kind target_rules(struct site *site, const struct snapshot_record *target, struct error *err)
 {
@@ -84,14 +85,7 @@ enum error_kind target_rules(struct site *site, const struct snapshot_record *ta
 
     if (target->nop_layout)
         rc = site_assume(site, target->nop_layout, target->nop_version, err);
-    for (size_t i = 0; i < target->left_out_count && !rc; i++) {
-        const struct snapshot_left_out *l = &target->left_out[i];
-
-        if (text_match(l->reason, l->path, 0) && site_classify(site, l->path, true, NULL) == SITE_KEEP &&
-            !folder_is_left_out(site, l->path)) /* "logs" is the word for a rule of ours, too */
-            rc = site_exclude(site, l->reason, err);
-    }
-    return rc;
+    return rc ? rc : site_patterns_add(site, &target->patterns, err);
 }
 
 static enum error_kind refuse_partial(const struct snapshot_record *r, struct error *err)

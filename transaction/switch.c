@@ -12,19 +12,25 @@
 
 static enum error_kind prove_quiet(struct transaction_context *x, struct error *err)
 {
-    const char *roots[16];
+    const char **roots = NULL;
     size_t n = 0;
+    enum error_kind rc;
 
     if (!x->txn.has_files)
         return OK;
+    rc = memory_zeroed(2 + 2 * x->txn.area_count, sizeof(*roots), (void **)&roots, err);
+    if (rc)
+        return rc;
     roots[n++] = x->txn.site_path;
     if (x->txn.stage)
         roots[n++] = x->txn.stage;
-    for (size_t i = 0; i < x->txn.area_count && n + 2 <= sizeof(roots) / sizeof(roots[0]); i++) {
+    for (size_t i = 0; i < x->txn.area_count; i++) {
         roots[n++] = x->txn.areas[i].live;
         roots[n++] = x->txn.areas[i].folder;
     }
-    return quiet_wait(roots, n, QUIET_TIMEOUT_MS, err); /* T5 */
+    rc = quiet_wait(roots, n, QUIET_TIMEOUT_MS, err); /* T5 */
+    free(roots);
+    return rc;
 }
 
 static enum error_kind prove_database_quiet(struct transaction_context *x, struct error *err)
@@ -70,8 +76,8 @@ static enum error_kind move_across(struct transaction_context *x, bool to_live, 
     enum error_kind rc = stage_tree_path(&x->txn, &tree, err);
 
     if (!rc)
-        rc = to_live ? moves_left_out(x->site, tree, x->txn.site_path, &moved, err)
-                     : moves_left_out(x->site, x->txn.site_path, tree, &moved, err);
+        rc = to_live ? moves_left_out(x->site, tree, x->txn.site_path, true, &moved, err)
+                     : moves_left_out(x->site, x->txn.site_path, tree, false, &moved, err);
     free(tree);
     for (size_t i = 0; i < x->txn.area_count && !rc; i++) {
         const struct area *a = &x->txn.areas[i];
@@ -80,8 +86,8 @@ static enum error_kind move_across(struct transaction_context *x, bool to_live, 
             continue; /* pictures outside the site: snapshots leave nothing of them out */
         rc = memory_format(&tree, err, "%s/%s", a->folder, a->root_name);
         if (!rc)
-            rc = to_live ? moves_left_out(x->site, tree, a->live, &moved, err)
-                         : moves_left_out(x->site, a->live, tree, &moved, err);
+            rc = to_live ? moves_left_out(x->site, tree, a->live, true, &moved, err)
+                         : moves_left_out(x->site, a->live, tree, false, &moved, err);
         free(tree);
     }
     return rc;
@@ -207,12 +213,11 @@ enum error_kind switch_to(struct transaction_context *x, bool new_side, const st
     return rc;
 }
 
-enum error_kind switch_start(struct transaction_context *x, bool new_side, bool health, const struct progress *progress,
+enum error_kind switch_start(struct transaction_context *x, bool health, const struct progress *progress,
                              struct error *err)
 {
     enum error_kind rc = OK;
 
-    (void)new_side;
     progress_step(progress, "starting the shop");
     if (x->txn.has_swap)
         rc = database_unfence(x->reach.db, &x->txn.swap, err);
@@ -262,7 +267,7 @@ enum error_kind switch_undo(struct transaction_context *x, const struct progress
         if (!rc && x->txn.switch_begun)
             rc = switch_to(x, false, progress, err);
         if (!rc)
-            rc = switch_start(x, false, false, progress, err);
+            rc = switch_start(x, false, progress, err);
     }
     if (!rc)
         rc = switch_end(x, false, err);

@@ -104,20 +104,19 @@ void transaction_result_release(struct transaction_result *r);
  * Durable    P1 at every instant
  */
 enum error_kind rollback_run(struct catalog *cat, struct site *site, struct rollback_plan *plan,
-                             const struct rollback_options *options, const struct progress *progress,
-                             struct transaction_result *out, struct error *err);
+                             const struct progress *progress, struct transaction_result *out, struct error *err);
 
 /* ---- recover ---- */
 
 /*
- * Finish or undo. The catalogue is the one that the journal names; cat may be NULL (it is opened by that name).
+ * Finish or undo. The catalogue is the one that the journal names.
  *
  * config     may be NULL; the journal has what it needs of it
  * Returns    OK with OUTCOME_NOTHING when nothing was pending, OUTCOME_DONE when it went forward, OUTCOME_UNDONE when it went
  *            back; ERR_PENDING (OUTCOME_HANDS) with what to do when it can't
  */
-enum error_kind recover_run(const char *site_path, const struct config *config, struct catalog *cat,
-                            const struct progress *progress, struct transaction_result *out, struct error *err);
+enum error_kind recover_run(const char *site_path, const struct config *config, const struct progress *progress,
+                            struct transaction_result *out, struct error *err);
 
 /* ---- a snapshot of a stopped shop ---- */
 

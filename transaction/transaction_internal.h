@@ -35,6 +35,8 @@ enum error_kind place_find(const char *site_path, struct place *out, struct erro
 /* Where a new transaction's folder will be; fills why (may be NULL) when it is inside the root. */
 enum error_kind place_choose(const char *site_path, bool root_is_served, struct place *out, struct error *err);
 enum error_kind place_make(struct place *p, struct error *err); /* mkdir 0700, synced */
+enum error_kind place_make_private(const char *folder,
+                                   struct error *err); /* the same for any; one of others is refused */
 /* When the folder last changed, which every transaction does; 0 if it is not there. */
 int64_t place_changed_ns(const struct place *p);
 /* Take the lock of a folder that exists. ERR_BUSY names the holder. */
@@ -110,6 +112,8 @@ enum error_kind units_are(const struct units *u, bool new_side, bool *out, struc
 
 /* Mount points at or below root, real paths. */
 enum error_kind mounts_below(const char *root, struct text_list *out, struct error *err);
+/* ERR_REFUSED where one is: for folders that are exchanged as a whole. */
+enum error_kind mounts_refuse(const char *root, struct error *err);
 
 /* ---- journal_state.c: what a journal says ---- */
 
@@ -136,6 +140,7 @@ struct txn {
     struct area *areas;
     size_t area_count;
     struct units units;
+    struct text_list rules; /* of what crosses the exchange, as site_rules_list() gives them: today's may be others */
     struct database_swap swap;
     bool has_swap;
     int health_timeout_ms;
@@ -148,6 +153,8 @@ struct txn {
         .token = "" \
     }
 void txn_release(struct txn *t);
+/* The pictures outside the site, if they are exchanged too; or NULL. */
+const struct area *area_outside(const struct txn *t);
 /* journal_begin.c: a new token, the site, how it is stopped and started */
 enum error_kind txn_describe(struct txn *t, const struct site *site, int health_timeout_ms, struct error *err);
 enum error_kind txn_describe_catalog(struct txn *t, struct catalog *cat, struct error *err);
@@ -226,9 +233,26 @@ enum error_kind linked_repair(struct catalog *cat, const struct snapshot_record 
 
 /* ---- moves.c ---- */
 
-/* Rename what snapshots leave out from one tree to the other, where it is missing there. Repeatable; synced. */
-enum error_kind moves_left_out(const struct site *rules, const char *from, const char *to, uint64_t *moved,
-                               struct error *err);
+/*
+ * Rename what snapshots leave out from one tree to the other, where it is missing there. Repeatable; synced.
+ *
+ * make_parents  also where the folder that holds it is missing there (what the shop makes again excepted); not on the way back, where whatever came
+ *               finds its folder
+ */
+enum error_kind moves_left_out(const struct site *rules, const char *from, const char *to, bool make_parents,
+                               uint64_t *moved, struct error *err);
+/* moves_parent.c: open a folder of the tree `to`, never through a symlink. ERR_NOT_FOUND also where something else has its name. */
+enum error_kind moves_parent_open(int from, int to, const char *folder, bool make, int *out, struct error *err);
+/*
+ * Before a staged tree is removed: does it still hold something that snapshots leave out and that the live tree has not? What came from the target snapshot
+ * is in it; anything else crossed over, and might be the only copy. What the shop makes again does not count.
+ *
+ * cat        may be NULL: then nothing is known to be in the target
+ * Returns    ERR_PENDING naming it
+ */
+enum error_kind moves_refuse_only_copy(struct catalog *cat, const struct snapshot_record *target,
+                                       const struct site *rules, const char *staged, const char *live,
+                                       struct error *err);
 
 /* ---- connection.c: how to reach the database ---- */
 
@@ -292,6 +316,14 @@ bool folder_is_left_out(const struct site *rules, const char *relative);
 /* rollback_preflight.c */
 enum error_kind rollback_preflight(struct transaction_context *x, const struct rollback_options *o,
                                    struct rollback_plan *plan, struct error *err);
+/* A problem where there is less room than that. */
+enum error_kind need_space(const char *where, const char *what, uint64_t need, struct rollback_plan *plan,
+                           struct error *err);
+#define SPACE_MARGIN (64ull << 20) /* directories, the journal, what grows meanwhile */
+#define SPACE_PER_FILE 4096ull     /* a block each */
+/* rollback_pictures.c: what speaks against exchanging pictures outside the site */
+enum error_kind check_pictures(struct transaction_context *x, const struct rollback_options *o,
+                               struct rollback_plan *plan, struct error *err);
 /* rollback_stage.c */
 enum error_kind stage_tree(struct transaction_context *x, const struct progress *progress,
                            struct transaction_result *out, struct error *err);
@@ -307,7 +339,7 @@ enum error_kind switch_stop(struct transaction_context *x, bool again, const str
                             struct error *err);
 enum error_kind switch_to(struct transaction_context *x, bool new_side, const struct progress *progress,
                           struct error *err);
-enum error_kind switch_start(struct transaction_context *x, bool new_side, bool health, const struct progress *progress,
+enum error_kind switch_start(struct transaction_context *x, bool health, const struct progress *progress,
                              struct error *err);
 /* After the decision: write `kept`, drop-in away, journal gone. */
 enum error_kind switch_end(struct transaction_context *x, bool new_side, struct error *err);

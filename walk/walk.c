@@ -388,6 +388,13 @@ static void unreadable_directory(struct walk *w, struct level *l, struct walk_it
     out->error = l->error;
 }
 
+/* At the root of a mount nopsnap stages what lies on it. Anywhere else a folder of that name is the owner's. */
+static bool is_stage_of_mount(const struct walk *w, const char *name)
+{
+    return w->site && w->depth > 1 && strcmp(name, ".nopsnap") == 0 &&
+           w->levels[w->depth - 1].mount_id != w->levels[w->depth - 2].mount_id;
+}
+
 static enum error_kind visit(struct walk *w, const char *name, size_t len, struct walk_item *out, struct error *err)
 {
     struct level *l = &w->levels[w->depth - 1];
@@ -413,6 +420,10 @@ static enum error_kind visit(struct walk *w, const char *name, size_t len, struc
     fill_item(w, directory ? WALK_ENTER : WALK_ENTRY, l->fd, &st, mount_id, out);
     if (l->ruled)
         out->class = site_classify(w->site, out->path, directory, &out->reason);
+    if (directory && is_stage_of_mount(w, out->name)) {
+        out->class = SITE_OWN;
+        out->reason = "nopsnap's own";
+    }
     if (out->class != SITE_KEEP) {
         out->event = WALK_SKIPPED;
     } else if (directory) {

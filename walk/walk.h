@@ -43,7 +43,7 @@ struct walk_item {
 };
 
 /*
- * site       for the rules; NULL: nothing is left out
+ * site       for the rules; NULL: nothing is left out. With rules .nopsnap at the root of a mount is SITE_OWN, too
  */
 enum error_kind walk_open(const char *root, const struct site *site, struct walk **out, struct error *err);
 /* The same below an open directory. root: one name in it, or "." ; nothing is left out. */

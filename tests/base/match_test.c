@@ -99,12 +99,33 @@ static void match__hostile_pattern_takes_no_time(void **state)
     assert_true((clock() - start) / CLOCKS_PER_SEC < 5);
 }
 
+static void pattern_of__matches_that_path_alone(void **state)
+{
+    static const char *const paths[][2] = {{"a*b", "axb"}, {"a?b", "axb"},     {"a\\*b", "a*b"},
+                                           {"a\\b", "ab"}, {"**", "anything"}, {"d/e", "x/d/e"}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
+        struct error err = ERROR_INIT;
+        char below[64];
+        char *pattern = NULL;
+
+        assert_int_equal(text_pattern_of(paths[i][0], &pattern, &err), OK);
+        (void)snprintf(below, sizeof(below), "%s/below", paths[i][0]);
+        assert_true(text_match(pattern, paths[i][0], 0));
+        assert_true(text_match(pattern, below, 0));
+        assert_false(text_match(pattern, paths[i][1], 0));
+        free(pattern);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(match__follows_its_rules),
         cmocka_unit_test(match__case_can_be_ignored),
         cmocka_unit_test(match__hostile_pattern_takes_no_time),
+        cmocka_unit_test(pattern_of__matches_that_path_alone),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -41,6 +41,7 @@ static void fill_record(struct snapshot_record *r)
     r->left_out[0].reason = strdup("regenerated");
     r->left_out[0].files = 3;
     r->left_out[0].bytes = 4;
+    assert_int_equal(text_list_add(&r->patterns, "exclude caf\xe9/*.bak", &err), OK);
     assert_int_equal(text_list_add(&r->unread,
                                    "a\xff"
                                    "b: permission denied",
@@ -71,6 +72,8 @@ static void record__comes_back_whole(void **state)
     assert_true(back.made_ns == r.made_ns);
     assert_string_equal(back.site_path, r.site_path);
     assert_string_equal(back.unread.items[0], r.unread.items[0]);
+    assert_int_equal(back.patterns.count, 1);
+    assert_string_equal(back.patterns.items[0], r.patterns.items[0]);
     assert_int_equal(back.roots[1].bytes, r.roots[1].bytes);
     assert_string_equal(back.dump_facts, r.dump_facts);
     assert_string_equal(back.transaction_only, "database");

@@ -114,6 +114,9 @@ class Postgres:
         lines += [("constraint " + row,) for row in self.sql("select conname, pg_get_constraintdef(oid) from pg_constraint where connamespace = 'public'::regnamespace order by 1, 2").split("\n") if row]
         return lines
 
+    def set_picture_path(self, path):
+        self.sql(f"insert into \"Setting\" (\"Name\", \"Value\", \"StoreId\") values ('mediasettings.picturepath', '{path}', 0)")
+
 
 class MariaDB:
     name = "mysql"
@@ -175,6 +178,9 @@ class MariaDB:
         except subprocess.CalledProcessError as e:
             return [("database", e.stderr)]
 
+    def set_picture_path(self, path):
+        self.sql(f"insert into `Setting` (`Name`, `Value`, `StoreId`) values ('mediasettings.picturepath', '{path}', 0)", "shop")
+
 
 def missing(engine):
     """What is not installed, or None."""
@@ -186,7 +192,7 @@ def missing(engine):
 
 
 class Shop:
-    def __init__(self, engine, program, folder, faultlib=None, files=60, link=False):
+    def __init__(self, engine, program, folder, faultlib=None, files=60, link=False, pictures=None):
         self.program = program
         self.folder = folder
         self.faultlib = faultlib
@@ -195,6 +201,7 @@ class Shop:
         self.site = os.path.join(folder, "www", "shop")
         self.catalog = os.path.join(folder, "catalog")
         self.link = link
+        self.pictures = pictures  # their folder outside the site (4.90), or None
         self.target = None
 
     def __enter__(self):
@@ -215,20 +222,25 @@ class Shop:
         connection = os.path.join(self.folder, "connection")
         with open(connection, "w", encoding="utf-8") as f:
             f.write(self.server.make_shop())
+        elsewhere = ["--version", "4.90", "--picture-path", self.pictures] if self.pictures else []
         subprocess.run([sys.executable, os.path.join(FIXTURE, "make_site.py"), self.site, "--files", str(self.files), "--weight", "0.02",
-                        "--provider", self.server.name, "--connection", connection], check=True, stdout=subprocess.DEVNULL)
+                        "--provider", self.server.name, "--connection", connection, *elsewhere], check=True, stdout=subprocess.DEVNULL)
+        if self.pictures:
+            self.server.set_picture_path(self.pictures)
         with open(os.path.join(self.folder, "config"), "w", encoding="utf-8") as f:
             f.write(f"[nopsnap]\ncatalog = {self.catalog}\n[shop]\npath = {self.site}\nstop = true\nstart = true\n")
         os.chmod(os.path.join(self.folder, "config"), 0o600)
         self.must("init")
-        self.new = (tree_digest(self.site), self.server.digest())
+        self.new = self.digest()
         self.must("snapshot", "shop")
         self.target = self.list()[0]
         self.wreck_files()
         self.server.wreck()
-        self.old = (tree_digest(self.site), self.server.digest())
+        self.old = self.digest()
         self.server.freeze()
         shutil.copytree(self.site, self.site + ".wrecked", symlinks=True)
+        if self.pictures:
+            subprocess.run(["cp", "-a", self.pictures, os.path.join(self.folder, "pictures.wrecked")], check=True)
         subprocess.run(["cp", "-a", self.catalog, self.catalog + ".good"], check=True)
 
     def wreck_files(self):
@@ -237,6 +249,13 @@ class Shop:
         shutil.rmtree(os.path.join(self.site, "Plugins"))
         with open(os.path.join(self.site, "new.txt"), "w", encoding="utf-8") as f:
             f.write("came after the snapshot")
+        if self.pictures:
+            os.unlink(os.path.join(self.pictures, "0000001_0.jpeg"))
+            with open(os.path.join(self.pictures, "9000001_0.jpeg"), "w", encoding="utf-8") as f:
+                f.write("uploaded after the snapshot")
+
+    def digest(self):
+        return (tree_digest(self.site) + (tree_digest(self.pictures) if self.pictures else []), self.server.digest())
 
     def list(self):
         import json
@@ -249,6 +268,10 @@ class Shop:
             if name != "shop.wrecked":
                 shutil.rmtree(os.path.join(parent, name))
         shutil.rmtree(self.catalog, ignore_errors=True)
+        if self.pictures:
+            shutil.rmtree(os.path.dirname(self.pictures))
+            os.mkdir(os.path.dirname(self.pictures))
+            subprocess.run(["cp", "-a", os.path.join(self.folder, "pictures.wrecked"), self.pictures], check=True)
         subprocess.run(["cp", "-a", self.site + ".wrecked", self.site], check=True)
         subprocess.run(["cp", "-a", self.catalog + ".good", self.catalog], check=True)
         self.server.thaw()
@@ -284,7 +307,7 @@ class Shop:
         return self.said
 
     def state(self):
-        now = (tree_digest(self.site), self.server.digest())
+        now = self.digest()
         for word, state in (("old", self.old), ("new", self.new)):
             if now == state:
                 return word
@@ -303,8 +326,7 @@ class Shop:
     def leftovers(self):
         """Databases beside, folders of a transaction: nothing may be left once recover and one more writing command ran."""
         left = [d for d in self.server.others() if "nopsnap" in d]
-        parent = os.path.dirname(self.site)
-        for folder, folders, files in os.walk(parent):
+        for folder, folders, files in [f for top in [self.site, self.pictures] if top for f in os.walk(os.path.dirname(top))]:
             if os.path.basename(folder).startswith(".nopsnap-"):
                 left += [os.path.join(folder, n) for n in folders + files if n != "lock"]
         return left

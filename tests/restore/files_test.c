@@ -95,6 +95,32 @@ static void include__brings_only_what_matches_and_the_folders_above(void **state
     catalog_close(cat);
 }
 
+static void exclude__leaves_that_out_and_links_the_rest(void **state)
+{
+    char pattern[] = "/data/**";
+    char *patterns[] = {pattern};
+    struct text_list unwanted = {patterns, 1, 1};
+    struct restore_options options = {.exclude = &unwanted};
+    struct snapshot_record s;
+    struct catalog *cat = plant_catalog("cat");
+    struct error err = ERROR_INIT;
+
+    (void)state;
+    assert_int_equal(
+        shell("mkdir -p tree/data/deep tree/more; echo 1 >tree/data/deep/a; ln tree/data/deep/a tree/more/a;"
+              "ln tree/data/deep/a tree/more/b; chmod 0711 tree/data"),
+        0);
+    plant_snapshot(cat, "tree", &s);
+    write_all(cat, &s, "out", &options);
+    assert_int_equal(shell("[ \"$(cd out; find . | sort | tr '\\n' ' ')\" = '. ./data ./more ./more/a ./more/b ' ]"),
+                     0);
+    assert_int_equal(shell("[ \"$(stat -c %a out/data) $(stat -c %h out/more/a)\" = '711 2' ]"), 0);
+    if (restore_verify(cat, &s, "site", "out", &options, NULL, NULL, NULL, &err))
+        fail_msg("reading back: %s", err.text);
+    snapshot_record_release(&s);
+    catalog_close(cat);
+}
+
 /* Each change after the restore is found, and named. */
 static void verify__names_every_kind_of_difference(void **state)
 {
@@ -184,6 +210,7 @@ int main(void)
         folder_test(odd_tree__comes_back_in_every_attribute),
         folder_test(target_that_is_not_empty__is_refused_untouched),
         folder_test(include__brings_only_what_matches_and_the_folders_above),
+        folder_test(exclude__leaves_that_out_and_links_the_rest),
         folder_test(verify__names_every_kind_of_difference),
         folder_test(empty_tree__comes_back),
         folder_test(inherited_acl__is_not_taken_over),

@@ -311,6 +311,66 @@ static void rewritten__settings_lists_and_keys(void **state)
     site_release(&site);
 }
 
+static void rules__come_back_from_their_lines(void **state)
+{
+    static const struct expectation table[] = {
+        {"Content/Images/Thumbs/1.jpg", false, SITE_KEEP},
+        {"wwwroot/sitemaps/a.xml", false, SITE_KEEP},
+        {"wwwroot/images/thumbs/1.jpg", false, SITE_REGENERATED},
+        {"wwwroot/own/x", false, SITE_EXCLUDED},
+        {"wwwroot/own/keep", false, SITE_KEEP},
+        {"wwwroot/cache/x", false, SITE_REGENERATED},
+        {"wwwroot/pics/thumbs/x", false, SITE_REGENERATED},
+        {"elsewhere/x", false, SITE_KEEP},
+    };
+    static const char *const lines[] = {"layout core",          "version 4.50",
+                                        "cache wwwroot/cache",  "thumbs wwwroot/pics/thumbs",
+                                        "exclude /wwwroot/own", "include /wwwroot/own/keep"};
+    struct text_list in = TEXT_LIST_INIT;
+    struct text_list out = TEXT_LIST_INIT;
+    struct site site = SITE_INIT;
+    struct error err = ERROR_INIT;
+
+    (void)state;
+    inspect(&site, "3.90", NULL); /* what the tree says now does not count */
+    assert_int_equal(site_exclude(&site, "/elsewhere", &err), OK);
+    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
+        assert_int_equal(text_list_add(&in, lines[i], &err), OK);
+    assert_int_equal(site_rules_take(&site, &in, &err), OK);
+    EXPECT(&site, table);
+    assert_int_equal(site_rules_list(&site, &out, &err), OK);
+    assert_int_equal(out.count, in.count);
+    for (size_t i = 0; i < in.count; i++)
+        assert_string_equal(out.items[i], in.items[i]);
+    text_list_release(&in);
+    text_list_release(&out);
+    site_release(&site);
+}
+
+static void rules__other_lines_are_refused(void **state)
+{
+    static const char *const bad[][2] = {
+        {"layout other", "exclude a"}, {"exclude a", "layout core"}, {"layout core", "version 4.x"},
+        {"layout core", "leave a"},    {"layout core", "exclude "},  {"layout core", "excludea"},
+    };
+    struct error err = ERROR_INIT;
+    struct site site = SITE_INIT;
+
+    (void)state;
+    inspect(&site, "4.60", NULL);
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        struct text_list lines = TEXT_LIST_INIT;
+
+        for (size_t j = 0; j < 2; j++)
+            assert_int_equal(text_list_add(&lines, bad[i][j], &err), OK);
+        error_clear(&err);
+        assert_true(site_rules_take(&site, &lines, &err) != OK);
+        assert_int_equal(site_classify(&site, "logs/x", false, NULL), SITE_REGENERATED); /* as before */
+        text_list_release(&lines);
+    }
+    site_release(&site);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -325,6 +385,8 @@ int main(void)
         site_test(cache_folder__is_believed_only_where_it_can_do_no_harm),
         site_test(pictures__thumbs_of_another_folder_are_regenerable),
         site_test(rewritten__settings_lists_and_keys),
+        site_test(rules__come_back_from_their_lines),
+        site_test(rules__other_lines_are_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -29,6 +29,12 @@ static struct json *begin_record(void)
     assert_int_equal(memory_string("/srv/sh\xffop", &t.site_path, &err), OK); /* no UTF-8 */
     assert_int_equal(memory_string("/srv/catalog", &t.catalog, &err), OK);
     assert_int_equal(memory_string("11111111111111111111111111111111", &t.target, &err), OK);
+    assert_int_equal(text_list_add(&t.rules, "layout core", &err), OK);
+    assert_int_equal(text_list_add(&t.rules,
+                                   "exclude /vid\xff"
+                                   "eos",
+                                   &err),
+                     OK);
     assert_int_equal(txn_begin_record(&t, &record, &err), OK);
     txn_release(&t);
     return record;
@@ -80,6 +86,9 @@ static void journal__is_replayed_as_it_was_written(void **state)
     assert_int_equal(journal_open(&j, &p, txn_replay, &t, &err), OK);
     assert_string_equal(t.token, TOKEN);
     assert_string_equal(t.site_path, "/srv/sh\xffop");
+    assert_int_equal(t.rules.count, 2);
+    assert_string_equal(t.rules.items[1], "exclude /vid\xff"
+                                          "eos");
     assert_int_equal(steps_of(&t), 4);
     assert_false(t.start_begun);
     assert_int_equal(txn_step(&j, "start_begun", &err), OK);

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "transaction_internal.h"
+#include "walk.h"
 
 static bool may_mount;
 
@@ -131,6 +132,48 @@ static void split__a_mount_of_thumbs_stays_as_it_is(void **state)
     site_release(&rules);
 }
 
+static void walk__leaves_out_what_is_staged_on_a_mount(void **state)
+{
+    struct site rules = SITE_INIT;
+    struct error err = ERROR_INIT;
+    struct walk *walk = NULL;
+    struct walk_item item;
+    size_t own = 0;
+    size_t kept = 0;
+
+    (void)state;
+    if (!may_mount)
+        skip();
+    assert_int_equal(site_assume(&rules, "core", "4.60", &err), OK);
+    run("mkdir -p shop/wwwroot/files/data shop/wwwroot/files/owner/.nopsnap");
+    assert_int_equal(mount("none", "shop/wwwroot/files/data", "tmpfs", 0, ""), 0);
+    run("mkdir -p shop/wwwroot/files/data/.nopsnap/tx-0123abcd/site shop/wwwroot/files/data/d/.nopsnap");
+    assert_int_equal(walk_open("shop", &rules, &walk, &err), OK);
+    while (walk_next(walk, &item, &err) == OK && item.event != WALK_END) {
+        own += item.event == WALK_SKIPPED && item.class == SITE_OWN;
+        kept += item.event == WALK_ENTER && !strcmp(item.name, ".nopsnap");
+        if (item.event == WALK_SKIPPED)
+            assert_string_equal(item.path, "wwwroot/files/data/.nopsnap");
+    }
+    walk_close(walk);
+    assert_int_equal(own, 1);
+    assert_int_equal(kept, 2); /* these are the owner's */
+    assert_int_equal(umount("shop/wwwroot/files/data"), 0);
+    site_release(&rules);
+}
+
+static void stage__on_a_mount_is_closed_to_others(void **state)
+{
+    struct error err = ERROR_INIT;
+
+    (void)state;
+    run("mkdir -m 0777 shared");
+    assert_int_equal(place_make_private("shared", &err), OK);
+    run("test $(stat -c %a shared) = 700");
+    run("ln -s shared link");
+    assert_int_equal(place_make_private("link", &err), ERR_REFUSED);
+}
+
 static void place__of_a_mounted_root_is_inside_it(void **state)
 {
     struct error err = ERROR_INIT;
@@ -154,6 +197,8 @@ int main(void)
         folder_test(split__exchanges_around_a_mount_and_back),
         folder_test(split__a_mount_that_came_after_staging_is_refused),
         folder_test(split__a_mount_of_thumbs_stays_as_it_is),
+        folder_test(walk__leaves_out_what_is_staged_on_a_mount),
+        folder_test(stage__on_a_mount_is_closed_to_others),
         folder_test(place__of_a_mounted_root_is_inside_it),
     };
     return cmocka_run_group_tests(tests, namespace_setup, NULL);
