@@ -84,6 +84,8 @@ enum error_kind dump_take(struct taking *t, struct error *err)
     rc = store_stream_begin(t->store, DUMP_GROUP, &t->dump, err);
     if (!rc)
         rc = run(t, &facts, err);
+    if (t->options->moment_ns)
+        facts.moment_ns = t->options->moment_ns;
     if (!rc)
         rc = store_stream_end(t->dump, &t->dump_chunks, &bytes, err);
     if (!rc)

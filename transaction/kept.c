@@ -209,6 +209,8 @@ static enum error_kind take(struct catalog *cat, struct site *site, struct savin
     o.stopped = true;
     o.part = !s->tree ? SNAPSHOT_DATABASE_ONLY : !s->kept_db ? SNAPSHOT_FILES_ONLY : SNAPSHOT_WHOLE;
     o.read_root = s->tree;
+    /* The shop that runs since takes orders while this is dumped: they are newer than what it went back from. */
+    o.moment_ns = k->kept_is_old ? k->txn.old_until_ns : k->txn.new_until_ns;
     if (k->kept_is_old) { /* what an undo took away is no state to go back to by itself: `--to` names it */
         o.transaction = k->txn.token;
         o.transaction_only = k->txn.only;

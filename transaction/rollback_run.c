@@ -198,6 +198,8 @@ static enum error_kind act(struct transaction_context *x, const struct progress 
     if (!rc)
         rc = journal_units(x, err);
     if (!rc)
+        rc = txn_note_rest(&x->journal, &x->txn, true, err);
+    if (!rc)
         rc = step(x, "switch_begun", &x->txn.switch_begun, err);
     if (!rc)
         rc = switch_to(x, true, progress, err);

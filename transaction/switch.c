@@ -257,6 +257,8 @@ enum error_kind switch_undo(struct transaction_context *x, const struct progress
     if (!rc && x->txn.fence_begun) {
         if (x->txn.switch_begun)
             rc = switch_stop(x, true, progress, err);
+        if (!rc && x->txn.start_begun)
+            rc = txn_note_rest(&x->journal, &x->txn, false, err);
         if (!rc)
             rc = save_in_place(x, progress, err);
         if (!rc && x->txn.switch_begun)

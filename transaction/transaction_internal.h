@@ -127,6 +127,8 @@ struct txn {
     char *target; /* snapshot; NULL when the shop is only stopped for one */
     char *only;   /* "files", "database" or NULL */
     int64_t began_ns;
+    /* When the side that was live was last written to: the old one as the exchange began, the new one as its undo did. 0: not yet */
+    int64_t old_until_ns, new_until_ns;
     bool has_files, has_database, split; /* split: the tree is exchanged in parts */
     bool database_in_place;
     char *service, *stop, *start, *open, *close, *url, *environment, *database_admin, *cache_flush;
@@ -157,6 +159,8 @@ enum error_kind txn_units_record(const struct txn *t, struct json **out, struct 
 enum error_kind txn_replay(void *txn, struct json *record, struct error *err); /* a journal_fn */
 enum error_kind txn_step(struct journal *j, const char *step,
                          struct error *err); /* a record with nothing but its name */
+/* The side that is live now is at rest, and about to be taken away: noted once, whoever asks again. */
+enum error_kind txn_note_rest(struct journal *j, struct txn *t, bool old_side, struct error *err);
 /* For `kept`, which must say the same after the journal is gone. */
 enum error_kind txn_encode(const struct txn *t, struct json **out, struct error *err);
 enum error_kind txn_decode(struct json *v, struct txn *out, struct error *err);

@@ -4,6 +4,7 @@
     rollback_test.py --program nopsnap --engine postgresql|mysql [NAME...]
 """
 import argparse
+import json
 import os
 import shutil
 import signal
@@ -133,6 +134,39 @@ def rollback__again_is_undone_and_done(shop):
     check(shop.run("rollback", "shop", "--yes") in (0, 3), shop.said)
     is_state(shop, "new")
     done(shop)
+
+
+ORDER = {
+    "postgresql": 'insert into "Order" ("CustomOrderNumber", "BillingAddressId", "CustomerId", "OrderGuid", "StoreId", "OrderStatusId", '
+                  '"PaymentStatusId", "OrderTotal", "Deleted", "CreatedOnUtc") values '
+                  "('since', 7, 12, gen_random_uuid(), 1, 10, 10, 9.99, false, clock_timestamp() at time zone 'utc')",
+    "mysql": "insert into `Order` (CustomOrderNumber, BillingAddressId, CustomerId, OrderGuid, StoreId, OrderStatusId, PaymentStatusId, OrderTotal, "
+             "Deleted, CreatedOnUtc) values ('since', 7, 12, uuid(), 1, 10, 10, 9.99, 0, utc_timestamp(6))",
+}
+
+
+def rollback__undoing_it_counts_the_orders_taken_since(shop):
+    """The shop that is back takes an order at once, before what it took the place of is dumped, under a number that was given before."""
+    sql = shop.server.sql if shop.server.name == "postgresql" else lambda text: shop.server.sql(text, "shop")
+    for _ in range(3):
+        sql(ORDER[shop.server.name])
+    statement = os.path.join(shop.folder, "order.sql")
+    with open(statement, "w", encoding="utf-8") as f:
+        f.write(ORDER[shop.server.name])
+    client = f"psql -X -q -h {shop.server.dir} -U nop -d shop" if shop.server.name == "postgresql" else f"mariadb --no-defaults -S {shop.server.socket} -u root shop"
+    configure(shop, stop="true", start=script(shop, "start8", f"{client} <{statement}\n"))
+    check(back(shop) in (0, 3), shop.said)
+    configure(shop, stop="true", start="true")
+    shop.run("--json", "rollback", "shop", "--dry-run")
+    plan = next(json.loads(line) for line in shop.said.splitlines() if '"type":"plan"' in line.replace(" ", ""))
+    lost = {loss["table"]: loss["rows"] for loss in plan["losses"]}
+    check(lost.get("Order") == 1, "lost:", lost)
+    out = os.path.join(shop.folder, "lost")
+    code = shop.run("rollback", "shop", "--yes", "--export-lost", out)
+    check(code in (0, 3), "exit", code, shop.said)
+    lines = read(os.path.join(out, "Order.csv")).split(b"\r\n")
+    check(len(lines) == 3 and b",since," in lines[1], "exported:", lines)
+    shutil.rmtree(out)
 
 
 def rollback__two_at_once_are_one_and_a_refusal(shop):
