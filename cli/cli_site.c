@@ -50,10 +50,11 @@ enum error_kind cli_database_open(const struct site *site, struct cli_database *
     return rc;
 }
 
-enum error_kind cli_kept_clear(struct cli *cli, struct catalog *cat, struct site *site, struct error *err)
+enum error_kind cli_kept_clear(struct cli *cli, struct catalog *cat, struct site *site, int64_t *seen_ns,
+                               struct error *err)
 {
     struct transaction_result cleared = {.outcome = OUTCOME_NOTHING};
-    enum error_kind rc = kept_clear(cat, site, &cli->progress, &cleared, err);
+    enum error_kind rc = kept_clear(cat, site, &cli->progress, seen_ns, &cleared, err);
 
     if (!rc && cleared.safety_snapshot)
         cli_note(cli, "what the last rollback took away is snapshot %.8s", cleared.safety_snapshot);

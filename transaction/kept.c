@@ -345,7 +345,7 @@ static enum error_kind clear_locked(struct catalog *cat, struct site *site, cons
     return rc;
 }
 
-enum error_kind kept_clear(struct catalog *cat, struct site *site, const struct progress *progress,
+enum error_kind kept_clear(struct catalog *cat, struct site *site, const struct progress *progress, int64_t *seen_ns,
                            struct transaction_result *out, struct error *err)
 {
     struct place p = PLACE_INIT;
@@ -364,10 +364,16 @@ enum error_kind kept_clear(struct catalog *cat, struct site *site, const struct 
         rc = transaction_refuse_pending(site->path, err);
         goto done;
     }
+    if (!rc && seen_ns && place_changed_ns(&p) != *seen_ns) {
+        rc = place_refuse_stale(&p, err);
+        goto done;
+    }
     if (!rc && place_has(&p, "kept"))
         rc = clear_locked(cat, site, &p, progress, out, err);
     if (!rc)
         rc = journal_tidy(&p, err);
+    if (!rc && seen_ns)
+        *seen_ns = place_changed_ns(&p);
     if (rc)
         error_context(err, "saving what was taken away (it is still in %s)", p.folder);
 done:

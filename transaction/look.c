@@ -100,6 +100,32 @@ enum error_kind transaction_refuse_pending(const char *site_path, struct error *
     return rc;
 }
 
+int64_t transaction_changed_ns(const char *site_path)
+{
+    struct error ignored = ERROR_INIT;
+    struct place p = PLACE_INIT;
+    int64_t changed = 0;
+
+    if (place_choose(site_path, false, &p, &ignored) == OK)
+        changed = place_changed_ns(&p);
+    place_release(&p);
+    return changed;
+}
+
+enum error_kind transaction_refuse_since(const char *site_path, int64_t seen_ns, struct error *err)
+{
+    struct place p = PLACE_INIT;
+    enum error_kind rc = transaction_refuse_pending(site_path, err);
+
+    if (rc || transaction_changed_ns(site_path) == seen_ns)
+        return rc;
+    rc = place_find(site_path, &p, err);
+    if (!rc)
+        rc = place_refuse_stale(&p, err);
+    place_release(&p);
+    return rc;
+}
+
 void kept_state_release(struct kept_state *k)
 {
     free(k->tree);

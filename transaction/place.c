@@ -219,6 +219,15 @@ int64_t place_changed_ns(const struct place *p)
     return (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
 }
 
+enum error_kind place_refuse_stale(const struct place *p, struct error *err)
+{
+    enum error_kind rc = error_set(err, ERR_BUSY, 0,
+                                   "another transaction at %s went first: what was looked at no longer holds", p->root);
+
+    error_hint(err, "nothing was changed by this one; try again");
+    return rc;
+}
+
 enum error_kind place_lock(struct place *p, int timeout_ms, struct error *err)
 {
     char *path = NULL;

@@ -259,7 +259,7 @@ static void save_taken(struct transaction_context *x, const struct progress *pro
     struct error err = ERROR_INIT;
 
     file_lock_drop(&x->place.lock);
-    if (kept_clear(x->cat, x->site, progress, out, &err) != OK)
+    if (kept_clear(x->cat, x->site, progress, NULL, out, &err) != OK)
         progress_warn(progress, "%s", err.text);
 }
 

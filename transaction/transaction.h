@@ -43,6 +43,13 @@ enum error_kind transaction_look(const char *site_path, enum transaction_state *
 
 /* What every writing command calls first: OK, or ERR_PENDING with hint `nopsnap recover SITE`, or ERR_BUSY. */
 enum error_kind transaction_refuse_pending(const char *site_path, struct error *err);
+/* When a transaction last changed anything beside this site; 0: never. Looked at before the site is. */
+int64_t transaction_changed_ns(const char *site_path);
+/*
+ * Under the site's lock: transaction_refuse_pending(), and ERR_BUSY if one has begun and ended since seen_ns, because the site
+ * was looked at before.
+ */
+enum error_kind transaction_refuse_since(const char *site_path, int64_t seen_ns, struct error *err);
 
 /* ---- rollback ---- */
 
@@ -143,8 +150,12 @@ struct kept_state {
 void kept_state_release(struct kept_state *k);
 enum error_kind kept_look(const char *site_path, struct kept_state *out, struct error *err);
 
-/* Turn what is kept into a verified snapshot and then let it go (T6). Nothing kept: OK. */
-enum error_kind kept_clear(struct catalog *cat, struct site *site, const struct progress *progress,
+/*
+ * Turn what is kept into a verified snapshot and then let it go (T6). Nothing kept: OK.
+ *
+ * seen_ns    what transaction_changed_ns() said: ERR_BUSY if a transaction went since; then what it says now. Or NULL
+ */
+enum error_kind kept_clear(struct catalog *cat, struct site *site, const struct progress *progress, int64_t *seen_ns,
                            struct transaction_result *out, struct error *err);
 
 #endif

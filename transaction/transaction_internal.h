@@ -37,6 +37,8 @@ enum error_kind place_choose(const char *site_path, bool root_is_served, struct 
 enum error_kind place_make(struct place *p, struct error *err); /* mkdir 0700, synced */
 /* When the folder last changed, which every transaction does; 0 if it is not there. */
 int64_t place_changed_ns(const struct place *p);
+/* What was looked at before another transaction went no longer holds. */
+enum error_kind place_refuse_stale(const struct place *p, struct error *err);
 /* Take the lock of a folder that exists. ERR_BUSY names the holder. */
 enum error_kind place_lock(struct place *p, int timeout_ms, struct error *err);
 void place_release(struct place *p);

@@ -4,6 +4,7 @@
     rollback_test.py --program nopsnap --engine postgresql|mysql [NAME...]
 """
 import argparse
+import fcntl
 import json
 import os
 import shutil
@@ -352,6 +353,39 @@ def recover__works_while_the_catalogue_is_out_of_reach(shop):
     is_state(shop, "old")
     os.rename(shop.catalog + ".away", shop.catalog)
     done(shop)
+
+
+def snapshot_behind_a_lock(shop, meanwhile):
+    """A snapshot that waits for the site's lock; what happens meanwhile; then its turn. Returns exit status and words."""
+    locks = os.path.join(shop.catalog, "locks")
+    path = next(os.path.join(locks, name) for name in sorted(os.listdir(locks)) if name.startswith("site-") and not name.endswith(".note"))
+    with open(path, "rb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        child = subprocess.Popen([shop.program, "--config", os.path.join(shop.folder, "config"), "snapshot", "shop"], stdin=subprocess.DEVNULL,
+                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        first = child.stdout.readline()  # it says where the catalogue is; what it asks before the lock is next
+        time.sleep(1.5)
+        meanwhile()
+    said = (first + child.communicate(timeout=120)[0]).decode(errors="replace")
+    return child.returncode, said
+
+
+def snapshot__looks_again_once_it_has_the_lock(shop):
+    """A rollback began while it waited, and was killed with the exchange half done; or went all the way."""
+    folder = os.path.join(os.path.dirname(shop.site), ".nopsnap-shop")
+    start = script(shop, "start9", "p=$PPID; while [ $(cat /proc/$p/comm) != nopsnap ]; do p=$(ps -o ppid= -p $p | tr -d ' '); done; kill -9 $p; sleep 1\n")
+    configure(shop, stop="true", start=start)
+    check(back(shop) == -signal.SIGKILL, shop.said)
+    os.rename(folder, folder + ".away")
+    code, said = snapshot_behind_a_lock(shop, lambda: os.rename(folder + ".away", folder))
+    check(code == 5 and "nopsnap recover" in said, "exit", code, said)
+    configure(shop, stop="true", start="true")
+    check(shop.run("recover", "shop") in (0, 3), shop.said)
+    done(shop)
+    before = len(shop.list())
+    code, said = snapshot_behind_a_lock(shop, lambda: os.utime(folder))
+    check(code == 6 and "went first" in said, "exit", code, said)
+    check(len(shop.list()) == before, "a snapshot was taken all the same")
 
 
 def main():
