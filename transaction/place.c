@@ -199,6 +199,7 @@ enum error_kind place_make(struct place *p, struct error *err)
         error_copy(err, &made);
         return rc;
     }
+    p->made = !rc;
     if (lstat(p->folder, &st) != 0 || !S_ISDIR(st.st_mode) || st.st_uid != geteuid())
         return error_set(err, ERR_REFUSED, 0, "%s is there, but is not a folder of ours", p->folder);
     if ((st.st_mode & 077) && chmod(p->folder, 0700) != 0)

@@ -99,12 +99,10 @@ static enum error_kind lock_place(struct transaction_context *x, struct error *e
     int64_t seen = x->place.seen_ns;
     enum error_kind rc;
 
-    if (seen == 0 && place_changed_ns(&x->place) != 0)
-        return refuse_stale(x, err);
     rc = place_make(&x->place, err);
     if (!rc)
         rc = place_lock(&x->place, LOCK_TIMEOUT_MS, err);
-    if (!rc && seen != 0 && place_changed_ns(&x->place) != seen && !place_has(&x->place, "journal"))
+    if (!rc && (seen ? place_changed_ns(&x->place) != seen : !x->place.made) && !place_has(&x->place, "journal"))
         rc = refuse_stale(x, err);
     return rc;
 }

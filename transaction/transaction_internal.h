@@ -19,10 +19,11 @@ struct place {
     bool inside;  /* the latter */
     struct file_lock lock;
     int64_t seen_ns; /* when the folder last changed, as the plan saw it; 0: it was not there */
+    bool made;       /* by this process: nobody was there before */
 };
-#define PLACE_INIT                                 \
-    {                                              \
-        NULL, NULL, NULL, false, FILE_LOCK_INIT, 0 \
+#define PLACE_INIT                                        \
+    {                                                     \
+        NULL, NULL, NULL, false, FILE_LOCK_INIT, 0, false \
     }
 
 /* Real path of a site that may be gone: symlinks resolved as far as they lead. */

@@ -56,6 +56,7 @@ static void place__is_private_and_ours(void **state)
     assert_int_equal(system("mkdir shop; mkdir -m 777 .nopsnap-shop"), 0);
     assert_int_equal(place_choose("shop", false, &p, &err), OK);
     assert_int_equal(place_make(&p, &err), OK);
+    assert_false(p.made); /* who finds it there comes second */
     assert_int_equal(stat(p.folder, &st), 0);
     assert_int_equal(st.st_mode & 0777, 0700);
     assert_int_equal(system("rm -r .nopsnap-shop; mkdir elsewhere; ln -s elsewhere .nopsnap-shop"), 0);
@@ -77,6 +78,7 @@ static void place__the_lock_tells_running_from_pending(void **state)
     assert_int_equal(transaction_refuse_pending("shop", &err), OK);
     assert_int_equal(place_choose("shop", false, &p, &err), OK);
     assert_int_equal(place_make(&p, &err), OK);
+    assert_true(p.made);
     assert_int_equal(place_lock(&p, 100, &err), OK);
     assert_int_equal(file_replace(".nopsnap-shop/journal", "", 0, 0600, &err), OK);
     assert_int_equal(transaction_look("shop", &was, NULL, &err), OK);
