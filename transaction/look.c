@@ -100,6 +100,47 @@ enum error_kind transaction_refuse_pending(const char *site_path, struct error *
     return rc;
 }
 
+static bool names(const char *id, const char *wanted)
+{
+    return id && !strcmp(id, wanted);
+}
+
+static enum error_kind refuse_needed(const struct place *p, const char *id, struct error *err)
+{
+    struct error why = ERROR_INIT;
+    struct kept k = {.txn = TXN_INIT};
+    enum error_kind rc = kept_read(p, &k, &why);
+
+    if (rc == ERR_NOT_FOUND) {
+        rc = OK;
+    } else if (rc) {
+        error_copy(err, &why);
+    } else if (names(k.snapshot, id) || names(k.txn.target, id) || names(k.txn.safety, id)) {
+        rc = error_set(err, ERR_REFUSED, 0, "snapshot %.8s is needed by what is still kept in %s", id, p->folder);
+        error_hint(err, "nopsnap snapshot %s clears that first", p->root);
+    }
+    kept_release(&k);
+    return rc;
+}
+
+enum error_kind transaction_refuse_mark(const char *site_path, const char *id, bool going, struct error *err)
+{
+    struct error why = ERROR_INIT;
+    struct place p = PLACE_INIT;
+    enum error_kind rc = place_find(site_path, &p, &why);
+
+    if (rc == ERR_NOT_FOUND)
+        return OK; /* not even its parent is there */
+    if (rc)
+        error_copy(err, &why);
+    else
+        rc = transaction_refuse_pending(site_path, err);
+    if (!rc && going)
+        rc = refuse_needed(&p, id, err);
+    place_release(&p);
+    return rc;
+}
+
 int64_t transaction_changed_ns(const char *site_path)
 {
     struct error ignored = ERROR_INIT;

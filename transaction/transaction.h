@@ -43,6 +43,11 @@ enum error_kind transaction_look(const char *site_path, enum transaction_state *
 
 /* What every writing command calls first: OK, or ERR_PENDING with hint `nopsnap recover SITE`, or ERR_BUSY. */
 enum error_kind transaction_refuse_pending(const char *site_path, struct error *err);
+/*
+ * transaction_refuse_pending() for a snapshot of a site that may be gone altogether. With `going`, ERR_REFUSED too if what
+ * is kept there still needs it: its own snapshot, or the one whose files it shares.
+ */
+enum error_kind transaction_refuse_mark(const char *site_path, const char *id, bool going, struct error *err);
 /* When a transaction last changed anything beside this site; 0: never. Looked at before the site is. */
 int64_t transaction_changed_ns(const char *site_path);
 /*

@@ -355,6 +355,50 @@ def recover__works_while_the_catalogue_is_out_of_reach(shop):
     done(shop)
 
 
+def forget__keeps_what_a_pending_transaction_needs(shop):
+    """Killed in the midst: nothing of this site is marked or forgotten before it is whole again."""
+    start = script(shop, "start10", "p=$PPID; while [ $(cat /proc/$p/comm) != nopsnap ]; do p=$(ps -o ppid= -p $p | tr -d ' '); done; kill -9 $p; sleep 1\n")
+    configure(shop, stop="true", start=start)
+    check(back(shop) == -signal.SIGKILL, shop.said)
+    for verb in ("forget", "hold", "release", "accept"):
+        code = shop.run(verb, shop.target)
+        check(code == 5 and "nopsnap recover" in shop.said, verb, "exit", code, shop.said)
+    configure(shop, stop="true", start="true")
+    check(shop.run("recover", "shop") in (0, 3), shop.said)
+    check(shop.run("hold", shop.target) == 0, shop.said)
+
+
+def kept__is_saved_once_more_where_its_snapshot_is_gone(shop):
+    """Saved, and the kept database refuses to go: both snapshots that `kept` names stay; in another catalogue it is saved again."""
+    if shop.server.name != "postgresql":
+        return  # only there is a database that can't be dropped
+    keep = "update pg_database set datistemplate = {} where datname like 'shop%nopsnap%'"
+    client = f"psql -X -q -h {shop.server.dir} -U nop -d postgres"
+    configure(shop, stop="true", start=script(shop, "start11", f"{client} -c \"{keep.format('true')}\"\n"))
+    check(back(shop) == 3, "the kept database can't go:", shop.said)
+    safety = shop.list()[0]
+    configure(shop, stop="true", start="true")
+    for needed in (safety, shop.target):
+        code = shop.run("forget", needed)
+        check(code == 1 and "is needed by" in shop.said, "exit", code, shop.said)
+    shop.server.sql(keep.format("false"), "postgres")
+    catalog = shop.catalog
+    try:
+        shop.catalog += ".other"
+        configure(shop, stop="true", start="true")
+        shop.must("init")
+        code = shop.run("snapshot", "shop")
+        check(code == 3 and "saved once more" in shop.said, "exit", code, shop.said)
+        check(not shop.leftovers(), "left over:", shop.leftovers())
+        ids = shop.list()
+        check(len(ids) == 2, ids)
+        check(shop.run("rollback", "shop", "--to", ids[1], "--yes") in (0, 3), shop.said)
+        is_state(shop, "old")
+    finally:
+        shutil.rmtree(shop.catalog, ignore_errors=True)
+        shop.catalog = catalog
+
+
 def snapshot_behind_a_lock(shop, meanwhile):
     """A snapshot that waits for the site's lock; what happens meanwhile; then its turn. Returns exit status and words."""
     locks = os.path.join(shop.catalog, "locks")
