@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "transaction_internal.h"
+#include "walk.h"
 
 #define JOURNAL_MAX (64u << 20)
 
@@ -175,6 +176,23 @@ void kept_state_release(struct kept_state *k)
     *k = (struct kept_state){false, NULL, NULL, NULL, 0, 0};
 }
 
+/* What comes free when a folder goes. It may be going just now: what can't be seen does not count. */
+static uint64_t room_of(const char *folder)
+{
+    struct error ignored = ERROR_INIT;
+    struct walk *walk = NULL;
+    struct walk_item item;
+    uint64_t blocks = 0;
+
+    if (walk_open(folder, NULL, &walk, &ignored))
+        return 0;
+    while (!walk_next(walk, &item, &ignored) && item.event != WALK_END)
+        if (item.event == WALK_ENTER || (item.event == WALK_ENTRY && item.st.st_nlink == 1))
+            blocks += (uint64_t)item.st.st_blocks;
+    walk_close(walk);
+    return blocks * 512;
+}
+
 enum error_kind kept_look(const char *site_path, struct kept_state *out, struct error *err)
 {
     struct error why = ERROR_INIT;
@@ -196,8 +214,12 @@ enum error_kind kept_look(const char *site_path, struct kept_state *out, struct 
     }
     out->exists = true;
     out->since_ns = k.since_ns;
-    if (k.txn.has_files && k.txn.stage)
+    if (k.txn.has_files && k.txn.stage) {
         rc = memory_string(k.txn.stage, &out->tree, err);
+        out->bytes = room_of(k.txn.stage);
+        for (size_t i = 0; i < k.txn.area_count; i++)
+            out->bytes += room_of(k.txn.areas[i].folder);
+    }
     if (!rc && k.txn.has_swap)
         rc = memory_string(k.kept_is_old ? k.txn.swap.kept : k.txn.swap.beside, &out->database, err);
     if (!rc && k.snapshot)

@@ -150,7 +150,8 @@ struct kept_state {
     char *database; /* name of the kept database, or NULL */
     char *snapshot; /* the safety snapshot, once it is one; else NULL */
     int64_t since_ns;
-    uint64_t bytes;
+    uint64_t
+        bytes; /* that come free when the kept tree goes: what it shares with the live one does not count, nor does the database */
 };
 void kept_state_release(struct kept_state *k);
 enum error_kind kept_look(const char *site_path, struct kept_state *out, struct error *err);

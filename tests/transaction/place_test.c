@@ -102,6 +102,40 @@ static void place__the_root_directory_is_no_site(void **state)
     assert_int_equal(place_find("/", &p, &err), ERR_REFUSED);
 }
 
+static void kept__its_room_is_what_would_come_free(void **state)
+{
+    static unsigned char content[1 << 20];
+    struct kept_state kept;
+    struct place p = PLACE_INIT;
+    struct txn t = TXN_INIT;
+    struct error err = ERROR_INIT;
+
+    (void)state;
+    memset(content, 'x', sizeof(content));
+    assert_int_equal(mkdir("shop", 0755), 0);
+    assert_int_equal(kept_look("shop", &kept, &err), OK);
+    assert_false(kept.exists);
+    assert_int_equal(place_choose("shop", false, &p, &err), OK);
+    assert_int_equal(place_make(&p, &err), OK);
+    assert_int_equal(system("mkdir -p .nopsnap-shop/tx-01234567/site"), 0);
+    assert_int_equal(file_replace(".nopsnap-shop/tx-01234567/site/own", content, sizeof(content), 0644, &err), OK);
+    assert_int_equal(file_replace("shop/shared", content, sizeof(content), 0644, &err), OK);
+    assert_int_equal(link("shop/shared", ".nopsnap-shop/tx-01234567/site/shared"), 0);
+    strcpy(t.token, "01234567");
+    t.has_files = true;
+    assert_int_equal(memory_string(p.root, &t.site_path, &err), OK);
+    assert_int_equal(memory_string("/srv/catalog", &t.catalog, &err), OK);
+    assert_int_equal(memory_string("11111111111111111111111111111111", &t.target, &err), OK);
+    assert_int_equal(memory_format(&t.stage, &err, "%s/tx-01234567", p.folder), OK);
+    assert_int_equal(kept_write(&p, &t, true, NULL, 1, &err), OK);
+    assert_int_equal(kept_look("shop", &kept, &err), OK);
+    assert_true(kept.exists);
+    assert_in_range(kept.bytes, 1 << 20, (1 << 20) + (64 << 10));
+    kept_state_release(&kept);
+    txn_release(&t);
+    place_release(&p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -110,6 +144,7 @@ int main(void)
         folder_test(place__is_private_and_ours),
         folder_test(place__the_lock_tells_running_from_pending),
         folder_test(place__the_root_directory_is_no_site),
+        folder_test(kept__its_room_is_what_would_come_free),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
