@@ -3,7 +3,7 @@
  * and only then may they go (P3, T6).
  *
  * K1  `kept` is written before the journal ends, so that nothing that was taken away is ever without an owner
- * K2  nothing is removed before `kept` names a committed snapshot that has it
+ * K2  nothing is removed before `kept` names a committed snapshot that has it and was read back whole
  * K3  every step may be repeated; `kept` itself goes last
  * K4  a snapshot that is gone since counts for nothing: what is still there is saved once more
  */
@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "maintain.h"
 #include "transaction_internal.h"
 
 void kept_release(struct kept *k)
@@ -73,6 +74,7 @@ struct linked_entries {
     struct linked *linked;
     struct entry_steps *steps;
     struct buffer encoded;
+    struct catalog *cat;
     bool kept_is_old;
     const char *live; /* the tree that shares them */
 };
@@ -103,7 +105,9 @@ static bool stands_for_entry(const struct linked_entries *l, const char *path, c
 
     if (state == LINKED_NO || !l->steps)
         return false;
-    return state == LINKED_SAME || l->kept_is_old || still_shared(l, path, st);
+    if (state == LINKED_SAME)
+        return !catalog_damaged(l->cat); /* the file has the same content: what may be damaged is stored anew */
+    return l->kept_is_old || still_shared(l, path, st);
 }
 
 static enum error_kind entry_of_linked(void *arg, const char *path, const struct stat *st, const void **encoded,
@@ -168,6 +172,7 @@ static enum error_kind open_kept_tree(struct saving *s, struct catalog *cat, con
         rc = linked_open(path, &s->entries.linked, err);
     if (!rc && s->entries.linked && s->target.root_count)
         rc = entry_steps_open(cat, &s->target, "site", &s->entries.steps, err);
+    s->entries.cat = cat;
     s->entries.kept_is_old = k->kept_is_old;
     s->entries.live = k->txn.site_path;
     free(path);
@@ -221,6 +226,33 @@ static enum error_kind open_kept_database(struct saving *s, struct catalog *cat,
     return rc;
 }
 
+enum error_kind take_proved(struct catalog *cat, const struct site *site, struct database *db,
+                            const struct snapshot_options *o, const struct progress *progress,
+                            struct snapshot_result *out, struct error *err)
+{
+    struct error damage = ERROR_INIT;
+    const char *bad = NULL;
+    enum error_kind rc = snapshot_take(cat, site, db, o, progress, out, err);
+
+    if (rc)
+        return rc;
+    progress_step(progress, "reading the snapshot back");
+    rc = snapshot_verify(cat, &out->record, progress, &damage);
+    if (rc != ERR_CORRUPT) {
+        if (rc)
+            error_copy(err, &damage);
+        return rc;
+    }
+    progress_warn(progress, "%s; it is taken once more", damage.text);
+    error_clear(&damage);
+    bad = out->record.id;
+    if (snapshot_forget(cat, &bad, 1, &damage) != OK)
+        progress_warn(progress, "%s", damage.text);
+    snapshot_result_release(out);
+    rc = snapshot_take(cat, site, db, o, progress, out, err);
+    return rc ? rc : snapshot_verify(cat, &out->record, progress, err);
+}
+
 static enum error_kind take(struct catalog *cat, struct site *site, struct saving *s, const struct kept *k,
                             const struct progress *progress, char **id, struct error *err)
 {
@@ -249,7 +281,7 @@ static enum error_kind take(struct catalog *cat, struct site *site, struct savin
         o.entry_arg = &s->entries;
     }
     o.no_stat_cache = true; /* the site's own cache speaks of the live tree */
-    rc = snapshot_take(cat, site, s->kept_db, &o, progress, &result, err);
+    rc = take_proved(cat, site, s->kept_db, &o, progress, &result, err);
     if (!rc)
         rc = memory_string(result.record.id, id, err);
     snapshot_result_release(&result);

@@ -323,7 +323,7 @@ static enum error_kind save_first(struct transaction_context *x, const struct pr
     o.part = !files ? SNAPSHOT_DATABASE_ONLY : !database ? SNAPSHOT_FILES_ONLY : SNAPSHOT_WHOLE;
     o.transaction = x->txn.token;
     o.transaction_only = x->txn.only;
-    rc = snapshot_take(x->cat, x->site, database ? x->reach.db : NULL, &o, progress, &result, err);
+    rc = take_proved(x->cat, x->site, database ? x->reach.db : NULL, &o, progress, &result, err);
     if (!rc && result.record.unread.count)
         rc = error_set(err, ERR_REFUSED, 0, "the present state could not be saved whole: %s",
                        result.record.unread.items[0]);

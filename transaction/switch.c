@@ -176,7 +176,7 @@ static enum error_kind save_in_place(struct transaction_context *x, const struct
     o.part = SNAPSHOT_DATABASE_ONLY;
     o.stopped = true;
     o.tags = undone;
-    rc = snapshot_take(x->cat, x->site, x->reach.db, &o, progress, &result, err);
+    rc = take_proved(x->cat, x->site, x->reach.db, &o, progress, &result, err);
     if (!rc)
         rc = journal_taken(x, result.record.id, err);
     snapshot_result_release(&result);

@@ -328,6 +328,13 @@ struct kept {
     char *snapshot;
     int64_t since_ns;
 };
+/*
+ * A snapshot of what is about to go, read back whole (T6). Where what it shares with older ones is damaged, it is taken once more,
+ * which stores that anew.
+ */
+enum error_kind take_proved(struct catalog *cat, const struct site *site, struct database *db,
+                            const struct snapshot_options *o, const struct progress *progress,
+                            struct snapshot_result *out, struct error *err);
 enum error_kind kept_write(const struct place *p, const struct txn *t, bool kept_is_old, const char *snapshot,
                            int64_t since_ns, struct error *err);
 enum error_kind kept_read(const struct place *p, struct kept *out, struct error *err); /* ERR_NOT_FOUND */

@@ -7,6 +7,7 @@ import argparse
 import fcntl
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -397,6 +398,43 @@ def kept__is_saved_once_more_where_its_snapshot_is_gone(shop):
     finally:
         shutil.rmtree(shop.catalog, ignore_errors=True)
         shop.catalog = catalog
+
+
+def kept__goes_only_when_its_snapshot_was_read(shop):
+    """A file that both trees share is damaged in the catalogue: the safety snapshot leans on it, and would be the only one that has it."""
+    victim = os.path.join(shop.site, "wwwroot", "css", "own.bin")
+    content = random.Random(7).randbytes(300000)  # does not compress: stored as it is
+    with open(victim, "wb") as f:
+        f.write(content)
+    time.sleep(2.2)
+    shop.must("snapshot", "shop")
+    time.sleep(2.2)
+    shop.must("snapshot", "shop")  # now the stat cache proves it, and it is linked
+    target = shop.list()[0]
+    flip_in_packs(shop, content[1000:1064])
+    configure(shop, stop="true", start=script(shop, "start12", count(victim)))
+    code = shop.run("rollback", "shop", "--to", target, "--yes")
+    said = shop.said
+    was_linked(shop)
+    check(code == 3 and "it is taken once more" in said, "exit", code, said)
+    shop.run("verify", "--read-data")
+    check("0 files touched" in shop.said, "what was damaged is stored anew:", shop.said)
+    check(not shop.leftovers(), "left over:", shop.leftovers(), said)
+
+
+def flip_in_packs(shop, piece):
+    for folder, _, files in os.walk(os.path.join(shop.catalog, "packs")):
+        for name in files:
+            path = os.path.join(folder, name)
+            at = read(path).find(piece)
+            if at < 0:
+                continue
+            os.chmod(path, 0o600)
+            with open(path, "r+b") as f:
+                f.seek(at)
+                f.write(bytes([piece[0] ^ 1]))
+            return
+    raise AssertionError("the content is in no pack as it is")
 
 
 def snapshot_behind_a_lock(shop, meanwhile):
