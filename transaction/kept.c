@@ -463,12 +463,14 @@ enum error_kind kept_clear(struct catalog *cat, struct site *site, const struct 
         return rc;
     if (place_has(&p, "journal")) {
         rc = transaction_refuse_pending(site->path, err);
-        goto done;
+        if (rc)
+            goto done;
     }
     if (!exists(p.folder))
         goto done;
     rc = place_lock(&p, 10000, err);
-    if (!rc && place_has(&p, "journal")) { /* begun since we looked */
+    if (!rc && place_has(&p, "journal")) { /* begun since we looked, and killed */
+        file_lock_drop(&p.lock);           /* or it would look like one that runs */
         rc = transaction_refuse_pending(site->path, err);
         goto done;
     }

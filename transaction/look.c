@@ -1,18 +1,27 @@
 /*
  * Looking without touching: is a transaction pending, what is kept?
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "thread.h"
 #include "transaction_internal.h"
 #include "walk.h"
 
 #define JOURNAL_MAX (64u << 20)
 
-/* A free lock is taken and dropped at once: a journal under a free lock is pending. */
+#define WAIT_MS 10000
+#define PAUSE_MS 100
+
+/*
+ * A free lock is taken and dropped at once: a journal under a free lock is pending. It is shared, so that two who look at
+ * the same time don't take each other for a transaction.
+ */
 static enum error_kind lock_is_held(const struct place *p, bool *held, struct error *err)
 {
     struct error why = ERROR_INIT;
@@ -25,7 +34,7 @@ static enum error_kind lock_is_held(const struct place *p, bool *held, struct er
         return rc;
     rc = file_open(AT_FDCWD, path, O_RDONLY | O_NOFOLLOW, 0, &fd, &why);
     if (!rc) {
-        *held = flock(fd, LOCK_EX | LOCK_NB) != 0;
+        *held = flock(fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
         file_close(&fd);
     } else if (rc != ERR_NOT_FOUND) {
         error_copy(err, &why);
@@ -66,6 +75,7 @@ static enum error_kind describe(const struct place *p, char **out, struct error 
 enum error_kind transaction_look(const char *site_path, enum transaction_state *out, char **detail, struct error *err)
 {
     struct place p = PLACE_INIT;
+    struct error why = ERROR_INIT;
     bool held = false;
     enum error_kind rc = place_find(site_path, &p, err);
 
@@ -78,17 +88,43 @@ enum error_kind transaction_look(const char *site_path, enum transaction_state *
         rc = lock_is_held(&p, &held, err);
         *out = held ? TRANSACTION_RUNNING : TRANSACTION_PENDING;
         if (!rc && detail)
-            rc = describe(&p, detail, err);
+            rc = describe(&p, detail, &why);
+        if (why.kind == ERR_NOT_FOUND) { /* it has ended since */
+            *out = TRANSACTION_NONE;
+            rc = OK;
+        } else if (why.kind) {
+            error_copy(err, &why);
+        }
     }
     place_release(&p);
     return rc;
+}
+
+/* A transaction that runs is waited for to a deadline (design, "Running or dead?"). */
+static enum error_kind look_until_still(const char *site_path, enum transaction_state *state, char **detail,
+                                        struct error *err)
+{
+    int64_t deadline = clock_monotonic_ms() + WAIT_MS;
+    enum error_kind rc;
+
+    for (;;) {
+        rc = transaction_look(site_path, state, detail, err);
+        if (rc || *state != TRANSACTION_RUNNING || clock_monotonic_ms() >= deadline)
+            return rc;
+        free(*detail);
+        *detail = NULL;
+        nanosleep(&(struct timespec){0, PAUSE_MS * 1000000L}, NULL);
+        rc = cancel_check(err);
+        if (rc)
+            return rc;
+    }
 }
 
 enum error_kind transaction_refuse_pending(const char *site_path, struct error *err)
 {
     enum transaction_state state = TRANSACTION_NONE;
     char *detail = NULL;
-    enum error_kind rc = transaction_look(site_path, &state, &detail, err);
+    enum error_kind rc = look_until_still(site_path, &state, &detail, err);
 
     if (!rc && state == TRANSACTION_RUNNING) {
         rc = error_set(err, ERR_BUSY, 0, "a transaction is running at %s", site_path);

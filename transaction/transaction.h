@@ -41,7 +41,10 @@ enum transaction_state {
  */
 enum error_kind transaction_look(const char *site_path, enum transaction_state *out, char **detail, struct error *err);
 
-/* What every writing command calls first: OK, or ERR_PENDING with hint `nopsnap recover SITE`, or ERR_BUSY. */
+/*
+ * What every writing command calls first: OK, or ERR_PENDING with hint `nopsnap recover SITE`. One that runs is waited for, 10 s at
+ * most: ERR_BUSY.
+ */
 enum error_kind transaction_refuse_pending(const char *site_path, struct error *err);
 /*
  * transaction_refuse_pending() for a snapshot of a site that may be gone altogether. With `going`, ERR_REFUSED too if what
