@@ -437,6 +437,19 @@ def flip_in_packs(shop, piece):
     raise AssertionError("the content is in no pack as it is")
 
 
+def preflight__says_what_the_login_may_not_read(shop):
+    """Before the shop is stopped: what can't be dumped can't be saved."""
+    if shop.server.name != "postgresql":
+        return  # MySQL does not show a login what it may not read
+    shop.server.sql('create table "Plugin" (id int); revoke all on "Plugin" from public, shop')
+    stopped = os.path.join(shop.folder, "stopped")
+    configure(shop, stop=script(shop, "stop13", f"touch {stopped}\n"), start="true")
+    for argv in (("rollback", "shop", "--to", shop.target, "--yes"), ("snapshot", "shop", "--mode", "stopped")):
+        code = shop.run(*argv)
+        check(code == 1 and "login shop may not read public.\"Plugin\"" in shop.said, "exit", code, shop.said)
+        check(not os.path.exists(stopped), "the shop was stopped for nothing")
+
+
 def snapshot_behind_a_lock(shop, meanwhile):
     """A snapshot that waits for the site's lock; what happens meanwhile; then its turn. Returns exit status and words."""
     locks = os.path.join(shop.catalog, "locks")
