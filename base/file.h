@@ -133,6 +133,7 @@ const char *path_base(const char *path);
 enum error_kind path_parent(const char *path, char **out, struct error *err);
 /* Refuse "", absolute, "..", ".", empty components and NUL: names from archives and catalogues (P11). */
 bool path_is_safe_relative(const char *path);
+bool path_is_safe_absolute(const char *path);             /* the same below "/", which itself is refused */
 bool name_is_safe(const unsigned char *name, size_t len); /* one component */
 
 #endif

@@ -70,3 +70,8 @@ bool path_is_safe_relative(const char *path)
         path += len + 1;
     }
 }
+
+bool path_is_safe_absolute(const char *path)
+{
+    return path[0] == '/' && path_is_safe_relative(path + 1);
+}

@@ -5,6 +5,7 @@
 #define NOPSNAP_MAINTAIN_H
 
 #include "catalog.h"
+#include "record.h"
 #include "text.h"
 
 struct verify_options {
@@ -24,6 +25,15 @@ void verify_report_release(struct verify_report *r);
 /* ERR_CORRUPT if any damage was found (the report is filled all the same). */
 enum error_kind catalog_verify(struct catalog *cat, const struct verify_options *options,
                                const struct progress *progress, struct verify_report *out, struct error *err);
+
+/*
+ * Read all that one snapshot reaches and check every chunk of it against its id: what must be known before the shop's own
+ * copy goes. Damage is remembered, so that the next snapshot stores it anew.
+ *
+ * Returns    ERR_CORRUPT naming the first frame that is damaged
+ */
+enum error_kind snapshot_verify(struct catalog *cat, const struct snapshot_record *record,
+                                const struct progress *progress, struct error *err);
 
 /*
  * Make catalog.sqlite again from packs alone (P7). The old file is kept aside until the new one is in place (then removed).

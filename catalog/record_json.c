@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "file.h"
 #include "json.h"
 #include "record_internal.h"
 
@@ -454,6 +455,15 @@ static void take_site(struct decoder *d, struct json *root, struct snapshot_reco
     r->nop_layout = take_text(d, nop, "layout", false);
 }
 
+/* A restore joins the name to its target, and a rollback writes where the path leads (P11). */
+static void check_root(struct decoder *d, const struct snapshot_root *root)
+{
+    if (!d->rc && !name_is_safe((const unsigned char *)root->name, strlen(root->name)))
+        wrong(d, "roots.name");
+    if (!d->rc && !path_is_safe_absolute(root->path))
+        wrong(d, "roots.path");
+}
+
 static void take_roots(struct decoder *d, struct json *root, struct snapshot_record *r)
 {
     struct json *roots = json_get(root, "roots");
@@ -466,6 +476,7 @@ static void take_roots(struct decoder *d, struct json *root, struct snapshot_rec
 
         to->name = take_text(d, v, "name", true);
         to->path = take_text(d, v, "path", true);
+        check_root(d, to);
         take_chunk(d, json_get(v, "tree"), "roots.tree", &to->tree);
         to->files = take_count(d, v, "files");
         to->bytes = take_count(d, v, "bytes");

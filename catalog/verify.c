@@ -567,3 +567,120 @@ enum error_kind catalog_verify(struct catalog *cat, const struct verify_options 
     free(packs.items);
     return rc ? rc : verdict(&v, err);
 }
+
+/* ---- one snapshot ---- */
+
+/* Is anything of this frame reached? *at is its first footer entry. */
+static enum error_kind frame_is_reached(struct verify *v, const struct mark *mark, const struct pack *pack,
+                                        uint64_t number, uint32_t frame, uint32_t at, bool *out, struct error *err)
+{
+    enum error_kind rc = OK;
+
+    *out = false;
+    for (; !rc && !*out && at < pack_chunk_count(pack); at++) {
+        struct footer_chunk c;
+        struct chunk_row row;
+        bool found = false;
+
+        pack_chunk_at(pack, at, &c);
+        if (c.frame != frame)
+            break;
+        rc = index_chunk_find(v->cat->index, &c.id, &row, &found, err);
+        *out = !rc && found && row.pack == number && mark_has(mark, row.row);
+    }
+    return rc;
+}
+
+static void pass_frame(const struct pack *pack, uint32_t frame, uint32_t *at)
+{
+    struct footer_chunk c;
+
+    for (; *at < pack_chunk_count(pack); (*at)++) {
+        pack_chunk_at(pack, *at, &c);
+        if (c.frame != frame)
+            break;
+    }
+}
+
+/* All of it, so that the next snapshot stores anew whatever is damaged; the first that is found is the one that is told. */
+static void note_reached(struct verify *v, uint64_t pack, int64_t frame, const struct error *why, struct error *first)
+{
+    catalog_note_damage(v->cat, pack, frame, why->text);
+    if (first->kind == OK) {
+        *first = *why;
+        first->kind = ERR_CORRUPT;
+    }
+}
+
+static enum error_kind read_reached(struct verify *v, const struct mark *mark, const struct pack_row *row,
+                                    struct error *first, struct error *err)
+{
+    struct buffer raw = BUFFER_INIT(FRAME_RAW_MAX + 1);
+    struct pack *pack = NULL;
+    struct error why = ERROR_INIT;
+    uint32_t at = 0;
+    bool reached = false;
+    enum error_kind rc = pack_open(v->cat->dirfd, row->name, &v->cat->format, &pack, &why);
+
+    if (rc == ERR_CORRUPT || rc == ERR_NOT_FOUND) {
+        note_reached(v, row->number, DAMAGE_WHOLE_PACK, &why, first);
+        return OK;
+    }
+    if (rc)
+        *err = why;
+    for (uint32_t i = 0; !rc && i < pack_frame_count(pack); i++) {
+        rc = cancel_check(err);
+        if (!rc)
+            rc = frame_is_reached(v, mark, pack, row->number, i, at, &reached, err);
+        if (rc || !reached) {
+            pass_frame(pack, i, &at);
+            continue;
+        }
+        error_clear(&why);
+        rc = check_frame(v, pack, i, &raw, &at, &why);
+        if (rc == ERR_CORRUPT) {
+            note_reached(v, row->number, i, &why, first);
+            rc = OK;
+        } else if (rc) {
+            *err = why;
+        }
+    }
+    pack_close(pack);
+    buffer_release(&raw);
+    return rc;
+}
+
+enum error_kind snapshot_verify(struct catalog *cat, const struct snapshot_record *record,
+                                const struct progress *progress, struct error *err)
+{
+    struct verify v = {.cat = cat, .progress = progress};
+    struct verify_packs packs = {.cat = cat};
+    struct error first = ERROR_INIT;
+    struct mark *mark = NULL;
+    uint64_t done = 0;
+    bool whole = true;
+    enum error_kind rc = mark_new(cat, &mark, err);
+
+    if (!rc)
+        rc = mark_snapshot(mark, record, NULL, NULL, &whole, err);
+    if (!rc)
+        rc = index_pack_each(cat->index, collect_pack, &packs, err);
+    for (size_t i = 0; !rc && i < packs.count; i++) {
+        uint64_t bytes = mark_pack_bytes(mark, packs.items[i].row.number);
+
+        if (!bytes)
+            continue;
+        rc = read_reached(&v, mark, &packs.items[i].row, &first, err);
+        done += bytes;
+        progress_advance(progress, done, 0, "bytes");
+    }
+    if (!rc && first.kind) {
+        *err = first;
+        rc = ERR_CORRUPT;
+    }
+    if (rc)
+        error_context(err, "reading snapshot %.8s back", record->id);
+    mark_free(mark);
+    free(packs.items);
+    return rc;
+}

@@ -3,14 +3,17 @@
 
 #include "cli.h"
 
-/* Every id is found before the first is forgotten: a wrong one changes nothing. */
+/* Every id is found, and may go, before the first is forgotten: a wrong one changes nothing. */
 static enum error_kind find_all(struct catalog *cat, char **given, size_t count, struct snapshot_record *records,
                                 struct error *err)
 {
     enum error_kind rc = OK;
 
-    for (size_t i = 0; i < count && !rc; i++)
+    for (size_t i = 0; i < count && !rc; i++) {
         rc = cli_snapshot_open(cat, given[i], &records[i], err);
+        if (!rc)
+            rc = cli_refuse_pending_of(&records[i], true, err);
+    }
     return rc;
 }
 

@@ -59,6 +59,8 @@ static int mark(struct cli *cli, const char *type, const char *said, const char 
     if (!rc)
         rc = cli_snapshot_open(cat, given, &record, &err);
     if (!rc)
+        rc = cli_refuse_pending_of(&record, false, &err);
+    if (!rc)
         rc = fn(cat, record.id, reason, &err);
     if (!rc)
         told(cli, cat, type, said, &record);

@@ -2,6 +2,7 @@
  * From what the user typed to a site and its database.
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "cli.h"
 
@@ -50,16 +51,30 @@ enum error_kind cli_database_open(const struct site *site, struct cli_database *
     return rc;
 }
 
-enum error_kind cli_kept_clear(struct cli *cli, struct catalog *cat, struct site *site, struct error *err)
+enum error_kind cli_kept_clear(struct cli *cli, struct catalog *cat, struct site *site, int64_t *seen_ns,
+                               struct error *err)
 {
     struct transaction_result cleared = {.outcome = OUTCOME_NOTHING};
-    enum error_kind rc = kept_clear(cat, site, &cli->progress, &cleared, err);
+    enum error_kind rc = kept_clear(cat, site, &cli->progress, seen_ns, &cleared, err);
 
     if (!rc && cleared.safety_snapshot)
         cli_note(cli, "what the last rollback took away is snapshot %.8s", cleared.safety_snapshot);
     for (size_t i = 0; i < cleared.left.count; i++)
         cli_warn(cli, "still kept: %s", cleared.left.items[i]);
     transaction_result_release(&cleared);
+    return rc;
+}
+
+enum error_kind cli_refuse_pending_of(const struct snapshot_record *record, bool going, struct error *err)
+{
+    char *name = NULL;
+    char *id = NULL;
+    enum error_kind rc = catalog_host(&name, &id, err);
+
+    if (!rc && record->site_path && record->host_id && !strcmp(id, record->host_id))
+        rc = transaction_refuse_mark(record->site_path, record->id, going, err);
+    free(name);
+    free(id);
     return rc;
 }
 

@@ -156,7 +156,8 @@ static void hint_files_only(struct error *err)
 }
 
 static enum error_kind take(struct cli *cli, struct catalog *cat, struct site *site, struct cli_database *database,
-                            struct snapshot_arguments *a, struct snapshot_result *out, struct error *err)
+                            struct snapshot_arguments *a, int64_t seen_ns, struct snapshot_result *out,
+                            struct error *err)
 {
     struct catalog_site_lock *lock = NULL;
     char site_id[17];
@@ -173,6 +174,8 @@ static enum error_kind take(struct cli *cli, struct catalog *cat, struct site *s
     }
     if (!rc)
         rc = catalog_site_lock(cat, site_id, false, SITE_LOCK_TIMEOUT_MS, &lock, err);
+    if (!rc) /* one that began while we waited may have ended, or been killed, in the midst of its exchange */
+        rc = transaction_refuse_since(site->path, seen_ns, err);
     if (!rc && a->options.stopped)
         rc = fenced_snapshot(cat, site, database->db, &a->options, &cli->progress, out, err);
     else if (!rc)
@@ -205,6 +208,7 @@ int cli_snapshot(struct cli *cli, int argc, char **argv)
     struct catalog *cat = NULL;
     struct error err = ERROR_INIT;
     int64_t began = clock_monotonic_ms();
+    int64_t seen_ns = 0;
     int status = parse(cli, me, argc, argv, &a);
     enum error_kind rc;
 
@@ -218,6 +222,7 @@ int cli_snapshot(struct cli *cli, int argc, char **argv)
     }
     if (!rc)
         rc = transaction_refuse_pending(site.path, &err);
+    seen_ns = rc ? 0 : transaction_changed_ns(site.path);
     if (!rc)
         rc = add_patterns(&site, &a, &err);
     if (!rc)
@@ -225,9 +230,9 @@ int cli_snapshot(struct cli *cli, int argc, char **argv)
     if (!rc)
         rc = cli_catalog_check_place(cli, catalog_path(cat), &site, &err);
     if (!rc)
-        rc = cli_kept_clear(cli, cat, &site, &err);
+        rc = cli_kept_clear(cli, cat, &site, &seen_ns, &err);
     if (!rc)
-        rc = take(cli, cat, &site, &database, &a, &result, &err);
+        rc = take(cli, cat, &site, &database, &a, seen_ns, &result, &err);
     cli_progress_end(cli);
     status = rc ? cli_fail(cli, &err) : cli_done(cli);
     if (cat && site.path)

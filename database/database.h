@@ -111,11 +111,13 @@ struct database_info {
     struct text_list
         obstacles; /* what preflight must refuse: replication slots, prepared transactions, foreign keys from elsewhere... */
     struct text_list remarks;
+    struct text_list unreadable; /* what the login may not read, so that a dump would fail: one line each */
 };
 
-#define DATABASE_INFO_INIT                                                                                         \
-    {                                                                                                              \
-        false, DATABASE_NONE, NULL, NULL, NULL, 0, false, NULL, false, NULL, false, TEXT_LIST_INIT, TEXT_LIST_INIT \
+#define DATABASE_INFO_INIT                                                                                          \
+    {                                                                                                               \
+        false, DATABASE_NONE, NULL, NULL, NULL, 0, false, NULL, false, NULL, false, TEXT_LIST_INIT, TEXT_LIST_INIT, \
+            TEXT_LIST_INIT                                                                                          \
     }
 
 enum error_kind database_probe(struct database *db, struct database_info *out, struct error *err);

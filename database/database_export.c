@@ -81,71 +81,29 @@ static enum error_kind write_row(void *arg, const struct database_row *row, stru
 
 /* ---- which rows ---- */
 
-/* The parts of a condition are joined with OR; each is left out when this version has no such column. */
-struct condition {
-    struct database *db;
-    const struct shop_table *table;
-    struct buffer *sql;
-    bool any;
-};
-
-static enum error_kind append_or(struct condition *c, struct error *err)
-{
-    enum error_kind rc = c->any ? buffer_append_text(c->sql, " OR ", err) : OK;
-
-    c->any = true;
-    return rc;
-}
-
-static enum error_kind where_newer(struct condition *c, int64_t old, struct error *err)
-{
-    enum error_kind rc;
-
-    if (!shop_table_column(c->table, "Id"))
-        return OK;
-    rc = append_or(c, err);
-    if (!rc)
-        rc = shop_sql_column(c->db, c->table, "t", "Id", c->sql, err);
-    return rc ? rc : buffer_append_format(c->sql, err, " > %" PRId64, old);
-}
-
-/* t.column is what a lost order has in order_column. */
-static enum error_kind where_of_lost_orders(struct condition *c, const char *column, const struct shop_table *order,
-                                            const char *order_column, int64_t old_order, struct error *err)
-{
-    enum error_kind rc;
-
-    if (!order->quoted || !shop_table_column(c->table, column) || !shop_table_column(order, order_column))
-        return OK;
-    rc = append_or(c, err);
-    if (!rc)
-        rc = shop_sql_column(c->db, c->table, "t", column, c->sql, err);
-    if (!rc)
-        rc = buffer_append_text(c->sql, " IN (SELECT ", err);
-    if (!rc)
-        rc = shop_sql_column(c->db, order, "o", order_column, c->sql, err);
-    if (!rc)
-        rc = buffer_append_format(c->sql, err, " FROM %s o WHERE ", order->quoted);
-    if (!rc)
-        rc = shop_sql_column(c->db, order, "o", "Id", c->sql, err);
-    return rc ? rc : buffer_append_format(c->sql, err, " > %" PRId64 ")", old_order);
-}
-
 static const char *const order_links[][3] = {
     /* table, its column, the order's column */
     {"OrderItem", "OrderId", "Id"},        {"OrderNote", "OrderId", "Id"},         {"Customer", "Id", "CustomerId"},
     {"Address", "Id", "BillingAddressId"}, {"Address", "Id", "ShippingAddressId"}, {"Address", "Id", "PickupAddressId"},
 };
 
-static enum error_kind append_condition(struct condition *c, const char *table, const struct shop_table *order,
-                                        const struct database_facts *since, struct error *err)
+/* New itself, or of a new order. */
+static enum error_kind append_condition(struct database *db, const char *table, const struct shop_table *t,
+                                        const struct shop_table *order, const struct database_facts *since,
+                                        struct buffer *sql, struct error *err)
 {
-    int64_t old_order = shop_old_maximum(since, "Order");
-    enum error_kind rc = where_newer(c, shop_old_maximum(since, table), err);
+    enum error_kind rc = shop_sql_newer(db, t, "t", table, "CreatedOnUtc", since, sql, err);
 
-    for (size_t i = 0; !rc && i < sizeof order_links / sizeof order_links[0]; i++)
-        if (strcmp(order_links[i][0], table) == 0)
-            rc = where_of_lost_orders(c, order_links[i][1], order, order_links[i][2], old_order, err);
+    for (size_t i = 0; !rc && i < sizeof order_links / sizeof order_links[0]; i++) {
+        const char *const *link = order_links[i];
+
+        if (strcmp(link[0], table) != 0 || !order->quoted || !shop_table_column(t, link[1]) ||
+            !shop_table_column(order, link[2]))
+            continue;
+        rc = buffer_append_text(sql, " OR ", err);
+        if (!rc)
+            rc = shop_sql_of_orders(db, t, link[1], order, link[2], since, sql, err);
+    }
     return rc;
 }
 
@@ -153,19 +111,16 @@ static enum error_kind append_condition(struct condition *c, const char *table, 
 
 static enum error_kind build_query(struct database *db, const char *table, const struct shop_table *t,
                                    const struct shop_table *order, const struct database_facts *since,
-                                   struct buffer *sql, bool *any, struct error *err)
+                                   struct buffer *sql, struct error *err)
 {
-    struct condition c = {db, t, sql, false};
-    enum error_kind rc;
+    enum error_kind rc = buffer_append_format(sql, err, "SELECT t.* FROM %s t WHERE ", t->quoted);
 
-    rc = buffer_append_format(sql, err, "SELECT t.* FROM %s t WHERE ", t->quoted);
     if (!rc)
-        rc = append_condition(&c, table, order, since, err);
+        rc = append_condition(db, table, t, order, since, sql, err);
     if (!rc)
         rc = buffer_append_text(sql, " ORDER BY ", err);
     if (!rc)
         rc = shop_sql_column(db, t, "t", "Id", sql, err);
-    *any = c.any;
     return rc;
 }
 
@@ -177,16 +132,14 @@ static enum error_kind export_table(struct database *db, const char *table, cons
     struct shop_table t = SHOP_TABLE_INIT;
     struct buffer sql = BUFFER_INIT(SQL_MAX);
     char *path = NULL;
-    bool any = false;
     enum error_kind rc;
 
     rc = shop_table_find(db, table, &t, err);
     if (rc || !t.quoted || !shop_table_column(&t, "Id"))
         goto done;
-    rc = build_query(db, table, &t, order, since, &sql, &any, err);
-    if (rc || !any)
-        goto done;
-    rc = memory_format(&path, err, "%s/%s.csv", directory, table);
+    rc = build_query(db, table, &t, order, since, &sql, err);
+    if (!rc)
+        rc = memory_format(&path, err, "%s/%s.csv", directory, table);
     if (!rc)
         rc = draft_open(&csv.draft, path, 0600, err);
     if (!rc)

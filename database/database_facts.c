@@ -17,6 +17,7 @@ void database_info_release(struct database_info *info)
     free(info->picture_path);
     text_list_release(&info->obstacles);
     text_list_release(&info->remarks);
+    text_list_release(&info->unreadable);
     *info = (struct database_info)DATABASE_INFO_INIT;
 }
 

@@ -1,9 +1,10 @@
 /*
  * What a rollback would lose: rows newer than the snapshot, counted table by table.
  *
- * A row is newer if its Id is above the highest at the snapshot (exact for inserts) or, where the table keeps one,
- * its time of change is later than the snapshot. Deletions are not seen. Tables that this version does not have are
- * skipped.
+ * A row is newer if its Id is above the highest at the snapshot or, where the table keeps one, its time is later than
+ * the snapshot: after a rollback Ids begin again where they once were, so that a new row may carry an old number. A
+ * table without a time goes by its parent's (the items of a lost order); pictures and downloads have neither, and one
+ * that took an old number is not seen. Nor are deletions. Tables that this version does not have are skipped.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -35,11 +36,11 @@ void database_losses_release(struct database_losses *l)
 /* ---- what to count ---- */
 
 enum loss_rule {
-    LOSS_NEW,         /* Id above the old maximum; without an Id, the time column */
-    LOSS_NEW_CHANGED, /* ... or changed since, by the time column */
-    LOSS_CHANGED,     /* old rows changed since, by the time column alone */
-    LOSS_REGISTERED,  /* customers who have the role Registered */
-    LOSS_GUESTS,      /* customers who do not */
+    LOSS_NEW,        /* Id above the old maximum, or made or changed since by the time column */
+    LOSS_OF_ORDERS,  /* ... or, for want of a time, of an order that is newer */
+    LOSS_CHANGED,    /* old rows changed since, by the time column; those that are new count elsewhere */
+    LOSS_REGISTERED, /* customers who have the role Registered */
+    LOSS_GUESTS,     /* customers who do not */
 };
 
 struct loss_kind {
@@ -53,7 +54,7 @@ struct loss_kind {
 static const struct loss_kind kinds[] = {
     {GROUP_MONEY, "Order", NULL, "CreatedOnUtc", LOSS_NEW},
     {GROUP_MONEY, "Order", "Order (older, paid since)", "PaidDateUtc", LOSS_CHANGED},
-    {GROUP_MONEY, "OrderItem", NULL, NULL, LOSS_NEW},
+    {GROUP_MONEY, "OrderItem", NULL, NULL, LOSS_OF_ORDERS},
     {GROUP_MONEY, "OrderNote", NULL, "CreatedOnUtc", LOSS_NEW},
     {GROUP_MONEY, "Shipment", NULL, "CreatedOnUtc", LOSS_NEW},
     {GROUP_MONEY, "ReturnRequest", NULL, "CreatedOnUtc", LOSS_NEW},
@@ -68,19 +69,19 @@ static const struct loss_kind kinds[] = {
     {GROUP_PEOPLE, "Address", NULL, "CreatedOnUtc", LOSS_NEW},
     {GROUP_PEOPLE, "NewsLetterSubscription", NULL, "CreatedOnUtc", LOSS_NEW},
     {GROUP_PEOPLE, "GdprLog", NULL, "CreatedOnUtc", LOSS_NEW},
-    {GROUP_PEOPLE, "GenericAttribute", NULL, "CreatedOrUpdatedDateUTC", LOSS_NEW_CHANGED},
-    {GROUP_PEOPLE, "ShoppingCartItem", NULL, "UpdatedOnUtc", LOSS_NEW_CHANGED},
+    {GROUP_PEOPLE, "GenericAttribute", NULL, "CreatedOrUpdatedDateUTC", LOSS_NEW},
+    {GROUP_PEOPLE, "ShoppingCartItem", NULL, "UpdatedOnUtc", LOSS_NEW},
     {GROUP_CONTENT, "ProductReview", NULL, "CreatedOnUtc", LOSS_NEW},
     {GROUP_CONTENT, "BlogComment", NULL, "CreatedOnUtc", LOSS_NEW},
     {GROUP_CONTENT, "NewsComment", NULL, "CreatedOnUtc", LOSS_NEW},
-    {GROUP_CONTENT, "Forums_Topic", NULL, "UpdatedOnUtc", LOSS_NEW_CHANGED},
-    {GROUP_CONTENT, "Forums_Post", NULL, "UpdatedOnUtc", LOSS_NEW_CHANGED},
+    {GROUP_CONTENT, "Forums_Topic", NULL, "UpdatedOnUtc", LOSS_NEW},
+    {GROUP_CONTENT, "Forums_Post", NULL, "UpdatedOnUtc", LOSS_NEW},
     {GROUP_CONTENT, "Forums_PrivateMessage", NULL, "CreatedOnUtc", LOSS_NEW},
     {GROUP_CONTENT, "PollVotingRecord", NULL, "CreatedOnUtc", LOSS_NEW},
     {GROUP_CONTENT, "BackInStockSubscription", NULL, "CreatedOnUtc", LOSS_NEW},
-    {GROUP_CATALOGUE, "Product", NULL, "UpdatedOnUtc", LOSS_NEW_CHANGED},
-    {GROUP_CATALOGUE, "Category", NULL, "UpdatedOnUtc", LOSS_NEW_CHANGED},
-    {GROUP_CATALOGUE, "Manufacturer", NULL, "UpdatedOnUtc", LOSS_NEW_CHANGED},
+    {GROUP_CATALOGUE, "Product", NULL, "UpdatedOnUtc", LOSS_NEW},
+    {GROUP_CATALOGUE, "Category", NULL, "UpdatedOnUtc", LOSS_NEW},
+    {GROUP_CATALOGUE, "Manufacturer", NULL, "UpdatedOnUtc", LOSS_NEW},
     {GROUP_CATALOGUE, "StockQuantityHistory", NULL, "CreatedOnUtc", LOSS_NEW},
     {GROUP_CATALOGUE, "Picture", NULL, NULL, LOSS_NEW},
     {GROUP_CATALOGUE, "Download", NULL, NULL, LOSS_NEW},
@@ -117,25 +118,60 @@ int64_t shop_old_maximum(const struct database_facts *since, const char *table)
     return t ? t->max_id : -1;
 }
 
-static enum error_kind append_later(struct database *db, const struct shop_table *t, const char *column,
-                                    const struct database_facts *since, struct buffer *sql, struct error *err)
+static enum error_kind append_time(struct database *db, const struct shop_table *t, const char *alias,
+                                   const char *column, const char *comparison, const struct database_facts *since,
+                                   struct buffer *sql, struct error *err)
 {
     char moment[SHOP_MOMENT_MAX];
     enum error_kind rc;
 
     shop_moment(since->moment_ns, moment);
-    rc = shop_sql_column(db, t, "t", column, sql, err);
+    rc = shop_sql_column(db, t, alias, column, sql, err);
     if (!rc)
-        rc = buffer_append_text(sql, " > ", err);
+        rc = buffer_append_format(sql, err, " %s ", comparison);
     return rc ? rc : db->ops->quote_text(db, moment, sql, err);
 }
 
-static enum error_kind append_above(struct database *db, const struct shop_table *t, const char *comparison, int64_t id,
-                                    struct buffer *sql, struct error *err)
+static enum error_kind append_id(struct database *db, const struct shop_table *t, const char *alias,
+                                 const char *comparison, int64_t id, struct buffer *sql, struct error *err)
 {
-    enum error_kind rc = shop_sql_column(db, t, "t", "Id", sql, err);
+    enum error_kind rc = shop_sql_column(db, t, alias, "Id", sql, err);
 
     return rc ? rc : buffer_append_format(sql, err, " %s %" PRId64, comparison, id);
+}
+
+enum error_kind shop_sql_newer(struct database *db, const struct shop_table *t, const char *alias, const char *table,
+                               const char *column, const struct database_facts *since, struct buffer *sql,
+                               struct error *err)
+{
+    bool has_id = shop_table_column(t, "Id") != NULL;
+    bool has_time = column && shop_table_column(t, column);
+    enum error_kind rc = buffer_append_text(sql, has_id || has_time ? "(" : "(1 = 0", err);
+
+    if (!rc && has_id)
+        rc = append_id(db, t, alias, ">", shop_old_maximum(since, table), sql, err);
+    if (!rc && has_id && has_time)
+        rc = buffer_append_text(sql, " OR ", err);
+    if (!rc && has_time)
+        rc = append_time(db, t, alias, column, ">", since, sql, err);
+    return rc ? rc : buffer_append_text(sql, ")", err);
+}
+
+enum error_kind shop_sql_of_orders(struct database *db, const struct shop_table *t, const char *column,
+                                   const struct shop_table *order, const char *order_column,
+                                   const struct database_facts *since, struct buffer *sql, struct error *err)
+{
+    enum error_kind rc = shop_sql_column(db, t, "t", column, sql, err);
+
+    if (!rc)
+        rc = buffer_append_text(sql, " IN (SELECT ", err);
+    if (!rc)
+        rc = shop_sql_column(db, order, "o", order_column, sql, err);
+    if (!rc)
+        rc = buffer_append_format(sql, err, " FROM %s o WHERE ", order->quoted);
+    if (!rc)
+        rc = shop_sql_newer(db, order, "o", "Order", "CreatedOnUtc", since, sql, err);
+    return rc ? rc : buffer_append_text(sql, ")", err);
 }
 
 /* The customer has the role Registered. False in *known where the role tables are missing. */
@@ -183,39 +219,67 @@ done:
     return rc;
 }
 
+/* Rows that were there, changed since; one that took an old number since is new, not changed. */
+static enum error_kind append_changed(struct database *db, const struct loss_kind *kind, const struct shop_table *t,
+                                      const struct database_facts *since, struct buffer *sql, struct error *err)
+{
+    int64_t old = shop_old_maximum(since, kind->table);
+    enum error_kind rc;
+
+    if (!shop_table_column(t, "Id") || !shop_table_column(t, kind->column) || old < 0)
+        return OK;
+    rc = append_id(db, t, "t", "<=", old, sql, err);
+    if (!rc)
+        rc = buffer_append_text(sql, " AND ", err);
+    if (!rc)
+        rc = append_time(db, t, "t", kind->column, ">", since, sql, err);
+    if (rc || !shop_table_column(t, "CreatedOnUtc"))
+        return rc;
+    rc = buffer_append_text(sql, " AND ", err);
+    return rc ? rc : append_time(db, t, "t", "CreatedOnUtc", "<=", since, sql, err);
+}
+
+static enum error_kind append_or_of_orders(struct database *db, const struct shop_table *t,
+                                           const struct database_facts *since, struct buffer *sql, struct error *err)
+{
+    struct shop_table order = SHOP_TABLE_INIT;
+    enum error_kind rc = shop_table_find(db, "Order", &order, err);
+
+    if (!rc && order.quoted && shop_table_column(t, "OrderId")) {
+        rc = buffer_append_text(sql, " OR ", err);
+        if (!rc)
+            rc = shop_sql_of_orders(db, t, "OrderId", &order, "Id", since, sql, err);
+    }
+    shop_table_release(&order);
+    return rc;
+}
+
+static enum error_kind append_and_role(struct database *db, bool guests, const struct shop_table *t, struct buffer *sql,
+                                       struct error *err)
+{
+    bool known = true;
+    enum error_kind rc = buffer_append_text(sql, guests ? " AND NOT " : " AND ", err);
+
+    if (!rc)
+        rc = append_registered(db, t, sql, &known, err);
+    if (!rc && !known) /* without role tables nobody is a guest */
+        rc = buffer_append_text(sql, "(1 = 1)", err);
+    return rc;
+}
+
 /* The condition for one kind; empty when this table can't answer. */
 static enum error_kind append_condition(struct database *db, const struct loss_kind *kind, const struct shop_table *t,
                                         const struct database_facts *since, struct buffer *sql, struct error *err)
 {
-    bool has_id = shop_table_column(t, "Id") != NULL;
-    bool has_time = kind->column && shop_table_column(t, kind->column);
-    int64_t old = shop_old_maximum(since, kind->table);
-    bool known = true;
-    enum error_kind rc = OK;
+    enum error_kind rc;
 
-    if (kind->rule == LOSS_CHANGED) {
-        if (!has_id || !has_time || old < 0)
-            return OK;
-        rc = append_above(db, t, "<=", old, sql, err);
-        if (!rc)
-            rc = buffer_append_text(sql, " AND ", err);
-        return rc ? rc : append_later(db, t, kind->column, since, sql, err);
-    }
-    if (!has_id)
-        return has_time ? append_later(db, t, kind->column, since, sql, err) : OK;
-    rc = append_above(db, t, ">", old, sql, err);
-    if (!rc && kind->rule == LOSS_NEW_CHANGED && has_time) {
-        rc = buffer_append_text(sql, " OR ", err);
-        if (!rc)
-            rc = append_later(db, t, kind->column, since, sql, err);
-    }
-    if (!rc && (kind->rule == LOSS_REGISTERED || kind->rule == LOSS_GUESTS)) {
-        rc = buffer_append_text(sql, kind->rule == LOSS_GUESTS ? " AND NOT " : " AND ", err);
-        if (!rc)
-            rc = append_registered(db, t, sql, &known, err);
-        if (!rc && !known) /* without role tables nobody is a guest */
-            rc = buffer_append_text(sql, "(1 = 1)", err);
-    }
+    if (kind->rule == LOSS_CHANGED)
+        return append_changed(db, kind, t, since, sql, err);
+    rc = shop_sql_newer(db, t, "t", kind->table, kind->column, since, sql, err);
+    if (!rc && kind->rule == LOSS_OF_ORDERS)
+        rc = append_or_of_orders(db, t, since, sql, err);
+    if (!rc && (kind->rule == LOSS_REGISTERED || kind->rule == LOSS_GUESTS))
+        rc = append_and_role(db, kind->rule == LOSS_GUESTS, t, sql, err);
     return rc;
 }
 

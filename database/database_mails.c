@@ -85,7 +85,7 @@ static enum error_kind list_row(void *arg, const struct database_row *row, struc
     return add_line(arg, row, err);
 }
 
-/* Without a restored database: numbers up to the snapshot's highest, sent after its moment. */
+/* Without a restored database: mails of before the snapshot, by number and time of making, sent after its moment. */
 static enum error_kind list_from_present(struct mails *m, const struct database_facts *since, struct error *err)
 {
     struct buffer sql = BUFFER_INIT(SQL_MAX);
@@ -102,6 +102,14 @@ static enum error_kind list_from_present(struct mails *m, const struct database_
         rc = shop_sql_column(m->present, &m->present_table, "t", "SentOnUtc", &sql, err);
     if (!rc)
         rc = buffer_append_text(&sql, " > ", err);
+    if (!rc)
+        rc = m->present->ops->quote_text(m->present, moment, &sql, err);
+    if (!rc)
+        rc = buffer_append_text(&sql, " AND ", err);
+    if (!rc)
+        rc = shop_sql_column(m->present, &m->present_table, "t", "CreatedOnUtc", &sql, err);
+    if (!rc)
+        rc = buffer_append_text(&sql, " <= ", err);
     if (!rc)
         rc = m->present->ops->quote_text(m->present, moment, &sql, err);
     if (!rc)

@@ -453,6 +453,19 @@ static enum error_kind remarks(struct database *db, struct postgres *pg, struct 
     return postgres_query_with(pg, sql, 1, parameters, add_line, &out->remarks, err);
 }
 
+/* pg_dump reads tables and sequences; it stops at the first that it may not read. */
+static enum error_kind unreadable(struct postgres *pg, struct text_list *out, struct error *err)
+{
+    static const char sql[] =
+        "SELECT 'login ' || quote_ident(current_user) || ' may not read ' || quote_ident(n.nspname) || '.' || quote_ident(c.relname) "
+        "FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'p', 'S') "
+        "AND n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema' "
+        "AND NOT EXISTS (SELECT 1 FROM pg_depend e WHERE e.classid = 'pg_class'::regclass AND e.objid = c.oid AND e.deptype = 'e') "
+        "AND NOT (has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')) ORDER BY 1 LIMIT 20";
+
+    return postgres_query_with(pg, sql, 0, NULL, add_line, out, err);
+}
+
 static enum error_kind engine_probe(struct database *db, struct database_info *out, struct error *err)
 {
     const char *parameters[] = {db->name};
@@ -483,6 +496,8 @@ static enum error_kind engine_probe(struct database *db, struct database_info *o
         rc = postgres_obstacles(pg, db->name, &out->obstacles, err);
     if (!rc && out->exists)
         rc = remarks(db, pg, out, err);
+    if (!rc && out->exists)
+        rc = unreadable(pg, &out->unreadable, err);
     return rc;
 }
 

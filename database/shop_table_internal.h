@@ -30,4 +30,18 @@ int64_t shop_old_maximum(const struct database_facts *since, const char *table);
 /* A moment as a literal of a UTC column: "2026-11-20 10:11:12.345678". */
 void shop_moment(int64_t unix_ns, char out[SHOP_MOMENT_MAX]);
 
+/*
+ * Append, in brackets, that a row of t is newer than the snapshot: its Id is above the highest of then, or its time is
+ * later. The time counts for itself because Ids begin again after a rollback.
+ *
+ * table, column   nopCommerce's name of t; its time column, or NULL. What t does not have is left out
+ */
+enum error_kind shop_sql_newer(struct database *db, const struct shop_table *t, const char *alias, const char *table,
+                               const char *column, const struct database_facts *since, struct buffer *sql,
+                               struct error *err);
+/* Append that t.column is what a newer order has in order_column; both columns exist. */
+enum error_kind shop_sql_of_orders(struct database *db, const struct shop_table *t, const char *column,
+                                   const struct shop_table *order, const char *order_column,
+                                   const struct database_facts *since, struct buffer *sql, struct error *err);
+
 #endif

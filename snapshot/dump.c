@@ -66,6 +66,11 @@ static enum error_kind find_pictures(struct taking *t, const struct database_fac
         progress_warn(t->progress, "%s", fault.text);
         return text_list_addf(&t->result->record.unread, err, "pictures: %s", fault.text);
     }
+    if (!strcmp(path, "/")) { /* the whole machine is no folder of pictures */
+        free(path);
+        progress_warn(t->progress, "the shop's pictures are said to be in /, which is not read");
+        return text_list_add(&t->result->record.unread, "pictures: said to be in /", err);
+    }
     if (path[0] == '/' && strcmp(path, t->site->path)) {
         t->pictures = path;
         path = NULL;
@@ -84,6 +89,8 @@ enum error_kind dump_take(struct taking *t, struct error *err)
     rc = store_stream_begin(t->store, DUMP_GROUP, &t->dump, err);
     if (!rc)
         rc = run(t, &facts, err);
+    if (t->options->moment_ns)
+        facts.moment_ns = t->options->moment_ns;
     if (!rc)
         rc = store_stream_end(t->dump, &t->dump_chunks, &bytes, err);
     if (!rc)

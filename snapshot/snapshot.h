@@ -42,6 +42,8 @@ struct snapshot_options {
     void *entry_arg;
     const char *transaction; /* for safety snapshots, or NULL */
     const char *transaction_only;
+    int64_t
+        moment_ns; /* what the database holds is of this moment, not of the dump's (a kept database); 0: the dump's */
     bool no_stat_cache; /* read every file (and leave the stat cache as it is) */
     unsigned readers;   /* 0: the default (8) */
 };

@@ -35,6 +35,20 @@ static enum error_kind begin(struct transaction_context *x, struct error *err)
     return rc;
 }
 
+/* Asked while the shop still runs: a dump that fails later would have stopped it for nothing (P12). */
+static enum error_kind check_database(struct database *db, struct error *err)
+{
+    struct database_info info = DATABASE_INFO_INIT;
+    enum error_kind rc = db ? database_probe(db, &info, err) : OK;
+
+    if (!rc && info.unreadable.count) {
+        rc = error_set(err, ERR_REFUSED, 0, "the database can't be saved whole: %s", info.unreadable.items[0]);
+        error_hint(err, "grant that, or name one that may with `database-admin` in the config");
+    }
+    database_info_release(&info);
+    return rc;
+}
+
 static enum error_kind stop(struct transaction_context *x, const struct progress *progress, struct error *err)
 {
     const char *const roots[] = {x->site->path};
@@ -84,8 +98,10 @@ enum error_kind fenced_snapshot(struct catalog *cat, struct site *site, struct d
                                     .txn = TXN_INIT,
                                     .facts = DATABASE_FACTS_INIT,
                                     .reach = REACH_INIT};
-    enum error_kind rc = begin(&x, err);
+    enum error_kind rc = check_database(db, err);
 
+    if (!rc)
+        rc = begin(&x, err);
     if (!rc)
         rc = stop(&x, progress, err);
     if (!rc)

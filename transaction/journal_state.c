@@ -103,6 +103,8 @@ static void put_begin(struct json *v, const struct txn *t)
 
     json_put_text(v, "token", t->token);
     json_put_number(v, "began_ns", t->began_ns);
+    json_put_number(v, "old_until_ns", t->old_until_ns);
+    json_put_number(v, "new_until_ns", t->new_until_ns);
     json_put_number(v, "health_timeout_ms", t->health_timeout_ms);
     for (size_t i = 0; i < TEXT_MEMBERS; i++)
         put_exact(v, text_members[i].key, *text_of((struct txn *)(uintptr_t)t, &text_members[i]));
@@ -220,7 +222,30 @@ enum error_kind txn_step(struct journal *j, const char *step, struct error *err)
     return rc;
 }
 
+enum error_kind txn_note_rest(struct journal *j, struct txn *t, bool old_side, struct error *err)
+{
+    int64_t *until = old_side ? &t->old_until_ns : &t->new_until_ns;
+    struct json *v;
+    enum error_kind rc;
+
+    if (*until)
+        return OK;
+    *until = clock_now();
+    v = json_object();
+    json_put_text(v, "step", "rest");
+    json_put_number(v, old_side ? "old_until_ns" : "new_until_ns", *until);
+    rc = journal_append(j, v, err);
+    json_free(v);
+    return rc;
+}
+
 /* ---- reading ---- */
+
+static void get_rest(struct json *v, struct txn *t)
+{
+    t->old_until_ns = json_number(json_get(v, "old_until_ns"), t->old_until_ns);
+    t->new_until_ns = json_number(json_get(v, "new_until_ns"), t->new_until_ns);
+}
 
 static enum error_kind get_exact(struct json *v, const char *key, char **out, struct error *err)
 {
@@ -369,6 +394,7 @@ enum error_kind txn_decode(struct json *v, struct txn *out, struct error *err)
         return error_set(err, ERR_CORRUPT, 0, "the journal has no token");
     memcpy(out->token, token, sizeof(out->token));
     out->began_ns = json_number(json_get(v, "began_ns"), 0);
+    get_rest(v, out);
     out->health_timeout_ms = (int)json_number(json_get(v, "health_timeout_ms"), 0);
     for (size_t i = 0; i < TEXT_MEMBERS && !rc; i++)
         rc = get_exact(v, text_members[i].key, text_of(out, &text_members[i]), err);
@@ -403,6 +429,8 @@ enum error_kind txn_replay(void *txn, struct json *record, struct error *err)
         return get_swap(record, t, err);
     if (!strcmp(step, "units"))
         return get_units(record, t, err);
+    if (!strcmp(step, "rest"))
+        get_rest(record, t);
     if (!strcmp(step, "beside"))
         rc = get_exact(record, "beside", &t->beside, err);
     if (!rc && !strcmp(step, "safety"))

@@ -3,13 +3,15 @@
  * and only then may they go (P3, T6).
  *
  * K1  `kept` is written before the journal ends, so that nothing that was taken away is ever without an owner
- * K2  nothing is removed before `kept` names a committed snapshot that has it
+ * K2  nothing is removed before `kept` names a committed snapshot that has it and was read back whole
  * K3  every step may be repeated; `kept` itself goes last
+ * K4  a snapshot that is gone since counts for nothing: what is still there is saved once more
  */
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "maintain.h"
 #include "transaction_internal.h"
 
 void kept_release(struct kept *k)
@@ -72,6 +74,7 @@ struct linked_entries {
     struct linked *linked;
     struct entry_steps *steps;
     struct buffer encoded;
+    struct catalog *cat;
     bool kept_is_old;
     const char *live; /* the tree that shares them */
 };
@@ -102,7 +105,9 @@ static bool stands_for_entry(const struct linked_entries *l, const char *path, c
 
     if (state == LINKED_NO || !l->steps)
         return false;
-    return state == LINKED_SAME || l->kept_is_old || still_shared(l, path, st);
+    if (state == LINKED_SAME)
+        return !catalog_damaged(l->cat); /* the file has the same content: what may be damaged is stored anew */
+    return l->kept_is_old || still_shared(l, path, st);
 }
 
 static enum error_kind entry_of_linked(void *arg, const char *path, const struct stat *st, const void **encoded,
@@ -167,6 +172,7 @@ static enum error_kind open_kept_tree(struct saving *s, struct catalog *cat, con
         rc = linked_open(path, &s->entries.linked, err);
     if (!rc && s->entries.linked && s->target.root_count)
         rc = entry_steps_open(cat, &s->target, "site", &s->entries.steps, err);
+    s->entries.cat = cat;
     s->entries.kept_is_old = k->kept_is_old;
     s->entries.live = k->txn.site_path;
     free(path);
@@ -183,17 +189,40 @@ static const char *kept_identity(const struct kept *k)
     return k->kept_is_old ? k->txn.swap.old_identity : k->txn.swap.new_identity;
 }
 
+/* Is it still there, and the one that was kept? */
+static enum error_kind is_there(struct database *kept_db, const struct kept *k, bool *out, struct error *err)
+{
+    struct database_info info = DATABASE_INFO_INIT;
+    enum error_kind rc = database_probe(kept_db, &info, err);
+
+    *out = !rc && info.exists && info.identity && !strcmp(info.identity, kept_identity(k));
+    database_info_release(&info);
+    return rc;
+}
+
+static enum error_kind open_kept_side(struct database *db, const struct kept *k, struct database **out,
+                                      struct error *err)
+{
+    return database_open_kept(db, &k->txn.swap, k->kept_is_old ? DATABASE_OLD : DATABASE_NEW, out, err);
+}
+
 static enum error_kind open_kept_database(struct saving *s, struct catalog *cat, const struct site *site,
                                           const struct kept *k, struct error *err)
 {
+    bool there = true;
     enum error_kind rc;
 
     if (!k->txn.has_swap || !kept_identity(k))
         return OK;
     rc = reach_for_txn(&s->reach, cat, site, &k->txn, &s->target, err);
     if (!rc)
-        rc = database_open_kept(s->reach.db, &k->txn.swap, k->kept_is_old ? DATABASE_OLD : DATABASE_NEW, &s->kept_db,
-                                err);
+        rc = open_kept_side(s->reach.db, k, &s->kept_db, err);
+    if (!rc && k->snapshot) /* K4: it may have gone with the snapshot that was there */
+        rc = is_there(s->kept_db, k, &there, err);
+    if (!there) {
+        database_close(s->kept_db);
+        s->kept_db = NULL;
+    }
     return rc;
 }
 
@@ -213,10 +242,38 @@ static enum error_kind point_at_pictures(const struct kept *k, struct snapshot_o
     return OK;
 }
 
+enum error_kind take_proved(struct catalog *cat, const struct site *site, struct database *db,
+                            const struct snapshot_options *o, const struct progress *progress,
+                            struct snapshot_result *out, struct error *err)
+{
+    struct error damage = ERROR_INIT;
+    const char *bad = NULL;
+    enum error_kind rc = snapshot_take(cat, site, db, o, progress, out, err);
+
+    if (rc)
+        return rc;
+    progress_step(progress, "reading the snapshot back");
+    rc = snapshot_verify(cat, &out->record, progress, &damage);
+    if (rc != ERR_CORRUPT) {
+        if (rc)
+            error_copy(err, &damage);
+        return rc;
+    }
+    progress_warn(progress, "%s; it is taken once more", damage.text);
+    error_clear(&damage);
+    bad = out->record.id;
+    if (snapshot_forget(cat, &bad, 1, &damage) != OK)
+        progress_warn(progress, "%s", damage.text);
+    snapshot_result_release(out);
+    rc = snapshot_take(cat, site, db, o, progress, out, err);
+    return rc ? rc : snapshot_verify(cat, &out->record, progress, err);
+}
+
 static enum error_kind take(struct catalog *cat, struct site *site, struct saving *s, const struct kept *k,
                             const struct progress *progress, char **id, struct error *err)
 {
     static const char *const undone[] = {"undone", NULL};
+    static const char *const again[] = {"saved-again", NULL};
     struct snapshot_options o = SNAPSHOT_OPTIONS_INIT;
     struct snapshot_result result = {.files = 0};
     char *pictures = NULL;
@@ -226,7 +283,11 @@ static enum error_kind take(struct catalog *cat, struct site *site, struct savin
     o.stopped = true;
     o.part = !s->tree ? SNAPSHOT_DATABASE_ONLY : !s->kept_db ? SNAPSHOT_FILES_ONLY : SNAPSHOT_WHOLE;
     o.read_root = s->tree;
-    if (k->kept_is_old) { /* what an undo took away is no state to go back to by itself: `--to` names it */
+    /* The shop that runs since takes orders while this is dumped: they are newer than what it went back from. */
+    o.moment_ns = k->kept_is_old ? k->txn.old_until_ns : k->txn.new_until_ns;
+    if (k->snapshot) { /* part of it may be gone already: no state to go back to unasked */
+        o.tags = again;
+    } else if (k->kept_is_old) { /* what an undo took away is no state to go back to by itself: `--to` names it */
         o.transaction = k->txn.token;
         o.transaction_only = k->txn.only;
     } else {
@@ -239,7 +300,7 @@ static enum error_kind take(struct catalog *cat, struct site *site, struct savin
     o.no_stat_cache = true; /* the site's own cache speaks of the live tree */
     rc = point_at_pictures(k, &o, &pictures, err);
     if (!rc)
-        rc = snapshot_take(cat, site, s->kept_db, &o, progress, &result, err);
+        rc = take_proved(cat, site, s->kept_db, &o, progress, &result, err);
     if (!rc)
         rc = memory_string(result.record.id, id, err);
     snapshot_result_release(&result);
@@ -252,6 +313,7 @@ static enum error_kind save(struct catalog *cat, struct site *site, const struct
 {
     struct saving s = {SNAPSHOT_RECORD_INIT, {.encoded = BUFFER_INIT(16u << 20)}, REACH_INIT, NULL, NULL};
     struct error why = ERROR_INIT;
+    char *id = NULL;
     enum error_kind rc = snapshot_find(cat, NULL, k->txn.target, &s.target, &why);
 
     progress_step(progress, "saving what was taken away as a snapshot");
@@ -268,10 +330,51 @@ static enum error_kind save(struct catalog *cat, struct site *site, const struct
     if (!rc)
         rc = open_kept_database(&s, cat, site, k, err);
     if (!rc && (s.tree || s.kept_db))
-        rc = take(cat, site, &s, k, progress, &k->snapshot, err);
+        rc = take(cat, site, &s, k, progress, &id, err);
+    if (!rc) {
+        free(k->snapshot);
+        k->snapshot = id;
+    }
     if (!rc && k->snapshot)
         rc = kept_write(p, &k->txn, k->kept_is_old, k->snapshot, k->since_ns, err); /* K2 */
     saving_release(&s);
+    return rc;
+}
+
+/* What was exchanged in parts, or changed in place, can't be told from what it was exchanged for: only its snapshot could. */
+static enum error_kind save_again(struct catalog *cat, struct site *site, const struct place *p, struct kept *k,
+                                  const struct progress *progress, struct error *err)
+{
+    enum error_kind rc;
+
+    if (k->txn.split || k->txn.database_in_place) {
+        rc = error_set(err, ERR_REFUSED, 0, "snapshot %.8s of what the last transaction took away is not in %s",
+                       k->snapshot, catalog_path(cat));
+        error_hint(err, "nopsnap --catalog %s has it, or what is in %s is the last of it: move that away",
+                   k->txn.catalog, p->folder);
+        return rc;
+    }
+    progress_warn(progress, "snapshot %.8s of what was taken away is gone: what is left of that is saved once more",
+                  k->snapshot);
+    return save(cat, site, p, k, progress, err);
+}
+
+/* `kept` names a snapshot that is there, or nothing was taken away. */
+static enum error_kind ensure_saved(struct catalog *cat, struct site *site, const struct place *p, struct kept *k,
+                                    const struct progress *progress, struct error *err)
+{
+    struct snapshot_record found = SNAPSHOT_RECORD_INIT;
+    struct error why = ERROR_INIT;
+    enum error_kind rc;
+
+    if (!k->snapshot)
+        return save(cat, site, p, k, progress, err);
+    rc = snapshot_find(cat, NULL, k->snapshot, &found, &why);
+    snapshot_record_release(&found);
+    if (rc == ERR_NOT_FOUND)
+        return save_again(cat, site, p, k, progress, err);
+    if (rc)
+        error_copy(err, &why);
     return rc;
 }
 
@@ -281,14 +384,21 @@ static enum error_kind drop_database(struct catalog *cat, const struct site *sit
                                      const struct snapshot_record *safety, struct error *err)
 {
     struct reach r = REACH_INIT;
+    struct database *kept_db = NULL;
+    bool there = false;
     enum error_kind rc;
 
     if (!k->txn.has_swap || !kept_identity(k))
         return OK;
-    if (!safety->has_dump)
-        return error_set(err, ERR_REFUSED, 0, "snapshot %.8s has no dump of the kept database %s", safety->id,
-                         kept_database(k));
     rc = reach_for_txn(&r, cat, site, &k->txn, safety, err);
+    if (!rc)
+        rc = open_kept_side(r.db, k, &kept_db, err);
+    if (!rc)
+        rc = is_there(kept_db, k, &there, err);
+    database_close(kept_db);
+    if (!rc && there && !safety->has_dump)
+        rc = error_set(err, ERR_REFUSED, 0, "snapshot %.8s has no dump of the kept database %s", safety->id,
+                       kept_database(k));
     if (!rc)
         rc = database_kept_drop(r.db, kept_database(k), kept_identity(k), err);
     reach_release(&r);
@@ -370,8 +480,8 @@ static enum error_kind clear_locked(struct catalog *cat, struct site *site, cons
     struct kept k = {.txn = TXN_INIT};
     enum error_kind rc = kept_read(p, &k, err);
 
-    if (!rc && !k.snapshot)
-        rc = save(cat, site, p, &k, progress, err);
+    if (!rc)
+        rc = ensure_saved(cat, site, p, &k, progress, err);
     if (!rc && k.snapshot)
         rc = memory_string(k.snapshot, &out->safety_snapshot, err);
     if (!rc)
@@ -380,7 +490,7 @@ static enum error_kind clear_locked(struct catalog *cat, struct site *site, cons
     return rc;
 }
 
-enum error_kind kept_clear(struct catalog *cat, struct site *site, const struct progress *progress,
+enum error_kind kept_clear(struct catalog *cat, struct site *site, const struct progress *progress, int64_t *seen_ns,
                            struct transaction_result *out, struct error *err)
 {
     struct place p = PLACE_INIT;
@@ -390,19 +500,27 @@ enum error_kind kept_clear(struct catalog *cat, struct site *site, const struct 
         return rc;
     if (place_has(&p, "journal")) {
         rc = transaction_refuse_pending(site->path, err);
-        goto done;
+        if (rc)
+            goto done;
     }
     if (!exists(p.folder))
         goto done;
     rc = place_lock(&p, 10000, err);
-    if (!rc && place_has(&p, "journal")) { /* begun since we looked */
+    if (!rc && place_has(&p, "journal")) { /* begun since we looked, and killed */
+        file_lock_drop(&p.lock);           /* or it would look like one that runs */
         rc = transaction_refuse_pending(site->path, err);
+        goto done;
+    }
+    if (!rc && seen_ns && place_changed_ns(&p) != *seen_ns) {
+        rc = place_refuse_stale(&p, err);
         goto done;
     }
     if (!rc && place_has(&p, "kept"))
         rc = clear_locked(cat, site, &p, progress, out, err);
     if (!rc)
         rc = journal_tidy(&p, err);
+    if (!rc && seen_ns)
+        *seen_ns = place_changed_ns(&p);
     if (rc)
         error_context(err, "saving what was taken away (it is still in %s)", p.folder);
 done:

@@ -1,17 +1,27 @@
 /*
  * Looking without touching: is a transaction pending, what is kept?
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "thread.h"
 #include "transaction_internal.h"
+#include "walk.h"
 
 #define JOURNAL_MAX (64u << 20)
 
-/* A free lock is taken and dropped at once: a journal under a free lock is pending. */
+#define WAIT_MS 10000
+#define PAUSE_MS 100
+
+/*
+ * A free lock is taken and dropped at once: a journal under a free lock is pending. It is shared, so that two who look at
+ * the same time don't take each other for a transaction.
+ */
 static enum error_kind lock_is_held(const struct place *p, bool *held, struct error *err)
 {
     struct error why = ERROR_INIT;
@@ -24,7 +34,7 @@ static enum error_kind lock_is_held(const struct place *p, bool *held, struct er
         return rc;
     rc = file_open(AT_FDCWD, path, O_RDONLY | O_NOFOLLOW, 0, &fd, &why);
     if (!rc) {
-        *held = flock(fd, LOCK_EX | LOCK_NB) != 0;
+        *held = flock(fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
         file_close(&fd);
     } else if (rc != ERR_NOT_FOUND) {
         error_copy(err, &why);
@@ -65,6 +75,7 @@ static enum error_kind describe(const struct place *p, char **out, struct error 
 enum error_kind transaction_look(const char *site_path, enum transaction_state *out, char **detail, struct error *err)
 {
     struct place p = PLACE_INIT;
+    struct error why = ERROR_INIT;
     bool held = false;
     enum error_kind rc = place_find(site_path, &p, err);
 
@@ -77,17 +88,43 @@ enum error_kind transaction_look(const char *site_path, enum transaction_state *
         rc = lock_is_held(&p, &held, err);
         *out = held ? TRANSACTION_RUNNING : TRANSACTION_PENDING;
         if (!rc && detail)
-            rc = describe(&p, detail, err);
+            rc = describe(&p, detail, &why);
+        if (why.kind == ERR_NOT_FOUND) { /* it has ended since */
+            *out = TRANSACTION_NONE;
+            rc = OK;
+        } else if (why.kind) {
+            error_copy(err, &why);
+        }
     }
     place_release(&p);
     return rc;
+}
+
+/* A transaction that runs is waited for to a deadline (design, "Running or dead?"). */
+static enum error_kind look_until_still(const char *site_path, enum transaction_state *state, char **detail,
+                                        struct error *err)
+{
+    int64_t deadline = clock_monotonic_ms() + WAIT_MS;
+    enum error_kind rc;
+
+    for (;;) {
+        rc = transaction_look(site_path, state, detail, err);
+        if (rc || *state != TRANSACTION_RUNNING || clock_monotonic_ms() >= deadline)
+            return rc;
+        free(*detail);
+        *detail = NULL;
+        nanosleep(&(struct timespec){0, PAUSE_MS * 1000000L}, NULL);
+        rc = cancel_check(err);
+        if (rc)
+            return rc;
+    }
 }
 
 enum error_kind transaction_refuse_pending(const char *site_path, struct error *err)
 {
     enum transaction_state state = TRANSACTION_NONE;
     char *detail = NULL;
-    enum error_kind rc = transaction_look(site_path, &state, &detail, err);
+    enum error_kind rc = look_until_still(site_path, &state, &detail, err);
 
     if (!rc && state == TRANSACTION_RUNNING) {
         rc = error_set(err, ERR_BUSY, 0, "a transaction is running at %s", site_path);
@@ -100,12 +137,96 @@ enum error_kind transaction_refuse_pending(const char *site_path, struct error *
     return rc;
 }
 
+static bool names(const char *id, const char *wanted)
+{
+    return id && !strcmp(id, wanted);
+}
+
+static enum error_kind refuse_needed(const struct place *p, const char *id, struct error *err)
+{
+    struct error why = ERROR_INIT;
+    struct kept k = {.txn = TXN_INIT};
+    enum error_kind rc = kept_read(p, &k, &why);
+
+    if (rc == ERR_NOT_FOUND) {
+        rc = OK;
+    } else if (rc) {
+        error_copy(err, &why);
+    } else if (names(k.snapshot, id) || names(k.txn.target, id) || names(k.txn.safety, id)) {
+        rc = error_set(err, ERR_REFUSED, 0, "snapshot %.8s is needed by what is still kept in %s", id, p->folder);
+        error_hint(err, "nopsnap snapshot %s clears that first", p->root);
+    }
+    kept_release(&k);
+    return rc;
+}
+
+enum error_kind transaction_refuse_mark(const char *site_path, const char *id, bool going, struct error *err)
+{
+    struct error why = ERROR_INIT;
+    struct place p = PLACE_INIT;
+    enum error_kind rc = place_find(site_path, &p, &why);
+
+    if (rc == ERR_NOT_FOUND)
+        return OK; /* not even its parent is there */
+    if (rc)
+        error_copy(err, &why);
+    else
+        rc = transaction_refuse_pending(site_path, err);
+    if (!rc && going)
+        rc = refuse_needed(&p, id, err);
+    place_release(&p);
+    return rc;
+}
+
+int64_t transaction_changed_ns(const char *site_path)
+{
+    struct error ignored = ERROR_INIT;
+    struct place p = PLACE_INIT;
+    int64_t changed = 0;
+
+    if (place_choose(site_path, false, &p, &ignored) == OK)
+        changed = place_changed_ns(&p);
+    place_release(&p);
+    return changed;
+}
+
+enum error_kind transaction_refuse_since(const char *site_path, int64_t seen_ns, struct error *err)
+{
+    struct place p = PLACE_INIT;
+    enum error_kind rc = transaction_refuse_pending(site_path, err);
+
+    if (rc || transaction_changed_ns(site_path) == seen_ns)
+        return rc;
+    rc = place_find(site_path, &p, err);
+    if (!rc)
+        rc = place_refuse_stale(&p, err);
+    place_release(&p);
+    return rc;
+}
+
 void kept_state_release(struct kept_state *k)
 {
     free(k->tree);
     free(k->database);
     free(k->snapshot);
     *k = (struct kept_state){false, NULL, NULL, NULL, 0, 0};
+}
+
+/* What comes free when a folder goes. It may be going just now: what can't be seen does not count. */
+static uint64_t room_of(const char *folder)
+{
+    struct error ignored = ERROR_INIT;
+    struct walk *walk = NULL;
+    struct walk_item item;
+    uint64_t blocks = 0;
+
+    if (walk_open(folder, NULL, &walk, &ignored))
+        return 0;
+    while (!walk_next(walk, &item, &ignored) && item.event != WALK_END)
+        if (item.event == WALK_ENTER || (item.event == WALK_ENTRY && item.st.st_nlink == 1))
+            blocks += (uint64_t)item.st.st_blocks;
+    walk_close(walk);
+    return blocks * 512;
 }
 
 enum error_kind kept_look(const char *site_path, struct kept_state *out, struct error *err)
@@ -129,8 +250,12 @@ enum error_kind kept_look(const char *site_path, struct kept_state *out, struct 
     }
     out->exists = true;
     out->since_ns = k.since_ns;
-    if (k.txn.has_files && k.txn.stage)
+    if (k.txn.has_files && k.txn.stage) {
         rc = memory_string(k.txn.stage, &out->tree, err);
+        out->bytes = room_of(k.txn.stage);
+        for (size_t i = 0; i < k.txn.area_count; i++)
+            out->bytes += room_of(k.txn.areas[i].folder);
+    }
     if (!rc && k.txn.has_swap)
         rc = memory_string(k.kept_is_old ? k.txn.swap.kept : k.txn.swap.beside, &out->database, err);
     if (!rc && k.snapshot)

@@ -188,17 +188,18 @@ done:
     return OK;
 }
 
-enum error_kind place_make_private(const char *folder, struct error *err)
+enum error_kind place_make_private(const char *folder, bool *made, struct error *err)
 {
-    struct error made = ERROR_INIT;
+    struct error why = ERROR_INIT;
     struct stat st;
     char *parent = NULL;
-    enum error_kind rc = directory_make(AT_FDCWD, folder, 0700, &made);
+    enum error_kind rc = directory_make(AT_FDCWD, folder, 0700, &why);
 
     if (rc && rc != ERR_EXISTS) {
-        error_copy(err, &made);
+        error_copy(err, &why);
         return rc;
     }
+    *made = !rc;
     if (lstat(folder, &st) != 0 || !S_ISDIR(st.st_mode) || st.st_uid != geteuid())
         return error_set(err, ERR_REFUSED, 0, "%s is there, but is not a folder of ours", folder);
     if ((st.st_mode & 077) && chmod(folder, 0700) != 0)
@@ -212,7 +213,7 @@ enum error_kind place_make_private(const char *folder, struct error *err)
 
 enum error_kind place_make(struct place *p, struct error *err)
 {
-    return place_make_private(p->folder, err);
+    return place_make_private(p->folder, &p->made, err);
 }
 
 int64_t place_changed_ns(const struct place *p)
@@ -222,6 +223,15 @@ int64_t place_changed_ns(const struct place *p)
     if (lstat(p->folder, &st) != 0)
         return 0;
     return (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
+}
+
+enum error_kind place_refuse_stale(const struct place *p, struct error *err)
+{
+    enum error_kind rc = error_set(err, ERR_BUSY, 0,
+                                   "another transaction at %s went first: what was looked at no longer holds", p->root);
+
+    error_hint(err, "nothing was changed by this one; try again");
+    return rc;
 }
 
 enum error_kind place_lock(struct place *p, int timeout_ms, struct error *err)

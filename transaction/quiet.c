@@ -1,6 +1,9 @@
 /*
  * Proof of quiet (T5): no process has its working directory, its executable, a mapping or an open file in a tree. Such a
  * process would go on writing into the tree that was taken away (tried; proc(5) names the four places).
+ *
+ * A process in a mount namespace of its own (a container) may have the tree at another path: there the folders above each path
+ * are compared by device and inode. One that has mounted only a part of the tree is not seen by that.
  */
 #include <ctype.h>
 #include <dirent.h>
@@ -17,15 +20,68 @@
 
 #define MAPS_LINE_MAX 8192
 
+#define ABOVE_MAX 1024 /* folders above a path that are looked at */
+
 struct scan {
     const char *const *roots;
     size_t count;
+    int pid_fd;   /* of the process that is looked at */
+    bool foreign; /* it has a mount namespace of its own */
     struct text_list *out;
     bool complete;
 };
 
+static bool is_root(const struct scan *s, const struct stat *st)
+{
+    struct stat root;
+
+    for (size_t i = 0; i < s->count; i++)
+        if (stat(s->roots[i], &root) == 0 && root.st_dev == st->st_dev && root.st_ino == st->st_ino)
+            return true;
+    return false;
+}
+
+/* Is this folder, or one above it, one of the roots? Takes over fd. */
+static bool climb(const struct scan *s, int fd)
+{
+    struct stat at;
+    struct stat last = {.st_ino = 0};
+    bool found = false;
+
+    for (int i = 0; fd >= 0 && i < ABOVE_MAX && fstat(fd, &at) == 0; i++) {
+        int up;
+
+        found = is_root(s, &at);
+        if (found || (at.st_dev == last.st_dev && at.st_ino == last.st_ino))
+            break;
+        last = at;
+        up = openat(fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        close(fd);
+        fd = up;
+    }
+    file_close(&fd);
+    return found;
+}
+
+/* The path as the process itself sees it: the nearest folder at or above it that is there. */
+static bool below_elsewhere(const struct scan *s, const char *path)
+{
+    char within[MAPS_LINE_MAX];
+    int fd = -1;
+
+    if (path[0] != '/' || snprintf(within, sizeof(within), "root%s", path) >= (int)sizeof(within))
+        return false;
+    while (fd < 0 && strchr(within, '/')) {
+        fd = openat(s->pid_fd, within, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        *strrchr(within, '/') = '\0';
+    }
+    return climb(s, fd);
+}
+
 static bool below(const struct scan *s, const char *path)
 {
+    if (s->foreign && below_elsewhere(s, path))
+        return true;
     for (size_t i = 0; i < s->count; i++) {
         size_t n = strlen(s->roots[i]);
 
@@ -68,6 +124,17 @@ static bool descriptor_below(struct scan *s, int pid_fd, char *target, size_t le
             found = link_below(s, dirfd(dir), e->d_name, target, len);
     closedir(dir);
     return found;
+}
+
+/* Does the process see other mounts than we do? */
+static bool is_foreign(int pid_fd)
+{
+    char ours[64];
+    char theirs[64];
+    ssize_t a = readlink("/proc/self/ns/mnt", ours, sizeof(ours));
+    ssize_t b = readlinkat(pid_fd, "ns/mnt", theirs, sizeof(theirs));
+
+    return a > 0 && b > 0 && (a != b || memcmp(ours, theirs, (size_t)a) != 0);
 }
 
 /* .NET maps its assemblies and closes the descriptors: the maps tell. */
@@ -136,6 +203,8 @@ static enum error_kind look_at(struct scan *s, int proc_fd, const char *pid, str
 
     if (pid_fd < 0)
         return OK; /* it has ended */
+    s->pid_fd = pid_fd;
+    s->foreign = is_foreign(pid_fd);
     if (link_below(s, pid_fd, "cwd", target, sizeof(target)))
         rc = report(s, pid_fd, pid, "works in", target, err);
     else if (link_below(s, pid_fd, "exe", target, sizeof(target)))
@@ -153,7 +222,7 @@ static enum error_kind look_at(struct scan *s, int proc_fd, const char *pid, str
 enum error_kind quiet_processes(const char *const *roots, size_t count, struct text_list *out, bool *complete,
                                 struct error *err)
 {
-    struct scan s = {roots, count, out, true};
+    struct scan s = {.roots = roots, .count = count, .pid_fd = -1, .out = out, .complete = true};
     DIR *proc = opendir("/proc");
     struct dirent *e;
     enum error_kind rc = OK;

@@ -163,6 +163,9 @@ static enum error_kind plan_database(struct transaction_context *x, const struct
         rc = text_list_add(&plan->problems, info.obstacles.items[i], err);
     for (size_t i = 0; !rc && i < info.remarks.count; i++)
         rc = text_list_add(&plan->remarks, info.remarks.items[i], err);
+    for (size_t i = 0; !rc && i < info.unreadable.count; i++)
+        rc =
+            text_list_addf(&plan->problems, err, "%s: what is taken away could not be saved", info.unreadable.items[i]);
     if (!rc && x->facts.engine != info.engine)
         rc = text_list_addf(&plan->problems, err, "the snapshot's dump is of %s, the shop's database is %s",
                             database_engine_name(x->facts.engine), database_engine_name(info.engine));

@@ -99,12 +99,10 @@ static enum error_kind lock_place(struct transaction_context *x, struct error *e
     int64_t seen = x->place.seen_ns;
     enum error_kind rc;
 
-    if (seen == 0 && place_changed_ns(&x->place) != 0)
-        return refuse_stale(x, err);
     rc = place_make(&x->place, err);
     if (!rc)
         rc = place_lock(&x->place, LOCK_TIMEOUT_MS, err);
-    if (!rc && seen != 0 && place_changed_ns(&x->place) != seen && !place_has(&x->place, "journal"))
+    if (!rc && (seen ? place_changed_ns(&x->place) != seen : !x->place.made) && !place_has(&x->place, "journal"))
         rc = refuse_stale(x, err);
     return rc;
 }
@@ -200,6 +198,8 @@ static enum error_kind act(struct transaction_context *x, const struct progress 
     if (!rc)
         rc = journal_units(x, err);
     if (!rc)
+        rc = txn_note_rest(&x->journal, &x->txn, true, err);
+    if (!rc)
         rc = step(x, "switch_begun", &x->txn.switch_begun, err);
     if (!rc)
         rc = switch_to(x, true, progress, err);
@@ -263,7 +263,7 @@ static void save_taken(struct transaction_context *x, const struct progress *pro
     struct error err = ERROR_INIT;
 
     file_lock_drop(&x->place.lock);
-    if (kept_clear(x->cat, x->site, progress, out, &err) != OK)
+    if (kept_clear(x->cat, x->site, progress, NULL, out, &err) != OK)
         progress_warn(progress, "%s", err.text);
 }
 

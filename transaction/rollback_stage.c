@@ -126,12 +126,13 @@ static enum error_kind splice_connection(struct transaction_context *x, const ch
 static enum error_kind area_make(const struct area *a, struct error *err)
 {
     char *parent = NULL;
+    bool made;
     enum error_kind rc = path_parent(a->folder, &parent, err);
 
     if (!rc)
-        rc = place_make_private(parent, err);
+        rc = place_make_private(parent, &made, err);
     if (!rc)
-        rc = place_make_private(a->folder, err);
+        rc = place_make_private(a->folder, &made, err);
     free(parent);
     return rc;
 }
@@ -360,7 +361,7 @@ static enum error_kind take_through_the_fence(struct transaction_context *x, boo
     enum error_kind rc = fenced ? database_unfence(x->reach.db, &x->txn.swap, err) : OK;
 
     if (!rc)
-        rc = snapshot_take(x->cat, x->site, database ? x->reach.db : NULL, o, progress, result, err);
+        rc = take_proved(x->cat, x->site, database ? x->reach.db : NULL, o, progress, result, err);
     if (!rc && fenced)
         rc = database_fence(x->reach.db, &x->txn.swap, err);
     return rc;

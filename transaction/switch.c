@@ -182,7 +182,7 @@ static enum error_kind save_in_place(struct transaction_context *x, const struct
     o.part = SNAPSHOT_DATABASE_ONLY;
     o.stopped = true;
     o.tags = undone;
-    rc = snapshot_take(x->cat, x->site, x->reach.db, &o, progress, &result, err);
+    rc = take_proved(x->cat, x->site, x->reach.db, &o, progress, &result, err);
     if (!rc)
         rc = journal_taken(x, result.record.id, err);
     snapshot_result_release(&result);
@@ -262,6 +262,8 @@ enum error_kind switch_undo(struct transaction_context *x, const struct progress
     if (!rc && x->txn.fence_begun) {
         if (x->txn.switch_begun)
             rc = switch_stop(x, true, progress, err);
+        if (!rc && x->txn.start_begun)
+            rc = txn_note_rest(&x->journal, &x->txn, false, err);
         if (!rc)
             rc = save_in_place(x, progress, err);
         if (!rc && x->txn.switch_begun)

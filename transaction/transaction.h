@@ -41,8 +41,23 @@ enum transaction_state {
  */
 enum error_kind transaction_look(const char *site_path, enum transaction_state *out, char **detail, struct error *err);
 
-/* What every writing command calls first: OK, or ERR_PENDING with hint `nopsnap recover SITE`, or ERR_BUSY. */
+/*
+ * What every writing command calls first: OK, or ERR_PENDING with hint `nopsnap recover SITE`. One that runs is waited for, 10 s at
+ * most: ERR_BUSY.
+ */
 enum error_kind transaction_refuse_pending(const char *site_path, struct error *err);
+/*
+ * transaction_refuse_pending() for a snapshot of a site that may be gone altogether. With `going`, ERR_REFUSED too if what
+ * is kept there still needs it: its own snapshot, or the one whose files it shares.
+ */
+enum error_kind transaction_refuse_mark(const char *site_path, const char *id, bool going, struct error *err);
+/* When a transaction last changed anything beside this site; 0: never. Looked at before the site is. */
+int64_t transaction_changed_ns(const char *site_path);
+/*
+ * Under the site's lock: transaction_refuse_pending(), and ERR_BUSY if one has begun and ended since seen_ns, because the site
+ * was looked at before.
+ */
+enum error_kind transaction_refuse_since(const char *site_path, int64_t seen_ns, struct error *err);
 
 /* ---- rollback ---- */
 
@@ -137,13 +152,18 @@ struct kept_state {
     char *database; /* name of the kept database, or NULL */
     char *snapshot; /* the safety snapshot, once it is one; else NULL */
     int64_t since_ns;
-    uint64_t bytes;
+    uint64_t
+        bytes; /* that come free when the kept tree goes: what it shares with the live one does not count, nor does the database */
 };
 void kept_state_release(struct kept_state *k);
 enum error_kind kept_look(const char *site_path, struct kept_state *out, struct error *err);
 
-/* Turn what is kept into a verified snapshot and then let it go (T6). Nothing kept: OK. */
-enum error_kind kept_clear(struct catalog *cat, struct site *site, const struct progress *progress,
+/*
+ * Turn what is kept into a verified snapshot and then let it go (T6). Nothing kept: OK.
+ *
+ * seen_ns    what transaction_changed_ns() said: ERR_BUSY if a transaction went since; then what it says now. Or NULL
+ */
+enum error_kind kept_clear(struct catalog *cat, struct site *site, const struct progress *progress, int64_t *seen_ns,
                            struct transaction_result *out, struct error *err);
 
 #endif

@@ -19,10 +19,11 @@ struct place {
     bool inside;  /* the latter */
     struct file_lock lock;
     int64_t seen_ns; /* when the folder last changed, as the plan saw it; 0: it was not there */
+    bool made;       /* by this process: nobody was there before */
 };
-#define PLACE_INIT                                 \
-    {                                              \
-        NULL, NULL, NULL, false, FILE_LOCK_INIT, 0 \
+#define PLACE_INIT                                        \
+    {                                                     \
+        NULL, NULL, NULL, false, FILE_LOCK_INIT, 0, false \
     }
 
 /* Real path of a site that may be gone: symlinks resolved as far as they lead. */
@@ -35,10 +36,12 @@ enum error_kind place_find(const char *site_path, struct place *out, struct erro
 /* Where a new transaction's folder will be; fills why (may be NULL) when it is inside the root. */
 enum error_kind place_choose(const char *site_path, bool root_is_served, struct place *out, struct error *err);
 enum error_kind place_make(struct place *p, struct error *err); /* mkdir 0700, synced */
-enum error_kind place_make_private(const char *folder,
-                                   struct error *err); /* the same for any; one of others is refused */
+/* The same for any folder; one of others is refused. made: was it not there before? */
+enum error_kind place_make_private(const char *folder, bool *made, struct error *err);
 /* When the folder last changed, which every transaction does; 0 if it is not there. */
 int64_t place_changed_ns(const struct place *p);
+/* What was looked at before another transaction went no longer holds. */
+enum error_kind place_refuse_stale(const struct place *p, struct error *err);
 /* Take the lock of a folder that exists. ERR_BUSY names the holder. */
 enum error_kind place_lock(struct place *p, int timeout_ms, struct error *err);
 void place_release(struct place *p);
@@ -131,6 +134,8 @@ struct txn {
     char *target; /* snapshot; NULL when the shop is only stopped for one */
     char *only;   /* "files", "database" or NULL */
     int64_t began_ns;
+    /* When the side that was live was last written to: the old one as the exchange began, the new one as its undo did. 0: not yet */
+    int64_t old_until_ns, new_until_ns;
     bool has_files, has_database, split; /* split: the tree is exchanged in parts */
     bool database_in_place;
     char *service, *stop, *start, *open, *close, *url, *environment, *database_admin, *cache_flush;
@@ -164,6 +169,8 @@ enum error_kind txn_units_record(const struct txn *t, struct json **out, struct 
 enum error_kind txn_replay(void *txn, struct json *record, struct error *err); /* a journal_fn */
 enum error_kind txn_step(struct journal *j, const char *step,
                          struct error *err); /* a record with nothing but its name */
+/* The side that is live now is at rest, and about to be taken away: noted once, whoever asks again. */
+enum error_kind txn_note_rest(struct journal *j, struct txn *t, bool old_side, struct error *err);
 /* For `kept`, which must say the same after the journal is gone. */
 enum error_kind txn_encode(const struct txn *t, struct json **out, struct error *err);
 enum error_kind txn_decode(struct json *v, struct txn *out, struct error *err);
@@ -353,6 +360,13 @@ struct kept {
     char *snapshot;
     int64_t since_ns;
 };
+/*
+ * A snapshot of what is about to go, read back whole (T6). Where what it shares with older ones is damaged, it is taken once more,
+ * which stores that anew.
+ */
+enum error_kind take_proved(struct catalog *cat, const struct site *site, struct database *db,
+                            const struct snapshot_options *o, const struct progress *progress,
+                            struct snapshot_result *out, struct error *err);
 enum error_kind kept_write(const struct place *p, const struct txn *t, bool kept_is_old, const char *snapshot,
                            int64_t since_ns, struct error *err);
 enum error_kind kept_read(const struct place *p, struct kept *out, struct error *err); /* ERR_NOT_FOUND */

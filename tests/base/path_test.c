@@ -59,6 +59,11 @@ static void safe__refuses_every_way_out(void **state)
         if (!path_is_safe_relative(good[i]))
             fail_msg("\"%s\" was refused", good[i]);
     }
+    assert_true(path_is_safe_absolute("/a/b"));
+    assert_false(path_is_safe_absolute("a/b"));
+    assert_false(path_is_safe_absolute("/"));
+    assert_false(path_is_safe_absolute("/a/../b"));
+    assert_false(path_is_safe_absolute("//a"));
     assert_true(name_is_safe((const unsigned char *)"a", 1));
     assert_false(name_is_safe((const unsigned char *)"a\0b", 3));
     assert_false(name_is_safe((const unsigned char *)"a/b", 3));

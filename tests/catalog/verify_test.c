@@ -57,6 +57,34 @@ static void verify__a_damaged_frame_is_named_with_snapshot_and_files(void **stat
     snapshot_record_release(&record);
 }
 
+static void snapshot_verify__reads_what_this_one_reaches(void **state)
+{
+    struct shop shop = {.seed = 1, .folders = 3, .files = 8};
+    struct shop other = {.seed = 2, .folders = 3, .files = 8};
+    struct snapshot_record record;
+    struct snapshot_record apart;
+    struct error err = ERROR_INIT;
+    char path[128];
+    struct catalog *cat = open_catalog(CATALOG_WRITE);
+
+    (void)state;
+    take(cat, &shop, &record);
+    take(cat, &other, &apart);
+    assert_int_equal(snapshot_verify(cat, &apart, NULL, &err), OK);
+    pack_file_of(cat, &apart.roots[0].tree, path);
+    flip(path, 128 + 32 + 40, 1);
+    catalog_close(cat);
+    cat = open_catalog(CATALOG_WRITE);
+    assert_int_equal(snapshot_verify(cat, &apart, NULL, &err), ERR_CORRUPT);
+    assert_non_null(strstr(err.text, "reading snapshot"));
+    error_clear(&err);
+    assert_int_equal(snapshot_verify(cat, &record, NULL, &err), OK);
+    assert_true(catalog_damaged(cat)); /* remembered: the next snapshot stores it anew */
+    snapshot_record_release(&record);
+    snapshot_record_release(&apart);
+    catalog_close(cat);
+}
+
 static void verify__a_new_snapshot_repairs_what_was_found_damaged(void **state)
 {
     struct shop shop = {.seed = 1, .folders = 3, .files = 8};
@@ -227,6 +255,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         folder_test(verify__a_good_catalogue_is_good_and_everything_was_read),
         folder_test(verify__a_damaged_frame_is_named_with_snapshot_and_files),
+        folder_test(snapshot_verify__reads_what_this_one_reaches),
         folder_test(verify__a_new_snapshot_repairs_what_was_found_damaged),
         folder_test(verify__each_part_of_a_pack_is_looked_at),
         folder_test(verify__a_part_each_time_reaches_everything_oldest_first),

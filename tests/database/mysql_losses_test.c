@@ -183,6 +183,58 @@ static void database_export__writes_what_is_lost(void **state)
     scene_end(&s);
 }
 
+/* As after a rollback: what is kept had numbers that the restored shop gives once more. */
+static void numbers_begin_again(struct database_facts *since)
+{
+    for (size_t i = 0; i < since->counts.count; i++)
+        since->counts.tables[i].max_id += 1000;
+}
+
+static void database_newer__a_number_given_again_is_new_by_its_time(void **state)
+{
+    struct error err = ERROR_INIT;
+    struct database_losses losses = {NULL, 0};
+    struct text_list files = TEXT_LIST_INIT;
+    struct text_list mails = TEXT_LIST_INIT;
+    struct scene s;
+    char order[64];
+    char *text = NULL;
+
+    (void)state;
+    scene_begin(&s);
+    snprintf(order, sizeof order, "%s", named("Order"));
+    numbers_begin_again(&s.dump.facts);
+    shop_goes_on();
+    my_sql("shop",
+           "INSERT INTO `%s` (OrderId, ProductId, OrderItemGuid, Quantity, UnitPriceInclTax, PriceInclTax) "
+           "SELECT Id, 1, UUID(), 1, 1, 1 FROM `%s` WHERE Id = 5 OR CustomValuesXml = ''",
+           named("OrderItem"), order);
+    my_sql("shop",
+           "INSERT INTO `%s` (`From`, `To`, Subject, EmailAccountId, PriorityId, SentTries, CreatedOnUtc, SentOnUtc) "
+           "VALUES ('s', 't', 'made and sent since', 1, 5, 1, UTC_TIMESTAMP(6), '2099-01-01')",
+           named("QueuedEmail"));
+    assert_ok(database_newer(s.db, &s.dump.facts, &losses, &err));
+    assert_int_equal(lost(&losses, "Order"), 3);
+    assert_int_equal(lost(&losses, "Order (older, paid since)"), 1);
+    assert_int_equal(lost(&losses, "OrderItem"), 1);
+    assert_int_equal(lost(&losses, "Customer (registered)"), 2);
+    assert_int_equal(lost(&losses, "Customer (guests)"), 2);
+    assert_ok(database_mails(s.db, NULL, &s.dump.facts, false, &mails, &err));
+    assert_int_equal(mails.count, 0);
+    assert_ok(database_export_newer(s.db, &s.dump.facts, my_folder, &files, &err));
+    text = file_text(files.items[0]);
+    assert_non_null(strstr(text, ",n,7,12,,"));
+    assert_null(strstr(text, "\r\n120,"));
+    free(text);
+    text = file_text(files.items[3]);
+    assert_non_null(strstr(text, "\r\n12,customer12,"));
+    assert_null(strstr(text, "\r\n13,"));
+    free(text);
+    text_list_release(&files);
+    database_losses_release(&losses);
+    scene_end(&s);
+}
+
 static void database_mails__marks_exactly_those_sent_since(void **state)
 {
     struct error err = ERROR_INIT;
@@ -245,6 +297,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         both(database_newer__counts_by_group),
+        both(database_newer__a_number_given_again_is_new_by_its_time),
         both(database_export__writes_what_is_lost),
         both(database_mails__marks_exactly_those_sent_since),
         cmocka_unit_test_setup(database_newer__survives_a_database_that_is_no_shop, my_plain_shop_make),

@@ -538,6 +538,41 @@ static char *file_text(const char *path)
     return buffer_detach(&b);
 }
 
+/* As after a rollback: what is kept had numbers that the restored shop gives once more. */
+static void numbers_begin_again(struct database_facts *since)
+{
+    for (size_t i = 0; i < since->counts.count; i++)
+        since->counts.tables[i].max_id += 1000;
+}
+
+static void database_newer__a_number_given_again_is_new_by_its_time(void **state)
+{
+    struct error err = ERROR_INIT;
+    struct database_losses losses = {NULL, 0};
+    struct text_list files = TEXT_LIST_INIT;
+    struct scene s;
+    char *text = NULL;
+
+    (void)state;
+    scene_begin(&s, "shop", NULL);
+    numbers_begin_again(&s.dump.facts);
+    shop_goes_on();
+    assert_ok(database_newer(s.db, &s.dump.facts, &losses, &err));
+    assert_int_equal(lost(&losses, "Order"), 3);
+    assert_int_equal(lost(&losses, "Order (older, paid since)"), 1);
+    assert_int_equal(lost(&losses, "OrderItem"), 2);
+    assert_int_equal(lost(&losses, "Customer (registered)"), 2);
+    assert_int_equal(lost(&losses, "Customer (guests)"), 3);
+    assert_ok(database_export_newer(s.db, &s.dump.facts, pg_folder, &files, &err));
+    text = file_text(files.items[0]);
+    assert_non_null(strstr(text, "\r\n121,"));
+    assert_null(strstr(text, "\r\n120,"));
+    free(text);
+    text_list_release(&files);
+    database_losses_release(&losses);
+    scene_end(&s);
+}
+
 static void database_export__writes_what_is_lost(void **state)
 {
     struct error err = ERROR_INIT;
@@ -640,6 +675,7 @@ int main(void)
         cmocka_unit_test_setup(database_fence__keeps_the_shop_out_and_lets_us_look, fresh_shop),
         cmocka_unit_test_setup(database_end_own_sessions__ends_those_of_a_killed_process, fresh_shop),
         cmocka_unit_test_setup(database_newer__counts_by_group, fresh_shop),
+        cmocka_unit_test_setup(database_newer__a_number_given_again_is_new_by_its_time, fresh_shop),
         cmocka_unit_test_setup(database_newer__survives_a_database_that_is_no_shop, fresh_shop),
         cmocka_unit_test_setup(database_export__writes_what_is_lost, fresh_shop),
         cmocka_unit_test_setup(database_mails__marks_exactly_those_sent_since, fresh_shop),

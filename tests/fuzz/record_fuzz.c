@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "file.h"
 #include "fuzz.h"
 #include "record_internal.h"
 
@@ -20,6 +21,9 @@ static void snapshot(const uint8_t *bytes, size_t len)
     if (snapshot_record_decode(bytes, len, &r, &err) != OK)
         return;
     must(record_id_valid(r.id) && r.root_count <= SNAPSHOT_ROOTS_MAX && strlen(r.site_id) == 16);
+    for (size_t i = 0; i < r.root_count; i++)
+        must(name_is_safe((const unsigned char *)r.roots[i].name, strlen(r.roots[i].name)) &&
+             path_is_safe_absolute(r.roots[i].path));
     if (snapshot_record_encode(&r, &one, &err) == OK) {
         must(snapshot_record_decode(one.data, one.len, &back, &err) == OK);
         must(snapshot_record_encode(&back, &two, &err) == OK);

@@ -2,8 +2,12 @@
 #include "test_support.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include "thread.h"
 #include "transaction_internal.h"
 
 static void folder_is(const char *site, const char *expected)
@@ -56,6 +60,7 @@ static void place__is_private_and_ours(void **state)
     assert_int_equal(system("mkdir shop; mkdir -m 777 .nopsnap-shop"), 0);
     assert_int_equal(place_choose("shop", false, &p, &err), OK);
     assert_int_equal(place_make(&p, &err), OK);
+    assert_false(p.made); /* who finds it there comes second */
     assert_int_equal(stat(p.folder, &st), 0);
     assert_int_equal(st.st_mode & 0777, 0700);
     assert_int_equal(system("rm -r .nopsnap-shop; mkdir elsewhere; ln -s elsewhere .nopsnap-shop"), 0);
@@ -77,6 +82,7 @@ static void place__the_lock_tells_running_from_pending(void **state)
     assert_int_equal(transaction_refuse_pending("shop", &err), OK);
     assert_int_equal(place_choose("shop", false, &p, &err), OK);
     assert_int_equal(place_make(&p, &err), OK);
+    assert_true(p.made);
     assert_int_equal(place_lock(&p, 100, &err), OK);
     assert_int_equal(file_replace(".nopsnap-shop/journal", "", 0, 0600, &err), OK);
     assert_int_equal(transaction_look("shop", &was, NULL, &err), OK);
@@ -91,6 +97,46 @@ static void place__the_lock_tells_running_from_pending(void **state)
     assert_int_equal(transaction_refuse_pending("shop", &err), ERR_PENDING);
 }
 
+static void place__who_looks_is_not_taken_for_who_runs(void **state)
+{
+    enum transaction_state was = TRANSACTION_NONE;
+    struct error err = ERROR_INIT;
+    int looking;
+
+    (void)state;
+    assert_int_equal(system("mkdir shop .nopsnap-shop; touch .nopsnap-shop/journal .nopsnap-shop/lock"), 0);
+    looking = open(".nopsnap-shop/lock", O_RDONLY);
+    assert_int_equal(flock(looking, LOCK_SH), 0);
+    assert_int_equal(transaction_look("shop", &was, NULL, &err), OK);
+    assert_int_equal(was, TRANSACTION_PENDING);
+    close(looking);
+}
+
+static void place__one_that_runs_is_waited_for(void **state)
+{
+    struct place p = PLACE_INIT;
+    struct error err = ERROR_INIT;
+    int64_t began = clock_monotonic_ms();
+    pid_t child;
+
+    (void)state;
+    assert_int_equal(mkdir("shop", 0755), 0);
+    assert_int_equal(place_choose("shop", false, &p, &err), OK);
+    assert_int_equal(place_make(&p, &err), OK);
+    assert_int_equal(place_lock(&p, 100, &err), OK);
+    assert_int_equal(file_replace(".nopsnap-shop/journal", "", 0, 0600, &err), OK);
+    child = fork(); /* it holds the same lock */
+    if (child == 0) {
+        usleep(700000);
+        _exit(unlink(".nopsnap-shop/journal"));
+    }
+    file_close(&p.lock.fd); /* without giving it up: the child has it */
+    assert_int_equal(transaction_refuse_pending("shop", &err), OK);
+    assert_in_range(clock_monotonic_ms() - began, 600, 9000);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    place_release(&p);
+}
+
 static void place__the_root_directory_is_no_site(void **state)
 {
     struct place p = PLACE_INIT;
@@ -100,6 +146,40 @@ static void place__the_root_directory_is_no_site(void **state)
     assert_int_equal(place_find("/", &p, &err), ERR_REFUSED);
 }
 
+static void kept__its_room_is_what_would_come_free(void **state)
+{
+    static unsigned char content[1 << 20];
+    struct kept_state kept;
+    struct place p = PLACE_INIT;
+    struct txn t = TXN_INIT;
+    struct error err = ERROR_INIT;
+
+    (void)state;
+    memset(content, 'x', sizeof(content));
+    assert_int_equal(mkdir("shop", 0755), 0);
+    assert_int_equal(kept_look("shop", &kept, &err), OK);
+    assert_false(kept.exists);
+    assert_int_equal(place_choose("shop", false, &p, &err), OK);
+    assert_int_equal(place_make(&p, &err), OK);
+    assert_int_equal(system("mkdir -p .nopsnap-shop/tx-01234567/site"), 0);
+    assert_int_equal(file_replace(".nopsnap-shop/tx-01234567/site/own", content, sizeof(content), 0644, &err), OK);
+    assert_int_equal(file_replace("shop/shared", content, sizeof(content), 0644, &err), OK);
+    assert_int_equal(link("shop/shared", ".nopsnap-shop/tx-01234567/site/shared"), 0);
+    strcpy(t.token, "01234567");
+    t.has_files = true;
+    assert_int_equal(memory_string(p.root, &t.site_path, &err), OK);
+    assert_int_equal(memory_string("/srv/catalog", &t.catalog, &err), OK);
+    assert_int_equal(memory_string("11111111111111111111111111111111", &t.target, &err), OK);
+    assert_int_equal(memory_format(&t.stage, &err, "%s/tx-01234567", p.folder), OK);
+    assert_int_equal(kept_write(&p, &t, true, NULL, 1, &err), OK);
+    assert_int_equal(kept_look("shop", &kept, &err), OK);
+    assert_true(kept.exists);
+    assert_in_range(kept.bytes, 1 << 20, (1 << 20) + (64 << 10));
+    kept_state_release(&kept);
+    txn_release(&t);
+    place_release(&p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -107,7 +187,10 @@ int main(void)
         folder_test(place__a_journal_in_both_places_needs_hands),
         folder_test(place__is_private_and_ours),
         folder_test(place__the_lock_tells_running_from_pending),
+        folder_test(place__who_looks_is_not_taken_for_who_runs),
+        folder_test(place__one_that_runs_is_waited_for),
         folder_test(place__the_root_directory_is_no_site),
+        folder_test(kept__its_room_is_what_would_come_free),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,8 +2,11 @@
 #include "test_support.h"
 
 #include <fcntl.h>
+#include <limits.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -53,6 +56,79 @@ static void make_tree(void)
     assert_int_equal(directory_make_all("tree/sub", &err), OK);
     assert_int_equal(file_replace("tree/sub/file", "1234", 4, 0644, &err), OK);
     assert_int_equal(directory_make_all("treeside", &err), OK);
+}
+
+/* As a container sees it: the tree at another path, in a mount namespace of its own. -1 where that is not allowed. */
+static pid_t child_elsewhere(enum presence how)
+{
+    int ready[2];
+    char c = 0;
+    pid_t pid;
+
+    assert_int_equal(pipe(ready), 0);
+    assert_int_equal(mkdir("elsewhere", 0755), 0);
+    pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        bool may = unshare(CLONE_NEWNS) == 0 && mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+                   mount("tree", "elsewhere", NULL, MS_BIND, NULL) == 0;
+
+        if (!may || (how == HAS_OPEN && open("elsewhere/sub/file", O_RDONLY) < 0) ||
+            chdir(how == WORKS_IN ? "elsewhere/sub" : "/") != 0)
+            _exit(write(ready[1], "-", 1) != 1);
+        if (write(ready[1], "x", 1) != 1)
+            _exit(1);
+        pause();
+        _exit(0);
+    }
+    close(ready[1]);
+    assert_int_equal(read(ready[0], &c, 1), 1);
+    close(ready[0]);
+    if (c == 'x')
+        return pid;
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    return -1;
+}
+
+static void found_elsewhere(enum presence how, size_t expected)
+{
+    char root[PATH_MAX];
+    const char *const roots[] = {root};
+    struct text_list out = TEXT_LIST_INIT;
+    struct error err = ERROR_INIT;
+    pid_t pid;
+
+    make_tree();
+    assert_non_null(realpath("tree", root));
+    pid = child_elsewhere(how);
+    if (pid < 0) {
+        print_message("no mount namespaces here\n");
+        skip();
+    }
+    assert_int_equal(quiet_processes(roots, 1, &out, NULL, &err), OK);
+    assert_int_equal(out.count, expected);
+    if (expected)
+        assert_non_null(strstr(out.items[0], "elsewhere/sub"));
+    text_list_release(&out);
+    end(pid);
+}
+
+static void quiet__a_container_has_the_tree_at_another_path(void **state)
+{
+    (void)state;
+    found_elsewhere(WORKS_IN, 1);
+}
+
+static void quiet__a_file_that_is_open_in_a_container(void **state)
+{
+    (void)state;
+    found_elsewhere(HAS_OPEN, 1);
+}
+
+static void quiet__a_container_that_is_not_in_the_tree(void **state)
+{
+    (void)state;
+    found_elsewhere(NOWHERE, 0);
 }
 
 static void found(const char *folder, enum presence how, const char *word)
@@ -167,6 +243,9 @@ static void quiet__waiting_ends_with_the_process(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        folder_test(quiet__a_container_has_the_tree_at_another_path),
+        folder_test(quiet__a_file_that_is_open_in_a_container),
+        folder_test(quiet__a_container_that_is_not_in_the_tree),
         folder_test(quiet__a_working_directory_is_found),
         folder_test(quiet__an_open_file_is_found),
         folder_test(quiet__a_mapping_of_a_closed_file_is_found),

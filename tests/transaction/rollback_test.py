@@ -5,7 +5,9 @@
 """
 import argparse
 import fcntl
+import json
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -134,6 +136,39 @@ def rollback__again_is_undone_and_done(shop):
     check(shop.run("rollback", "shop", "--yes") in (0, 3), shop.said)
     is_state(shop, "new")
     done(shop)
+
+
+ORDER = {
+    "postgresql": 'insert into "Order" ("CustomOrderNumber", "BillingAddressId", "CustomerId", "OrderGuid", "StoreId", "OrderStatusId", '
+                  '"PaymentStatusId", "OrderTotal", "Deleted", "CreatedOnUtc") values '
+                  "('since', 7, 12, gen_random_uuid(), 1, 10, 10, 9.99, false, clock_timestamp() at time zone 'utc')",
+    "mysql": "insert into `Order` (CustomOrderNumber, BillingAddressId, CustomerId, OrderGuid, StoreId, OrderStatusId, PaymentStatusId, OrderTotal, "
+             "Deleted, CreatedOnUtc) values ('since', 7, 12, uuid(), 1, 10, 10, 9.99, 0, utc_timestamp(6))",
+}
+
+
+def rollback__undoing_it_counts_the_orders_taken_since(shop):
+    """The shop that is back takes an order at once, before what it took the place of is dumped, under a number that was given before."""
+    sql = shop.server.sql if shop.server.name == "postgresql" else lambda text: shop.server.sql(text, "shop")
+    for _ in range(3):
+        sql(ORDER[shop.server.name])
+    statement = os.path.join(shop.folder, "order.sql")
+    with open(statement, "w", encoding="utf-8") as f:
+        f.write(ORDER[shop.server.name])
+    client = f"psql -X -q -h {shop.server.dir} -U nop -d shop" if shop.server.name == "postgresql" else f"mariadb --no-defaults -S {shop.server.socket} -u root shop"
+    configure(shop, stop="true", start=script(shop, "start8", f"{client} <{statement}\n"))
+    check(back(shop) in (0, 3), shop.said)
+    configure(shop, stop="true", start="true")
+    shop.run("--json", "rollback", "shop", "--dry-run")
+    plan = next(json.loads(line) for line in shop.said.splitlines() if '"type":"plan"' in line.replace(" ", ""))
+    lost = {loss["table"]: loss["rows"] for loss in plan["losses"]}
+    check(lost.get("Order") == 1, "lost:", lost)
+    out = os.path.join(shop.folder, "lost")
+    code = shop.run("rollback", "shop", "--yes", "--export-lost", out)
+    check(code in (0, 3), "exit", code, shop.said)
+    lines = read(os.path.join(out, "Order.csv")).split(b"\r\n")
+    check(len(lines) == 3 and b",since," in lines[1], "exported:", lines)
+    shutil.rmtree(out)
 
 
 def rollback__two_at_once_are_one_and_a_refusal(shop):
@@ -414,6 +449,133 @@ def recover__works_while_the_catalogue_is_out_of_reach(shop):
     is_state(shop, "old")
     os.rename(shop.catalog + ".away", shop.catalog)
     done(shop)
+
+
+def forget__keeps_what_a_pending_transaction_needs(shop):
+    """Killed in the midst: nothing of this site is marked or forgotten before it is whole again."""
+    start = script(shop, "start10", "p=$PPID; while [ $(cat /proc/$p/comm) != nopsnap ]; do p=$(ps -o ppid= -p $p | tr -d ' '); done; kill -9 $p; sleep 1\n")
+    configure(shop, stop="true", start=start)
+    check(back(shop) == -signal.SIGKILL, shop.said)
+    for verb in ("forget", "hold", "release", "accept"):
+        code = shop.run(verb, shop.target)
+        check(code == 5 and "nopsnap recover" in shop.said, verb, "exit", code, shop.said)
+    configure(shop, stop="true", start="true")
+    check(shop.run("recover", "shop") in (0, 3), shop.said)
+    check(shop.run("hold", shop.target) == 0, shop.said)
+
+
+def kept__is_saved_once_more_where_its_snapshot_is_gone(shop):
+    """Saved, and the kept database refuses to go: both snapshots that `kept` names stay; in another catalogue it is saved again."""
+    if shop.server.name != "postgresql":
+        return  # only there is a database that can't be dropped
+    keep = "update pg_database set datistemplate = {} where datname like 'shop%nopsnap%'"
+    client = f"psql -X -q -h {shop.server.dir} -U nop -d postgres"
+    configure(shop, stop="true", start=script(shop, "start11", f"{client} -c \"{keep.format('true')}\"\n"))
+    check(back(shop) == 3, "the kept database can't go:", shop.said)
+    safety = shop.list()[0]
+    configure(shop, stop="true", start="true")
+    for needed in (safety, shop.target):
+        code = shop.run("forget", needed)
+        check(code == 1 and "is needed by" in shop.said, "exit", code, shop.said)
+    shop.server.sql(keep.format("false"), "postgres")
+    catalog = shop.catalog
+    try:
+        shop.catalog += ".other"
+        configure(shop, stop="true", start="true")
+        shop.must("init")
+        code = shop.run("snapshot", "shop")
+        check(code == 3 and "saved once more" in shop.said, "exit", code, shop.said)
+        check(not shop.leftovers(), "left over:", shop.leftovers())
+        ids = shop.list()
+        check(len(ids) == 2, ids)
+        check(shop.run("rollback", "shop", "--to", ids[1], "--yes") in (0, 3), shop.said)
+        is_state(shop, "old")
+    finally:
+        shutil.rmtree(shop.catalog, ignore_errors=True)
+        shop.catalog = catalog
+
+
+def kept__goes_only_when_its_snapshot_was_read(shop):
+    """A file that both trees share is damaged in the catalogue: the safety snapshot leans on it, and would be the only one that has it."""
+    victim = os.path.join(shop.site, "wwwroot", "css", "own.bin")
+    content = random.Random(7).randbytes(300000)  # does not compress: stored as it is
+    with open(victim, "wb") as f:
+        f.write(content)
+    time.sleep(2.2)
+    shop.must("snapshot", "shop")
+    time.sleep(2.2)
+    shop.must("snapshot", "shop")  # now the stat cache proves it, and it is linked
+    target = shop.list()[0]
+    flip_in_packs(shop, content[1000:1064])
+    configure(shop, stop="true", start=script(shop, "start12", count(victim)))
+    code = shop.run("rollback", "shop", "--to", target, "--yes")
+    said = shop.said
+    was_linked(shop)
+    check(code == 3 and "it is taken once more" in said, "exit", code, said)
+    shop.run("verify", "--read-data")
+    check("0 files touched" in shop.said, "what was damaged is stored anew:", shop.said)
+    check(not shop.leftovers(), "left over:", shop.leftovers(), said)
+
+
+def flip_in_packs(shop, piece):
+    for folder, _, files in os.walk(os.path.join(shop.catalog, "packs")):
+        for name in files:
+            path = os.path.join(folder, name)
+            at = read(path).find(piece)
+            if at < 0:
+                continue
+            os.chmod(path, 0o600)
+            with open(path, "r+b") as f:
+                f.seek(at)
+                f.write(bytes([piece[0] ^ 1]))
+            return
+    raise AssertionError("the content is in no pack as it is")
+
+
+def preflight__says_what_the_login_may_not_read(shop):
+    """Before the shop is stopped: what can't be dumped can't be saved."""
+    if shop.server.name != "postgresql":
+        return  # MySQL does not show a login what it may not read
+    shop.server.sql('create table "Plugin" (id int); revoke all on "Plugin" from public, shop')
+    stopped = os.path.join(shop.folder, "stopped")
+    configure(shop, stop=script(shop, "stop13", f"touch {stopped}\n"), start="true")
+    for argv in (("rollback", "shop", "--to", shop.target, "--yes"), ("snapshot", "shop", "--mode", "stopped")):
+        code = shop.run(*argv)
+        check(code == 1 and "login shop may not read public.\"Plugin\"" in shop.said, "exit", code, shop.said)
+        check(not os.path.exists(stopped), "the shop was stopped for nothing")
+
+
+def snapshot_behind_a_lock(shop, meanwhile):
+    """A snapshot that waits for the site's lock; what happens meanwhile; then its turn. Returns exit status and words."""
+    locks = os.path.join(shop.catalog, "locks")
+    path = next(os.path.join(locks, name) for name in sorted(os.listdir(locks)) if name.startswith("site-") and not name.endswith(".note"))
+    with open(path, "rb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        child = subprocess.Popen([shop.program, "--config", os.path.join(shop.folder, "config"), "snapshot", "shop"], stdin=subprocess.DEVNULL,
+                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        first = child.stdout.readline()  # it says where the catalogue is; what it asks before the lock is next
+        time.sleep(1.5)
+        meanwhile()
+    said = (first + child.communicate(timeout=120)[0]).decode(errors="replace")
+    return child.returncode, said
+
+
+def snapshot__looks_again_once_it_has_the_lock(shop):
+    """A rollback began while it waited, and was killed with the exchange half done; or went all the way."""
+    folder = os.path.join(os.path.dirname(shop.site), ".nopsnap-shop")
+    start = script(shop, "start9", "p=$PPID; while [ $(cat /proc/$p/comm) != nopsnap ]; do p=$(ps -o ppid= -p $p | tr -d ' '); done; kill -9 $p; sleep 1\n")
+    configure(shop, stop="true", start=start)
+    check(back(shop) == -signal.SIGKILL, shop.said)
+    os.rename(folder, folder + ".away")
+    code, said = snapshot_behind_a_lock(shop, lambda: os.rename(folder + ".away", folder))
+    check(code == 5 and "nopsnap recover" in said, "exit", code, said)
+    configure(shop, stop="true", start="true")
+    check(shop.run("recover", "shop") in (0, 3), shop.said)
+    done(shop)
+    before = len(shop.list())
+    code, said = snapshot_behind_a_lock(shop, lambda: os.utime(folder))
+    check(code == 6 and "went first" in said, "exit", code, said)
+    check(len(shop.list()) == before, "a snapshot was taken all the same")
 
 
 def run_all(tests, shop):
