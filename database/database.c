@@ -194,6 +194,16 @@ done:
     return rc;
 }
 
+static bool proves(const char *identity)
+{
+    return identity && strncmp(identity, "name:", 5) != 0;
+}
+
+bool database_identity_differs(const char *a, const char *b)
+{
+    return proves(a) && proves(b) && strcmp(a, b) != 0;
+}
+
 enum error_kind database_sessions(struct database *db, const char *name, struct text_list *out, struct error *err)
 {
     return db->ops->sessions(db, name ? name : db->name, out, err);

@@ -120,6 +120,8 @@ struct database_info {
 
 enum error_kind database_probe(struct database *db, struct database_info *out, struct error *err);
 void database_info_release(struct database_info *info);
+/* Do two identities prove two databases? Where either is missing, or a database is known by its name only, nothing is proved. */
+bool database_identity_differs(const char *a, const char *b);
 
 /* Sessions of others in the database `name` (NULL: the live one), one line each: "user shop from 10.0.0.7 (Npgsql), idle". */
 enum error_kind database_sessions(struct database *db, const char *name, struct text_list *out, struct error *err);

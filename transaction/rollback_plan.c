@@ -166,6 +166,8 @@ static enum error_kind plan_database(struct transaction_context *x, const struct
     if (!rc && x->facts.engine != info.engine)
         rc = text_list_addf(&plan->problems, err, "the snapshot's dump is of %s, the shop's database is %s",
                             database_engine_name(x->facts.engine), database_engine_name(info.engine));
+    if (!rc)
+        rc = txn_describe_database(&x->txn, &x->reach.target, info.identity, err);
     x->txn.database_in_place = !rc && !info.can_beside;
     if (x->txn.database_in_place)
         rc = text_list_addf(&plan->in_place, err,

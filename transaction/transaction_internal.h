@@ -129,6 +129,9 @@ struct txn {
     int64_t began_ns;
     bool has_files, has_database, split; /* split: the tree is exchanged in parts */
     bool database_in_place;
+    char *database_engine, *database_host, *database_name; /* which database: the one that the plan looked at */
+    int database_port;
+    char *database_identity; /* NULL if it did not exist */
     char *service, *stop, *start, *open, *close, *url, *environment, *database_admin, *cache_flush;
     char *safety; /* snapshot taken before the switch, where nothing can be kept */
     char *taken;  /* snapshot of a database changed in place that an undo takes away after the shop ran on it */
@@ -232,10 +235,6 @@ enum error_kind moves_left_out(const struct site *rules, const char *from, const
 
 /* ---- connection.c: how to reach the database ---- */
 
-/*
- * Open the database that `txn` is about: by the environment of the shop's unit, the live tree's settings, the other tree's, then the
- * snapshot's; the first that names the right database and logs in. site may be NULL.
- */
 struct reach {
     struct site_connection connection;
     struct database_target target, admin;
@@ -253,6 +252,16 @@ enum error_kind reach_by(struct reach *r, const struct site_connection *connecti
 enum error_kind reach_snapshot_connection(struct catalog *cat, const struct snapshot_record *snapshot,
                                           const struct site_config *config, struct site_connection *out,
                                           struct error *err);
+/* The journal says which database it is about. */
+enum error_kind txn_describe_database(struct txn *t, const struct database_target *target, const char *identity,
+                                      struct error *err);
+/*
+ * Open the database that `txn` is about: by the environment of the shop's unit, the live tree's settings, the other tree's, then the
+ * snapshot's; the first that names the journal's database and logs in. site may be NULL.
+ *
+ * Returns    ERR_REFUSED when what is reached under that name is another database: one that is changed in place has nothing else
+ *            that would keep a load from it
+ */
 enum error_kind reach_for_txn(struct reach *r, struct catalog *cat, const struct site *site, const struct txn *t,
                               const struct snapshot_record *target, struct error *err);
 

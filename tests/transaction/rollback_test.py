@@ -320,6 +320,59 @@ def recover__works_while_the_catalogue_is_out_of_reach(shop):
     done(shop)
 
 
+IN_PLACE_START = "p=$PPID; while [ $(cat /proc/$p/comm) != nopsnap ]; do p=$(ps -o ppid= -p $p | tr -d ' '); done; kill -9 $p; sleep 1\n"
+
+
+def may_make_databases(shop, may):
+    """A login that may not has its database changed in place."""
+    if shop.server.name == "postgresql":
+        shop.server.sql(f"alter role shop {'' if may else 'no'}createdb", "postgres")
+    elif may:
+        shop.server.sql("revoke all on `shop`.* from shop@localhost; grant all on `shop%`.* to shop@localhost")
+    else:
+        shop.server.sql("revoke all on `shop%`.* from shop@localhost; grant all on `shop`.* to shop@localhost; grant all on `other`.* to shop@localhost")
+
+
+def one_row(shop, name):
+    """Another database of the shop's login, with a table that nobody but its owner may empty."""
+    if shop.server.name == "postgresql":
+        shop.server.sql(f"create database {name} owner shop", "postgres")
+    else:
+        shop.server.sql(f"create database {name}")
+    shop.server.sql("create table precious (id int); insert into precious values (7)", name)
+
+
+def settings_name(shop, old, new):
+    changed = 0
+    for folder, _, files in os.walk(os.path.join(shop.site, "App_Data")):
+        for name in files:
+            path = os.path.join(folder, name)
+            text = read(path)
+            if f"Database={old}".encode() in text:
+                with open(path, "wb") as f:
+                    f.write(text.replace(f"Database={old}".encode(), f"Database={new}".encode()))
+                changed += 1
+    check(changed, "no settings name the database", old)
+
+
+def recover__never_loads_into_a_database_that_today_s_settings_name(shop):
+    """Changed in place and killed; the restored tree's settings are then pointed at another database, which stays as it is."""
+    may_make_databases(shop, False)
+    try:
+        one_row(shop, "other")
+        configure(shop, stop="true", start=script(shop, "start8", IN_PLACE_START))
+        code = back(shop)
+        check(code == -signal.SIGKILL, "exit", code, shop.said)
+        script(shop, "start8", "true\n")
+        settings_name(shop, "shop", "other")
+        code = shop.run("recover", "shop")
+        check(code in (0, 3), "exit", code, shop.said)
+        check(shop.server.sql("select id from precious", "other").strip() == "7", "the other database was changed")
+        is_state(shop, "old")
+    finally:
+        may_make_databases(shop, True)
+
+
 def main():
     p = argparse.ArgumentParser()
     p.add_argument("--program", default=os.environ.get("NOPSNAP_PROGRAM"))
