@@ -334,12 +334,14 @@ def may_make_databases(shop, may):
 
 
 def one_row(shop, name):
-    """Another database of the shop's login, with a table that nobody but its owner may empty."""
+    """Another database of the shop's login, with a table of one row."""
     if shop.server.name == "postgresql":
         shop.server.sql(f"create database {name} owner shop", "postgres")
     else:
         shop.server.sql(f"create database {name}")
     shop.server.sql("create table precious (id int); insert into precious values (7)", name)
+    if shop.server.name == "postgresql":
+        shop.server.sql("alter table precious owner to shop", name)
 
 
 def settings_name(shop, old, new):
@@ -371,6 +373,21 @@ def recover__never_loads_into_a_database_that_today_s_settings_name(shop):
         is_state(shop, "old")
     finally:
         may_make_databases(shop, True)
+
+
+def rollback__another_database_in_the_restored_settings_is_a_problem(shop):
+    """The shop moved to another database since: what is in it must neither be lost sight of nor left out of the safety snapshot (P3)."""
+    one_row(shop, "shop48")
+    settings_name(shop, "shop", "shop48")
+    code = back(shop)
+    check(code == 1, "exit", code, shop.said)
+    check(" shop on " in shop.said and " shop48 on " in shop.said and "--keep-connection" in shop.said, shop.said)
+    check(shop.server.digest() == shop.old[1], "the database was changed")
+    check(back(shop, "--keep-connection") in (0, 3), shop.said)
+    check(shop.server.digest() == shop.old[1], "the database that the snapshot's settings name was changed")
+    count = shop.server.sql("select count(*) from " + ('"Log"' if shop.server.name == "postgresql" else "`Log`"), "shop48")
+    check(int(count) >= 0, "today's database did not go back")
+    done(shop)
 
 
 def main():
