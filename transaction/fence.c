@@ -1,7 +1,7 @@
 /*
  * The fence: the shop is stopped, and kept from starting.
  *
- * F1  up:    drop-in and daemon-reload, fence file, fsync, stop. A reboot in between finds the drop-in before the file matters.
+ * F1  up:    drop-in and daemon-reload (and systemd says that it applies), fence file, fsync, stop. A reboot in between finds the drop-in before the file matters.
  * F2  start: the fence file goes, start, and the unit is seen active.
  * F3  again (to undo): the fence file comes first, then the stop.
  * F4  down:  the drop-in goes last, when nothing is left to protect.
@@ -102,7 +102,7 @@ enum error_kind fence_up(const struct fence *f, struct error *err)
     enum error_kind rc = path_parent(f->file, &folder, err);
 
     if (!rc && f->dropin)
-        rc = fence_unit_write(f->dropin, f->file, folder, err);
+        rc = fence_unit_write(f->txn->service, f->dropin, f->file, folder, err);
     if (!rc)
         rc = put_file(f, err);
     if (!rc)
@@ -121,7 +121,7 @@ enum error_kind fence_again(const struct fence *f, struct error *err)
     if (!rc)
         rc = path_parent(f->file, &folder, err);
     if (!rc && f->dropin)
-        rc = fence_unit_write(f->dropin, f->file, folder, err);
+        rc = fence_unit_write(f->txn->service, f->dropin, f->file, folder, err);
     if (!rc)
         rc = stop(f, err);
     if (rc)

@@ -185,7 +185,9 @@ enum error_kind fence_down(const struct fence *f, struct error *err);
 
 /* fence_unit.c: the unit's side */
 enum error_kind fence_unit_path(const char *unit, char **out, struct error *err);
-enum error_kind fence_unit_write(const char *dropin, const char *fence_file, const char *folder, struct error *err);
+/* ERR_REMOTE when systemd does not apply the drop-in to the unit. */
+enum error_kind fence_unit_write(const char *unit, const char *dropin, const char *fence_file, const char *folder,
+                                 struct error *err);
 enum error_kind fence_unit_remove(const char *dropin, struct error *err);
 enum error_kind fence_unit_active(const char *unit, bool *out, struct error *err);
 
