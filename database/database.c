@@ -300,6 +300,11 @@ enum error_kind database_load_begin(struct database *db, const struct database_f
     return rc;
 }
 
+enum error_kind database_beside_name(const struct database *db, const char *token, char **name, struct error *err)
+{
+    return database_private_name(db->target->name, DATABASE_INFIX_BESIDE, token, db->ops->name_max, name, err);
+}
+
 enum error_kind database_load_run(struct database *db, const char *name, const struct database_facts *facts,
                                   database_source_fn *source, void *arg, struct error *err)
 {

@@ -192,6 +192,8 @@ enum error_kind database_dump_end(struct database_dump *dump, struct database_fa
  */
 enum error_kind database_load_begin(struct database *db, const struct database_facts *facts, const char *token,
                                     char **name, struct error *err);
+/* The name that database_load_begin() chooses for this token; the server is not asked. */
+enum error_kind database_beside_name(const struct database *db, const char *token, char **name, struct error *err);
 /*
  * Load a dump into it and re-apply the properties. Events and scheduled jobs stay disabled until the swap.
  * When `name` is a database that the user named (restore --database), it must be empty: ERR_EXISTS otherwise.

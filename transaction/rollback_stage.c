@@ -379,8 +379,8 @@ static enum error_kind drop_beside(struct transaction_context *x, struct error *
         return OK;
     if (x->txn.has_swap) /* D6 */
         return database_kept_drop(x->reach.db, x->txn.swap.beside, x->txn.swap.new_identity, err);
-    if (!x->txn.beside) /* a crash came between its making and the journal: the same token gives the same name */
-        rc = database_load_begin(x->reach.db, &x->facts, x->txn.token, &x->txn.beside, err);
+    if (!x->txn.beside) /* making it failed, or a crash came before the journal: it may be there or not */
+        rc = database_beside_name(x->reach.db, x->txn.token, &x->txn.beside, err);
     if (!rc)
         rc = database_open_beside(x->reach.db, x->txn.beside, &beside, err);
     if (!rc)
