@@ -205,6 +205,7 @@ static enum error_kind act(struct transaction_context *x, const struct progress 
         rc = step(x, "start_begun", &x->txn.start_begun, err);
     if (!rc)
         rc = switch_start(x, true, true, progress, err);
+    x->commit_tried = !rc;
     if (!rc)
         rc = decision_write(&x->place, x->txn.token, DECISION_COMMIT, err); /* from here on only forward */
     return rc;

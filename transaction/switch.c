@@ -247,13 +247,31 @@ enum error_kind switch_end(struct transaction_context *x, bool new_side, struct 
     return rc;
 }
 
+/*
+ * Without a decision recovery undoes all the same (T3), so that a disk that the stage has filled does not keep the stage from going. Only
+ * against a commit that may or may not be there the word is needed.
+ */
+static enum error_kind decide_undo(struct transaction_context *x, const struct progress *progress, struct error *err)
+{
+    struct error why = ERROR_INIT;
+    enum error_kind rc = decision_write(&x->place, x->txn.token, DECISION_UNDO, &why);
+
+    if (rc && x->commit_tried) {
+        error_copy(err, &why);
+        return rc;
+    }
+    if (rc)
+        progress_warn(progress, "going on without a record of the decision: %s", why.text);
+    return OK;
+}
+
 enum error_kind switch_undo(struct transaction_context *x, const struct progress *progress, struct error *err)
 {
     enum error_kind rc;
 
     cancel_reset(); /* the signal that asked for this must not cut it short */
     progress_step(progress, "undoing");
-    rc = decision_write(&x->place, x->txn.token, DECISION_UNDO, err);
+    rc = decide_undo(x, progress, err);
     if (!rc && x->txn.fence_begun) {
         if (x->txn.switch_begun)
             rc = switch_stop(x, true, progress, err);

@@ -283,6 +283,7 @@ struct transaction_context {
     bool has_facts;
     struct reach reach;
     struct linked *linked;
+    bool commit_tried; /* by this process: whether the decision is on disk is known only if it was written */
     bool keep_connection;
     char *keep_string; /* today's connection string, secret */
     const char *export_lost;
@@ -322,7 +323,7 @@ enum error_kind switch_start(struct transaction_context *x, bool new_side, bool 
                              struct error *err);
 /* After the decision: write `kept`, drop-in away, journal gone. */
 enum error_kind switch_end(struct transaction_context *x, bool new_side, struct error *err);
-/* Undo from wherever it is; writes the decision first. */
+/* Undo from wherever it is; writes the decision first, which may fail only where there is a commit to override. */
 enum error_kind switch_undo(struct transaction_context *x, const struct progress *progress, struct error *err);
 
 /* kept.c, kept_remove.c, kept_entries.c */

@@ -409,9 +409,22 @@ def rollback__a_load_that_can_not_begin_is_undone(shop):
     done(shop)
 
 
+def rollback__a_disk_without_room_for_the_decision_is_no_hindrance_to_an_undo(shop):
+    """No commit was tried: without a decision it is undone all the same, and the stage that fills the disk goes."""
+    configure(shop, stop="false", start="true")
+    decision = os.path.join(os.path.dirname(shop.site), ".nopsnap-shop", "decision")
+    log = os.path.join(shop.folder, "fault.log")
+    code = shop.run("rollback", "shop", "--to", shop.target, "--yes", fault=f"nth=1;errno=ENOSPC;paths={decision};log={log}")
+    check(b"fault 1 " in read(log), "no fault was met:", read(log))
+    check(code == 4 and "decision" in shop.said, "exit", code, shop.said)
+    is_state(shop, "old")
+    done(shop)
+
+
 def main():
     p = argparse.ArgumentParser()
     p.add_argument("--program", default=os.environ.get("NOPSNAP_PROGRAM"))
+    p.add_argument("--faultlib", default=os.environ.get("NOPSNAP_FAULTLIB"))
     p.add_argument("--engine", default="postgresql")
     p.add_argument("names", nargs="*")
     args = p.parse_args()
@@ -426,7 +439,7 @@ def main():
     failed = 0
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the server goes too
     try:
-        with harness.Shop(args.engine, args.program, folder) as shop:
+        with harness.Shop(args.engine, args.program, folder, args.faultlib) as shop:
             for test in tests:
                 shop.reset()
                 configure(shop, stop="true", start="true")
