@@ -421,6 +421,19 @@ def rollback__a_disk_without_room_for_the_decision_is_no_hindrance_to_an_undo(sh
     done(shop)
 
 
+def rollback__a_server_that_restarts_meanwhile_is_waited_for(shop):
+    """Its session is gone with the old server; the undo goes on with a new one, and the shop is not left stopped."""
+    name = "postgres.sh" if shop.server.name == "postgresql" else "mariadb.sh"
+    server = os.path.join(harness.FIXTURE, name)
+    folder = shop.server.dir
+    stop = script(shop, "stop9", f"[ -e $0.tried ] && exit 0; touch $0.tried\n{server} stop {folder}\n(sleep 2; {server} start {folder}) >/dev/null 2>&1 </dev/null &\nsleep 0.2; exit 1\n")
+    configure(shop, stop=stop, start="true")
+    code = back(shop)
+    check(code == 4, "exit", code, shop.said)
+    is_state(shop, "old")
+    done(shop)
+
+
 def main():
     p = argparse.ArgumentParser()
     p.add_argument("--program", default=os.environ.get("NOPSNAP_PROGRAM"))
