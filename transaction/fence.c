@@ -41,6 +41,17 @@ bool fence_can_stop(const struct txn *t)
     return t->service || t->stop;
 }
 
+enum error_kind fence_problems(const struct txn *t, struct text_list *out, struct error *err)
+{
+    enum error_kind rc = OK;
+
+    if (t->service && geteuid() != 0) /* with a `stop` of the owner's too: the drop-in is ours */
+        rc = text_list_addf(out, err, "stopping %s and keeping it stopped needs root", t->service);
+    if (!rc && t->stop && !t->start && !t->service)
+        rc = text_list_add(out, "the config has `stop` without `start` or `service`: the shop would stay stopped", err);
+    return rc;
+}
+
 static enum error_kind sync_folder(const struct fence *f, struct error *err)
 {
     char *folder = NULL;
@@ -80,6 +91,23 @@ static enum error_kind unit_verb(const char *verb, const char *unit, struct erro
 
     if (rc)
         error_hint(err, "see `systemctl status %s`", unit);
+    return rc;
+}
+
+/* Who may not start it needs not, where it runs: a stop that failed before it began must not end in the need of hands. */
+static enum error_kind start_unit(const char *unit, struct error *err)
+{
+    struct error refused = ERROR_INIT;
+    bool active = false;
+    enum error_kind rc = unit_verb("start", unit, &refused);
+
+    if (!rc)
+        return OK;
+    rc = fence_unit_active(unit, &active, err);
+    if (!rc && !active) {
+        error_copy(err, &refused);
+        rc = err->kind;
+    }
     return rc;
 }
 
@@ -160,7 +188,7 @@ enum error_kind fence_start(const struct fence *f, struct error *err)
     if (!rc && f->txn->start)
         rc = owners_command("start", f->txn->start, err);
     else if (!rc && f->txn->service)
-        rc = unit_verb("start", f->txn->service, err);
+        rc = start_unit(f->txn->service, err);
     if (!rc && f->txn->service)
         rc = wait_active(f->txn->service, err);
     if (!rc && f->txn->open)

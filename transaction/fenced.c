@@ -10,6 +10,19 @@
 #define LOCK_TIMEOUT_MS 10000
 #define QUIET_TIMEOUT_MS 30000
 
+static enum error_kind refuse_problems(const struct txn *t, struct error *err)
+{
+    struct text_list problems = TEXT_LIST_INIT;
+    enum error_kind rc = fence_problems(t, &problems, err);
+
+    if (!rc && problems.count) {
+        rc = error_set(err, ERR_REFUSED, 0, "%s", problems.items[0]);
+        error_hint(err, "without --mode stopped the snapshot is taken while the shop runs");
+    }
+    text_list_release(&problems);
+    return rc;
+}
+
 static enum error_kind begin(struct transaction_context *x, struct error *err)
 {
     struct json *record = NULL;
@@ -17,6 +30,8 @@ static enum error_kind begin(struct transaction_context *x, struct error *err)
 
     if (!rc)
         rc = txn_describe(&x->txn, x->site, 0, err);
+    if (!rc)
+        rc = refuse_problems(&x->txn, err);
     if (!rc)
         rc = txn_describe_catalog(&x->txn, x->cat, err);
     if (!rc)

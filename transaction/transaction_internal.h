@@ -174,11 +174,13 @@ struct fence {
 enum error_kind fence_init(struct fence *f, const struct place *p, const struct txn *txn, struct error *err);
 void fence_release(struct fence *f);
 bool fence_can_stop(const struct txn *t);
+/* Preflight (P12): why the shop could not be stopped, kept stopped or started again; one line each. */
+enum error_kind fence_problems(const struct txn *t, struct text_list *out, struct error *err);
 /* drop-in, reload, fence file, sync, stop */
 enum error_kind fence_up(const struct fence *f, struct error *err);
 /* fence file first, then stop: to undo after a start */
 enum error_kind fence_again(const struct fence *f, struct error *err);
-/* fence file away, start, seen active */
+/* fence file away, start, seen active; a unit that is active already needs no start */
 enum error_kind fence_start(const struct fence *f, struct error *err);
 /* the drop-in goes last */
 enum error_kind fence_down(const struct fence *f, struct error *err);

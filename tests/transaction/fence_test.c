@@ -20,6 +20,7 @@ static const char model[] =
     "show) [ -e loaded ] && echo $MODEL/units/$unit.d/*.conf; exit 0 ;;\n"
     "daemon-reload) rm -f loaded; [ -e units/$unit.d ] && cat units/$unit.d/*.conf >loaded 2>/dev/null; exit 0 ;;\n"
     "start) path=$(sed -n 's/^ConditionPathExists=!//p' loaded 2>/dev/null)\n"
+    "       [ -e refuse-start ] && exit 4\n"
     "       [ -n \"$path\" ] && [ -e \"$path\" ] && exit 0\n" /* a failed condition is no failure */
     "       touch active ;;\n"
     "stop) [ -e refuse-stop ] && exit 1; rm -f active ;;\n"
@@ -184,6 +185,54 @@ static void fence__a_stop_that_fails_is_told(void **state)
     shop_release(&s);
 }
 
+static void fence__a_start_that_is_refused_counts_only_if_the_unit_does_not_run(void **state)
+{
+    struct shop s;
+    struct error err = ERROR_INIT;
+
+    shop_make(&s, *state);
+    assert_int_equal(system("touch refuse-start"), 0);
+    assert_int_equal(fence_start(&s.fence, &err), OK);
+    assert_int_equal(unlink("active"), 0);
+    assert_int_equal(fence_start(&s.fence, &err), ERR_REMOTE);
+    assert_non_null(strstr(err.text, "systemctl"));
+    shop_release(&s);
+}
+
+static size_t problems_of(bool service, bool stop, bool start, const char *word)
+{
+    static char text[] = "nop";
+    const struct txn t = {.service = service ? text : NULL, .stop = stop ? text : NULL, .start = start ? text : NULL};
+    struct text_list problems = TEXT_LIST_INIT;
+    struct error err = ERROR_INIT;
+    size_t n;
+
+    assert_int_equal(fence_problems(&t, &problems, &err), OK);
+    n = problems.count;
+    if (n)
+        assert_non_null(strstr(problems.items[0], word));
+    text_list_release(&problems);
+    return n;
+}
+
+static void problems__are_a_stop_without_a_start_and_a_unit_that_needs_root(void **state)
+{
+    bool root = geteuid() == 0;
+
+    (void)state;
+    assert_int_equal(problems_of(false, false, false, ""), 0);
+    assert_int_equal(problems_of(false, true, true, ""), 0);
+    assert_int_equal(problems_of(false, true, false, "stay stopped"), 1);
+    if (root) {
+        assert_int_equal(problems_of(true, true, false, ""), 0);
+        assert_int_equal(seteuid(65534), 0);
+    }
+    assert_int_equal(problems_of(true, false, false, "needs root"), 1);
+    assert_int_equal(problems_of(true, true, true, "needs root"), 1);
+    if (root)
+        assert_int_equal(seteuid(0), 0);
+}
+
 static void fence__the_owners_commands_are_run_and_their_failure_told(void **state)
 {
     struct shop s;
@@ -257,6 +306,8 @@ int main(void)
         folder_test(fence__every_step_may_be_repeated),
         folder_test(fence__leaves_the_owners_own_drop_ins),
         folder_test(fence__a_stop_that_fails_is_told),
+        folder_test(fence__a_start_that_is_refused_counts_only_if_the_unit_does_not_run),
+        folder_test(problems__are_a_stop_without_a_start_and_a_unit_that_needs_root),
         folder_test(fence__the_owners_commands_are_run_and_their_failure_told),
         folder_test(fence__a_unit_with_a_slash_is_refused),
         folder_test(fence__its_drop_in_pleases_systemd),
