@@ -4,6 +4,7 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "thread.h"
 #include "transaction_internal.h"
@@ -27,11 +28,22 @@ static enum error_kind prove_quiet(struct transaction_context *x, struct error *
     return quiet_wait(roots, n, QUIET_TIMEOUT_MS, err); /* T5 */
 }
 
+/* A session ends a moment after the process that had it. */
 static enum error_kind prove_database_quiet(struct transaction_context *x, struct error *err)
 {
+    int64_t deadline = clock_monotonic_ms() + QUIET_TIMEOUT_MS;
     struct text_list sessions = TEXT_LIST_INIT;
-    enum error_kind rc = database_sessions(x->reach.db, NULL, &sessions, err);
+    enum error_kind rc;
 
+    for (;;) {
+        rc = database_sessions(x->reach.db, NULL, &sessions, err);
+        if (!rc)
+            rc = cancel_check(err);
+        if (rc || !sessions.count || clock_monotonic_ms() >= deadline)
+            break;
+        text_list_release(&sessions);
+        nanosleep(&(struct timespec){0, 200000000}, NULL);
+    }
     if (!rc && sessions.count) {
         rc = error_set(err, ERR_REFUSED, 0, "somebody is still in the database: %s", sessions.items[0]);
         error_hint(err, "end that session, then try again");

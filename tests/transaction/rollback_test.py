@@ -434,6 +434,28 @@ def rollback__a_server_that_restarts_meanwhile_is_waited_for(shop):
     done(shop)
 
 
+def session_of(shop, seconds):
+    """One of the shop's own login, as its connection pool has them."""
+    if shop.server.name == "postgresql":
+        return f"PGPASSWORD='secret of shop' psql -X -h {shop.server.dir} -U shop -d shop -c 'select pg_sleep({seconds})'"
+    return f"mariadb --no-defaults -S {shop.server.socket} -u shop '-psecret of shop' shop -e 'select sleep({seconds})'"
+
+
+def leaves_a_session(shop, name, seconds):
+    return script(shop, name, f"[ -e $0.tried ] && exit 0; touch $0.tried\n({session_of(shop, seconds)}; touch $0.ended) >/dev/null 2>&1 </dev/null &\nsleep 1\n")
+
+
+def rollback__in_place_waits_for_a_session_that_is_about_to_end(shop):
+    may_make_databases(shop, False)
+    try:
+        configure(shop, stop=leaves_a_session(shop, "stop10", 4), start="true")
+        code = back(shop)
+        check(code in (0, 3), "exit", code, shop.said)
+        is_state(shop, "new")
+    finally:
+        may_make_databases(shop, True)
+
+
 def main():
     p = argparse.ArgumentParser()
     p.add_argument("--program", default=os.environ.get("NOPSNAP_PROGRAM"))
