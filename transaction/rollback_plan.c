@@ -214,6 +214,7 @@ static enum error_kind plan_database(struct transaction_context *x, const struct
     if (!rc)
         rc = txn_describe_database(&x->txn, &x->reach.target, info.identity, err);
     x->txn.database_in_place = !rc && !info.can_beside;
+    plan->mails_marked = !x->txn.database_in_place;
     if (x->txn.database_in_place)
         rc = text_list_addf(&plan->in_place, err,
                             "the database is changed in place: %s; the present state is saved first",

@@ -204,10 +204,11 @@ static enum error_kind journal_beside(struct transaction_context *x, struct erro
     return rc;
 }
 
-static enum error_kind compare_counts(struct transaction_context *x, const char *name, struct error *err)
+enum error_kind loaded_counts_check(struct database *db, const char *name, const struct database_counts *expected,
+                                    struct error *err)
 {
     struct text_list differences = TEXT_LIST_INIT;
-    enum error_kind rc = database_compare(x->reach.db, name, &x->facts.counts, &differences, err);
+    enum error_kind rc = database_compare(db, name, expected, &differences, err);
 
     if (!rc && differences.count)
         rc = error_set(err, ERR_CORRUPT, 0, "the loaded database is not the one that was dumped: %s%s",
@@ -236,7 +237,7 @@ enum error_kind stage_database(struct transaction_context *x, const struct progr
         progress_warn(progress, "%s", database_notes(x->reach.db)->items[i]);
     progress_step(progress, "counting its rows");
     if (!rc)
-        rc = compare_counts(x, x->txn.beside, err); /* P9 */
+        rc = loaded_counts_check(x->reach.db, x->txn.beside, &x->facts.counts, err); /* P9 */
     if (!rc)
         rc = database_swap_prepare(x->reach.db, x->txn.beside, x->txn.token, &x->txn.swap, err);
     x->txn.has_swap = !rc;

@@ -37,8 +37,6 @@ static enum error_kind prove_database_quiet(struct transaction_context *x, struc
 
     for (;;) {
         rc = database_sessions(x->reach.db, NULL, &sessions, err);
-        if (!rc)
-            rc = cancel_check(err);
         if (rc || !sessions.count || clock_monotonic_ms() >= deadline)
             break;
         text_list_release(&sessions);
@@ -138,6 +136,21 @@ static enum error_kind files_to(struct transaction_context *x, bool new_side, st
 
 /* ---- database ---- */
 
+static enum error_kind load_in_place(struct transaction_context *x, const struct snapshot_record *from,
+                                     const struct progress *progress, struct error *err)
+{
+    struct database_facts facts = DATABASE_FACTS_INIT;
+    enum error_kind rc = restore_database_facts(from, &facts, err);
+
+    if (!rc)
+        rc = restore_database_in_place(x->cat, from, x->reach.db, progress, err);
+    progress_step(progress, "counting its rows");
+    if (!rc)
+        rc = loaded_counts_check(x->reach.db, NULL, &facts.counts, err);
+    database_facts_release(&facts);
+    return rc;
+}
+
 static enum error_kind in_place(struct transaction_context *x, bool new_side, const struct progress *progress,
                                 struct error *err)
 {
@@ -150,12 +163,12 @@ static enum error_kind in_place(struct transaction_context *x, bool new_side, co
                          x->txn.catalog);
     progress_step(progress, "changing the database in place");
     if (new_side)
-        return restore_database_in_place(x->cat, &x->target, x->reach.db, progress, err);
+        return load_in_place(x, &x->target, progress, err);
     if (!x->txn.safety)
         return OK; /* it was not begun */
     rc = snapshot_find(x->cat, NULL, x->txn.safety, &safety, err);
     if (!rc)
-        rc = restore_database_in_place(x->cat, &safety, x->reach.db, progress, err);
+        rc = load_in_place(x, &safety, progress, err);
     snapshot_record_release(&safety);
     return rc;
 }

@@ -310,6 +310,9 @@ enum error_kind rollback_preflight(struct transaction_context *x, const struct r
 enum error_kind stage_tree(struct transaction_context *x, const struct progress *progress,
                            struct transaction_result *out, struct error *err);
 enum error_kind stage_database(struct transaction_context *x, const struct progress *progress, struct error *err);
+/* P9: ERR_CORRUPT when a table has not as many rows as were dumped. name NULL: the live database. */
+enum error_kind loaded_counts_check(struct database *db, const char *name, const struct database_counts *expected,
+                                    struct error *err);
 enum error_kind stage_catch_up(struct transaction_context *x, const struct progress *progress, struct error *err);
 enum error_kind area_remove(const struct area *a, struct error *err);
 enum error_kind stage_remove(struct transaction_context *x, struct error *err);

@@ -456,6 +456,52 @@ def rollback__in_place_waits_for_a_session_that_is_about_to_end(shop):
         may_make_databases(shop, True)
 
 
+def rollback__in_place_counts_what_was_loaded(shop):
+    """Somebody writes into a table while it is loaded: not what was dumped, so it is undone (P9)."""
+    if shop.server.name != "postgresql":
+        return
+    shop.server.sql("create table noise (id int); alter table noise owner to shop")
+    shop.must("snapshot", "shop")
+    target = shop.list()[0]
+    before = shop.server.digest()
+    may_make_databases(shop, False)
+    noise = None
+    try:
+        # the second stop is the undo's: by then the noise is over
+        configure(shop, stop=script(shop, "stop11", "[ -e $0.tried ] && sleep 2; touch $0.tried\n"), start="true")
+        argv = [shop.program, "--config", os.path.join(shop.folder, "config"), "rollback", "shop", "--only", "database", "--to", target, "--yes"]
+        child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        said = ""
+        for line in child.stderr:
+            said += line
+            if line.startswith("loading the database") and not noise:
+                noise = subprocess.Popen(["sh", "-c", f"while :; do echo 'insert into noise values (1);'; done | psql -X -q -h {shop.server.dir} -U nop -d shop"],
+                                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+            if line.startswith("undoing") and noise:
+                os.killpg(noise.pid, signal.SIGKILL)
+        code = child.wait(60)
+        check(code == 4 and "not the one that was dumped" in said, "exit", code, said)
+        check(shop.server.digest() == before, "the database is not what it was", said)
+    finally:
+        if noise and noise.poll() is None:
+            os.killpg(noise.pid, signal.SIGKILL)
+        may_make_databases(shop, True)
+
+
+def rollback__in_place_does_not_promise_what_it_can_not_do_about_mails(shop):
+    """The rows that say what was sent are gone by the time that the restored ones are there."""
+    now = "now() at time zone 'utc'" if shop.server.name == "postgresql" else "utc_timestamp()"
+    table, column = ('"QueuedEmail"', '"SentOnUtc"') if shop.server.name == "postgresql" else ("`QueuedEmail`", "`SentOnUtc`")
+    shop.server.sql(f"update {table} set {column} = {now}", "shop")
+    check("will not be sent again" in shop.must("rollback", "shop", "--to", shop.target, "--dry-run"), shop.said)
+    may_make_databases(shop, False)
+    try:
+        said = shop.must("rollback", "shop", "--to", shop.target, "--dry-run")
+        check("may be sent again" in said and "will not be sent again" not in said, said)
+    finally:
+        may_make_databases(shop, True)
+
+
 def main():
     p = argparse.ArgumentParser()
     p.add_argument("--program", default=os.environ.get("NOPSNAP_PROGRAM"))
