@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -160,6 +161,17 @@ enum error_kind fence_unit_remove(const char *dropin, struct error *err)
     if (!rc)
         rc = systemctl("daemon-reload", NULL, NULL, err);
     free(parent);
+    return rc;
+}
+
+enum error_kind fence_unit_run(const char *unit, char out[FENCE_RUN_MAX], struct error *err)
+{
+    struct buffer id = BUFFER_INIT(1u << 16);
+    enum error_kind rc = show(unit, "InvocationID", &id, err);
+
+    if (!rc)
+        (void)snprintf(out, FENCE_RUN_MAX, "%s", (const char *)id.data);
+    buffer_release(&id);
     return rc;
 }
 

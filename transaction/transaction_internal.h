@@ -192,6 +192,9 @@ enum error_kind fence_unit_write(const char *unit, const char *dropin, const cha
                                  struct error *err);
 enum error_kind fence_unit_remove(const char *dropin, struct error *err);
 enum error_kind fence_unit_active(const char *unit, bool *out, struct error *err);
+/* Which run of the unit this is: another text after each restart. */
+#define FENCE_RUN_MAX 64
+enum error_kind fence_unit_run(const char *unit, char out[FENCE_RUN_MAX], struct error *err);
 
 /* ---- quiet.c: proof that nobody is in a tree (T5) ---- */
 
@@ -207,7 +210,10 @@ enum error_kind quiet_wait(const char *const *roots, size_t count, int timeout_m
 
 /* ---- health.c ---- */
 
-/* Wait until the shop answers: unit active, URL (if any) 2xx/3xx and not /install. ERR_REMOTE. */
+/*
+ * Wait until the shop answers: URL 2xx/3xx and not /install. Without a URL its unit has to stay active for some seconds, in one run.
+ * ERR_REMOTE.
+ */
 enum error_kind health_wait(const struct txn *t, const struct progress *progress, struct error *err);
 
 /* ---- linked.c: what linked files looked like (T7) ---- */

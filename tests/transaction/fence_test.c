@@ -17,7 +17,8 @@ static const char model[] =
     "dropin=absent; [ -e units/$unit.d/zz-nopsnap-fence.conf ] && dropin=there\n"
     "echo \"$1 fence=$fence dropin=$dropin\" >>log\n"
     "case $1 in\n"
-    "show) [ -e loaded ] && echo $MODEL/units/$unit.d/*.conf; exit 0 ;;\n"
+    "show) [ $4 = InvocationID ] && { cat run 2>/dev/null; exit 0; }\n"
+    "      [ -e loaded ] && echo $MODEL/units/$unit.d/*.conf; exit 0 ;;\n"
     "daemon-reload) rm -f loaded; [ -e units/$unit.d ] && cat units/$unit.d/*.conf >loaded 2>/dev/null; exit 0 ;;\n"
     "start) path=$(sed -n 's/^ConditionPathExists=!//p' loaded 2>/dev/null)\n"
     "       [ -e refuse-start ] && exit 4\n"
@@ -254,6 +255,44 @@ static void fence__the_owners_commands_are_run_and_their_failure_told(void **sta
     shop_release(&s);
 }
 
+static void health__a_unit_that_falls_over_after_its_start_is_unhealthy(void **state)
+{
+    struct shop s;
+    struct error err = ERROR_INIT;
+
+    shop_make(&s, *state);
+    assert_int_equal(system("(sleep 1; rm active) &"), 0);
+    assert_int_equal(health_wait(&s.txn, NULL, &err), ERR_REMOTE);
+    assert_non_null(strstr(err.text, "does not stay active"));
+    shop_release(&s);
+}
+
+static void health__a_unit_that_is_started_again_and_again_is_unhealthy(void **state)
+{
+    struct shop s;
+    struct error err = ERROR_INIT;
+
+    shop_make(&s, *state);
+    assert_int_equal(system("echo one >run; (sleep 1; echo two >run) &"), 0);
+    assert_int_equal(health_wait(&s.txn, NULL, &err), ERR_REMOTE);
+    error_clear(&err);
+    assert_int_equal(health_wait(&s.txn, NULL, &err), OK);
+    shop_release(&s);
+}
+
+static void health__an_error_shows_no_password_of_the_url(void **state)
+{
+    static char url[] = "http://owner:sec%40ret@127.0.0.1:1/health?a=b@c";
+    const struct txn t = {.url = url, .health_timeout_ms = 1};
+    struct error err = ERROR_INIT;
+
+    (void)state;
+    assert_int_equal(health_wait(&t, NULL, &err), ERR_REMOTE);
+    assert_non_null(strstr(err.text, "http://127.0.0.1:1/health?a=b@c"));
+    assert_null(strstr(err.text, "owner"));
+    assert_null(strstr(err.text, "sec"));
+}
+
 static void fence__a_unit_with_a_slash_is_refused(void **state)
 {
     char *path = NULL;
@@ -309,6 +348,9 @@ int main(void)
         folder_test(fence__a_start_that_is_refused_counts_only_if_the_unit_does_not_run),
         folder_test(problems__are_a_stop_without_a_start_and_a_unit_that_needs_root),
         folder_test(fence__the_owners_commands_are_run_and_their_failure_told),
+        folder_test(health__a_unit_that_falls_over_after_its_start_is_unhealthy),
+        folder_test(health__a_unit_that_is_started_again_and_again_is_unhealthy),
+        folder_test(health__an_error_shows_no_password_of_the_url),
         folder_test(fence__a_unit_with_a_slash_is_refused),
         folder_test(fence__its_drop_in_pleases_systemd),
     };
