@@ -209,6 +209,15 @@ enum error_kind database_sessions(struct database *db, const char *name, struct 
     return db->ops->sessions(db, name ? name : db->name, out, err);
 }
 
+bool database_session_is_shops(const struct database *db, const char *line)
+{
+    const char *user = db->target->user;
+    size_t len = user ? strlen(user) : 0;
+
+    return !user || (strncmp(line, "user ", 5) == 0 && strncmp(line + 5, user, len) == 0 &&
+                     strncmp(line + 5 + len, " from ", 6) == 0);
+}
+
 enum error_kind database_end_own_sessions(struct database *db, struct error *err)
 {
     return db->ops->end_own_sessions(db, err);

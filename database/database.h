@@ -125,6 +125,8 @@ bool database_identity_differs(const char *a, const char *b);
 
 /* Sessions of others in the database `name` (NULL: the live one), one line each: "user shop from 10.0.0.7 (Npgsql), idle". */
 enum error_kind database_sessions(struct database *db, const char *name, struct text_list *out, struct error *err);
+/* Is this line of database_sessions() about the shop's own login? Yes also where it is not known which that is. */
+bool database_session_is_shops(const struct database *db, const char *line);
 /* End every session of nopsnap's own children left over by a killed process (application name "nopsnap"). */
 enum error_kind database_end_own_sessions(struct database *db, struct error *err);
 

@@ -28,15 +28,28 @@ static enum error_kind prove_quiet(struct transaction_context *x, struct error *
     return quiet_wait(roots, n, QUIET_TIMEOUT_MS, err); /* T5 */
 }
 
-/* A session ends a moment after the process that had it. */
-static enum error_kind prove_database_quiet(struct transaction_context *x, struct error *err)
+/* Those that count: all of them, or only the shop's own login's. */
+static enum error_kind sessions_that_count(struct database *db, bool shops_only, struct text_list *out,
+                                           struct error *err)
 {
-    int64_t deadline = clock_monotonic_ms() + QUIET_TIMEOUT_MS;
+    struct text_list all = TEXT_LIST_INIT;
+    enum error_kind rc = database_sessions(db, NULL, &all, err);
+
+    for (size_t i = 0; i < all.count && !rc; i++)
+        if (!shops_only || database_session_is_shops(db, all.items[i]))
+            rc = text_list_add(out, all.items[i], err);
+    text_list_release(&all);
+    return rc;
+}
+
+enum error_kind quiet_database_wait(struct database *db, bool shops_only, int timeout_ms, struct error *err)
+{
+    int64_t deadline = clock_monotonic_ms() + timeout_ms;
     struct text_list sessions = TEXT_LIST_INIT;
     enum error_kind rc;
 
     for (;;) {
-        rc = database_sessions(x->reach.db, NULL, &sessions, err);
+        rc = sessions_that_count(db, shops_only, &sessions, err);
         if (rc || !sessions.count || clock_monotonic_ms() >= deadline)
             break;
         text_list_release(&sessions);
@@ -67,7 +80,7 @@ enum error_kind switch_stop(struct transaction_context *x, bool again, const str
     if (!rc)
         rc = prove_quiet(x, err);
     if (!rc && x->txn.has_database && x->txn.database_in_place)
-        rc = prove_database_quiet(x, err);
+        rc = quiet_database_wait(x->reach.db, false, QUIET_TIMEOUT_MS, err);
     return rc;
 }
 

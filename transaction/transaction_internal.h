@@ -328,6 +328,11 @@ enum error_kind stage_tree_path(const struct txn *t, char **out, struct error *e
 /* switch.c: going to a side and starting there; both directions, both by rollback and by recovery */
 enum error_kind switch_stop(struct transaction_context *x, bool again, const struct progress *progress,
                             struct error *err);
+/*
+ * Wait until nobody is in the live database, or nobody with the shop's own login: a session ends a moment after the process that had it.
+ * ERR_REFUSED naming one.
+ */
+enum error_kind quiet_database_wait(struct database *db, bool shops_only, int timeout_ms, struct error *err);
 enum error_kind switch_to(struct transaction_context *x, bool new_side, const struct progress *progress,
                           struct error *err);
 enum error_kind switch_start(struct transaction_context *x, bool new_side, bool health, const struct progress *progress,

@@ -502,6 +502,29 @@ def rollback__in_place_does_not_promise_what_it_can_not_do_about_mails(shop):
         may_make_databases(shop, True)
 
 
+def snapshot__of_a_stopped_shop_waits_for_its_last_session(shop):
+    """A session of the shop's login may still write; one of another login is only told."""
+    configure(shop, stop=leaves_a_session(shop, "stop12", 8), start="true")
+    other = (["psql", "-X", "-h", shop.server.dir, "-U", "nop", "-d", "shop", "-c", "select pg_sleep(60)"] if shop.server.name == "postgresql" else
+             ["mariadb", "--no-defaults", "-S", shop.server.socket, "-u", "root", "shop", "-e", "select sleep(60)"])
+    child = subprocess.Popen(other, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        code = shop.run("snapshot", "shop", "--mode", "stopped")
+    finally:
+        child.kill()
+        child.wait()
+    check(code in (0, 3), "exit", code, shop.said)
+    check(os.path.exists(os.path.join(shop.folder, "stop12.ended")), "the shop's session was still there", shop.said)
+    check("in the database all the while" in shop.said, shop.said)
+
+
+def snapshot__of_a_stopped_shop_that_stays_in_its_database_is_refused(shop):
+    configure(shop, stop=leaves_a_session(shop, "stop13", 60), start="true")
+    code = shop.run("snapshot", "shop", "--mode", "stopped")
+    check(code == 1 and "somebody is still in the database: user shop" in shop.said, "exit", code, shop.said)
+    done(shop)
+
+
 def main():
     p = argparse.ArgumentParser()
     p.add_argument("--program", default=os.environ.get("NOPSNAP_PROGRAM"))
