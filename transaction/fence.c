@@ -1,7 +1,8 @@
 /*
  * The fence: the shop is stopped, and kept from starting.
  *
- * F1  up:    drop-in and daemon-reload (and systemd says that it applies), fence file, fsync, stop. A reboot in between finds the drop-in before the file matters.
+ * F1  up:    drop-in and daemon-reload (systemd is asked whether it applies), fence file, fsync, stop. A reboot in between finds the drop-in
+ *            before the file matters.
  * F2  start: the fence file goes, start, and the unit is seen active.
  * F3  again (to undo): the fence file comes first, then the stop.
  * F4  down:  the drop-in goes last, when nothing is left to protect.
