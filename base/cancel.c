@@ -7,6 +7,7 @@
 
 /* A handler may store to it (C17 7.14.1.1 allows lock-free atomics), every thread may read it. */
 static atomic_int received;
+static atomic_bool deferred;
 _Static_assert(ATOMIC_INT_LOCK_FREE == 2, "the handler needs a lock-free flag");
 
 static void remember(int number)
@@ -57,6 +58,16 @@ enum error_kind cancel_check(struct error *err)
     if (number == 0)
         return OK;
     return error_set(err, ERR_CANCELLED, 0, "stopped by signal %d (%s)", number, sigdescr_np(number));
+}
+
+void cancel_defer(bool defer)
+{
+    atomic_store(&deferred, defer);
+}
+
+enum error_kind cancel_check_child(struct error *err)
+{
+    return atomic_load(&deferred) ? OK : cancel_check(err);
 }
 
 void cancel_reset(void)

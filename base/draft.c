@@ -76,7 +76,25 @@ enum error_kind draft_sync(struct draft *d, struct error *err)
     return rc;
 }
 
-enum error_kind draft_commit(struct draft *d, struct error *err)
+/* Filesystems without that kind of rename (NFS, some of FUSE) know links, which don't replace either. */
+static enum error_kind rename_new(const char *from, const char *to, struct error *err)
+{
+    struct error first = ERROR_INIT, ignored = ERROR_INIT;
+    enum error_kind rc = file_rename_new(AT_FDCWD, from, AT_FDCWD, to, &first);
+
+    if (!rc)
+        return OK;
+    if (rc != ERR_IO || first.sys != EINVAL) {
+        *err = first;
+        return rc;
+    }
+    rc = file_link(AT_FDCWD, from, AT_FDCWD, to, err);
+    if (!rc)
+        (void)file_unlink(AT_FDCWD, from, &ignored); /* a second name of the same file, and it bears DRAFT_PREFIX */
+    return rc;
+}
+
+static enum error_kind commit(struct draft *d, bool replace, struct error *err)
 {
     char *parent = NULL;
     enum error_kind rc = OK;
@@ -89,7 +107,7 @@ enum error_kind draft_commit(struct draft *d, struct error *err)
     if (rc)
         goto done;
     file_close(&d->fd);
-    rc = file_rename(AT_FDCWD, d->temporary, AT_FDCWD, d->path, err);
+    rc = replace ? file_rename(AT_FDCWD, d->temporary, AT_FDCWD, d->path, err) : rename_new(d->temporary, d->path, err);
     if (rc)
         goto done;
     free(d->temporary);
@@ -99,6 +117,16 @@ enum error_kind draft_commit(struct draft *d, struct error *err)
 done:
     free(parent);
     return rc;
+}
+
+enum error_kind draft_commit(struct draft *d, struct error *err)
+{
+    return commit(d, true, err);
+}
+
+enum error_kind draft_commit_new(struct draft *d, struct error *err)
+{
+    return commit(d, false, err);
 }
 
 void draft_discard(struct draft *d)

@@ -94,6 +94,8 @@ enum error_kind draft_write(struct draft *d, const void *bytes, size_t len, stru
 enum error_kind draft_sync(struct draft *d, struct error *err);
 /* fsync (unless draft_sync() was the last call), close, rename, fsync of the folder. Replaces what is there. */
 enum error_kind draft_commit(struct draft *d, struct error *err);
+/* The same, but ERR_EXISTS instead of replacing, whenever the other file came. */
+enum error_kind draft_commit_new(struct draft *d, struct error *err);
 void draft_discard(struct draft *d);
 enum error_kind file_replace(const char *path, const void *bytes, size_t len, mode_t mode, struct error *err);
 

@@ -21,6 +21,8 @@
 #include "thread.h"
 
 #define STDERR_KEPT 8192
+#define WAIT_MS 200      /* before a signal that interrupted another thread is seen */
+#define WAIT_BLIND_MS 20 /* where only asking tells whether a child has ended */
 #define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 /*
@@ -430,23 +432,49 @@ static enum error_kind blame(const struct drain *d, int status, struct error *er
     return error_set(err, ERR_REMOTE, 0, "%s failed with status %d%s%s", d->program, status, *said ? ": " : "", said);
 }
 
+static int pidfd_of(const struct process *p)
+{
+    return (int)syscall(SYS_pidfd_open, p->pid, 0); /* -1 before Linux 5.3 */
+}
+
+/*
+ * Until the child has ended, or a signal asks us to stop. The signal may have reached another thread and then interrupts nothing
+ * here, hence the timeouts.
+ */
+static enum error_kind await(const struct process *p, int *raw, struct error *err)
+{
+    const struct drain *d = p->stderr_drain;
+    struct pollfd ended = {pidfd_of(p), POLLIN, 0};
+    enum error_kind rc = OK;
+    pid_t got;
+
+    while (!rc && (got = waitpid(p->pid, raw, WNOHANG)) != p->pid) {
+        if (got < 0 && errno != EINTR)
+            rc = error_set(err, ERR_IO, errno, "cannot wait for %s", d->program);
+        else
+            rc = cancel_check_child(err);
+        if (!rc)
+            (void)poll(&ended, 1, ended.fd < 0 ? WAIT_BLIND_MS : WAIT_MS);
+    }
+    file_close(&ended.fd);
+    return rc;
+}
+
 enum error_kind process_wait(struct process *p, int *status, struct buffer *stderr_out, struct error *err)
 {
     struct drain *d = p->stderr_drain;
     enum error_kind rc = OK;
-    pid_t pid = p->pid;
     int raw = 0;
     int value;
 
     file_close(&p->stdin_fd);
     file_close(&p->stdout_fd);
-    if (pid == 0)
+    if (p->pid == 0)
         return error_set(err, ERR_USAGE, 0, "no process is running");
-    while (waitpid(pid, &raw, 0) < 0) {
-        if (errno != EINTR) {
-            rc = error_set(err, ERR_IO, errno, "cannot wait for %s", d->program);
-            break;
-        }
+    rc = await(p, &raw, err);
+    if (rc == ERR_CANCELLED) {
+        process_kill(p);
+        return rc;
     }
     p->pid = 0;
     p->stderr_drain = NULL;
@@ -490,11 +518,14 @@ static enum error_kind collect(struct process *p, struct buffer *out, struct err
 
     if (fcntl(p->stdout_fd, F_SETFL, O_NONBLOCK) < 0)
         return error_set(err, ERR_IO, errno, "cannot read from %s", d->program);
-    ready[1].fd = (int)syscall(SYS_pidfd_open, p->pid, 0);
+    ready[1].fd = pidfd_of(p);
     for (;;) {
         ssize_t got;
 
-        if (poll(ready, 2, -1) < 0 && errno != EINTR) {
+        rc = cancel_check_child(err);
+        if (rc)
+            break;
+        if (poll(ready, 2, WAIT_MS) < 0 && errno != EINTR) {
             rc = error_set(err, ERR_IO, errno, "cannot wait for %s", d->program);
             break;
         }

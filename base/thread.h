@@ -32,5 +32,10 @@ bool cancel_requested(void);
 int cancel_signal(void);                         /* which one, 0 if none */
 enum error_kind cancel_check(struct error *err); /* ERR_CANCELLED once a signal came */
 void cancel_reset(void);                         /* an undo that has begun must not be cut short by the same signal */
+/*
+ * A signal also ends the wait for a child (process.h), unless what the child belongs to must finish: an undo, the end of a transaction.
+ */
+void cancel_defer(bool defer);
+enum error_kind cancel_check_child(struct error *err); /* as cancel_check(), OK while deferred */
 
 #endif

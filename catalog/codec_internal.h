@@ -18,7 +18,7 @@ void compressor_free(struct compressor *c); /* accepts NULL */
  * From the next frame on: for content that comes as a stream somebody waits for (a dump), or for files. Means something at
  * CODEC_LEVEL_DEFAULT only.
  */
-enum error_kind compressor_set_swift(struct compressor *c, bool swift, struct error *err);
+void compressor_set_swift(struct compressor *c, bool swift);
 /*
  * Compress, unless it is not worth it.
  *

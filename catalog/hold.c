@@ -125,23 +125,20 @@ static int64_t tombstone_sum(const char *snapshot)
     return row_sum_end(&s);
 }
 
-static enum error_kind tombstone_run(struct index *ix, const char *sql, const char *snapshot, bool *row,
-                                     struct error *err)
-{
-    struct index_statement *st = NULL;
-    enum error_kind rc = index_prepare(ix, sql, &st, err);
-
-    if (!rc) {
-        index_bind_text(st, 1, snapshot);
-        rc = index_step(st, row, err);
-    }
-    index_finish(st);
-    return rc;
-}
-
 enum error_kind tombstone_row_find(struct index *ix, const char *snapshot, bool *found, struct error *err)
 {
-    return tombstone_run(ix, "SELECT 1 FROM tombstones WHERE snapshot = ?1", snapshot, found, err);
+    struct index_statement *st = NULL;
+    enum error_kind rc = index_prepare(ix, "SELECT sum FROM tombstones WHERE snapshot = ?1", &st, err);
+
+    *found = false;
+    if (!rc) {
+        index_bind_text(st, 1, snapshot);
+        rc = index_step(st, found, err);
+    }
+    if (!rc && *found && index_number(st, 0) != tombstone_sum(snapshot))
+        rc = index_row_damaged("tombstones", err);
+    index_finish(st);
+    return rc;
 }
 
 enum error_kind tombstone_row_add(struct index *ix, const char *snapshot, struct error *err)
@@ -161,7 +158,15 @@ enum error_kind tombstone_row_add(struct index *ix, const char *snapshot, struct
 
 enum error_kind tombstone_row_remove(struct index *ix, const char *snapshot, struct error *err)
 {
-    return tombstone_run(ix, "DELETE FROM tombstones WHERE snapshot = ?1", snapshot, NULL, err);
+    struct index_statement *st = NULL;
+    enum error_kind rc = index_prepare(ix, "DELETE FROM tombstones WHERE snapshot = ?1", &st, err);
+
+    if (!rc) {
+        index_bind_text(st, 1, snapshot);
+        rc = index_step(st, NULL, err);
+    }
+    index_finish(st);
+    return rc;
 }
 
 /* ---- collecting ---- */

@@ -11,7 +11,8 @@
 #define APPLICATION_ID 0x4e53696e /* "NSin" */
 #define SCHEMA_VERSION 1
 #define CACHE_KIB 2048
-#define STATEMENTS_MAX 48 /* kept prepared; more are prepared anew each time */
+#define VALUE_MAX (16 << 20) /* bytes of one value or row; ours are far below */
+#define STATEMENTS_MAX 48    /* kept prepared; more are prepared anew each time */
 
 struct index_statement {
     struct index *ix;
@@ -172,6 +173,7 @@ static enum error_kind configure(struct index *ix, enum index_mode mode, struct 
     /* P11: a file from elsewhere can't run functions from its schema, or write into SQLite's own tables. */
     sqlite3_db_config(ix->db, SQLITE_DBCONFIG_DEFENSIVE, 1, &on);
     sqlite3_db_config(ix->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, &on);
+    sqlite3_limit(ix->db, SQLITE_LIMIT_LENGTH, VALUE_MAX);
     rc = index_run(ix, "PRAGMA cell_size_check = ON; PRAGMA temp_store = FILE; PRAGMA mmap_size = 0", err);
     if (!rc && mode == INDEX_CREATE)
         rc = index_run(ix, "PRAGMA page_size = 4096; PRAGMA journal_mode = WAL", err);

@@ -44,6 +44,12 @@ enum error_kind book_snapshot(struct catalog *cat, const struct book_entry *e, s
  */
 enum error_kind book_apply(struct catalog *cat, const struct book *b, struct error *err);
 
+/* ---- when a pack was last read whole (verify.c) ---- */
+
+/* 0 when it was never read, or the note about it is damaged: then it comes first. */
+enum error_kind check_row_read(struct index *ix, uint64_t pack, int64_t *moment_ns, struct error *err);
+enum error_kind check_row_write(struct index *ix, uint64_t pack, int64_t moment_ns, struct error *err);
+
 /* ---- marks: what is reached (mark.c) ---- */
 
 /*

@@ -18,6 +18,7 @@ struct mark {
     size_t bits_len;     /* bytes */
     struct pack_use *packs;
     size_t pack_cap;
+    uint64_t row_limit, pack_limit; /* 0: not asked for yet */
     uint64_t chunks;
     /* one run */
     struct buffer path;
@@ -89,8 +90,33 @@ static enum error_kind grow(void **array, size_t *count, size_t need, size_t siz
     return OK;
 }
 
-#define NUMBER_MAX \
-    (INT64_C(1) << 40) /* a row or pack of a greater number is malice, and would cost its weight in memory */
+/*
+ * Marks take memory by the highest number (P11). Numbers up to *_FREE are taken as they come; a greater one must be in proportion to what
+ * is there: prunes leave gaps, malice a single row of an enormous number.
+ */
+#define ROWS_FREE (UINT64_C(1) << 28)
+#define PACKS_FREE (UINT64_C(1) << 20)
+#define GAPS 64
+
+static enum error_kind check_number(struct mark *m, uint64_t number, uint64_t free_to, const char *count,
+                                    uint64_t *limit, struct error *err)
+{
+    struct index_statement *st = NULL;
+    enum error_kind rc = OK;
+    bool row = false;
+
+    if (number <= free_to || number <= *limit)
+        return OK;
+    if (*limit == 0) {
+        rc = index_prepare(m->cat->index, count, &st, err);
+        if (!rc)
+            rc = index_step(st, &row, err);
+        if (!rc)
+            *limit = free_to + GAPS * (uint64_t)index_number(st, 0);
+        index_finish(st);
+    }
+    return rc || number <= *limit ? rc : index_row_damaged("chunks", err);
+}
 
 static enum error_kind set_mark(struct mark *m, const struct chunk_row *row, struct error *err)
 {
@@ -100,8 +126,13 @@ static enum error_kind set_mark(struct mark *m, const struct chunk_row *row, str
 
     if (mark_has(m, row->row))
         return OK;
-    if (row->row < 0 || row->row > NUMBER_MAX || row->pack > (uint64_t)NUMBER_MAX / 64)
+    if (row->row < 0)
         return index_row_damaged("chunks", err);
+    rc = check_number(m, (uint64_t)row->row, ROWS_FREE, "SELECT count(*) FROM chunks", &m->row_limit, err);
+    if (!rc)
+        rc = check_number(m, row->pack, PACKS_FREE, "SELECT count(*) FROM packs", &m->pack_limit, err);
+    if (rc)
+        return rc;
     rc = grow(&bits, &m->bits_len, (size_t)row->row / 8 + 1, 1, err);
     m->bits = bits;
     if (!rc)

@@ -24,6 +24,8 @@
 #define FOOTER_CHUNK_LEN 49
 #define FRAME_RAW_MAX (16u << 20)
 #define CHUNK_LEN_MAX (8u << 20)
+/* Of the two tables together: what a pack of the full 20480 chunks needs is a tenth of it. */
+#define FOOTER_MAX (16u << 20)
 #define PACK_FORMAT 1
 
 struct pack_header {

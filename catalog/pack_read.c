@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,26 @@ struct pack {
         *footer; /* as on disk: entries are decoded one by one, so that a footer takes no more than its bytes */
     size_t footer_len;
 };
+
+/*
+ * A medium or a filesystem that has lost what it should hold is damage like any other (P6): named, gone round, repaired. Another
+ * failure of the system says nothing about the pack.
+ */
+static enum error_kind medium_says(enum error_kind rc, struct error *err)
+{
+    static const int lost[] = {EIO, EILSEQ, ENODATA, EREMOTEIO, EBADMSG, EUCLEAN};
+
+    for (size_t i = 0; rc == ERR_IO && i < sizeof(lost) / sizeof(*lost); i++) {
+        if (err->sys == lost[i])
+            rc = err->kind = ERR_CORRUPT;
+    }
+    return rc;
+}
+
+static enum error_kind read_at(int fd, void *bytes, size_t len, uint64_t offset, const char *shown, struct error *err)
+{
+    return medium_says(file_read_at(fd, bytes, len, offset, shown, err), err);
+}
 
 static const unsigned char *frame_entry(const struct pack *p, uint32_t i)
 {
@@ -109,7 +130,7 @@ static enum error_kind read_footer(struct pack *p, const unsigned char raw_heade
     struct hash sum;
     enum error_kind rc;
 
-    rc = file_read_at(p->fd, raw, sizeof(raw), p->size - PACK_TRAILER_LEN, p->path, err);
+    rc = read_at(p->fd, raw, sizeof(raw), p->size - PACK_TRAILER_LEN, p->path, err);
     if (rc)
         goto done;
     rc = pack_trailer_decode(raw, &trailer, err);
@@ -119,6 +140,7 @@ static enum error_kind read_footer(struct pack *p, const unsigned char raw_heade
     }
     /* The footer ends where the trailer begins, so one number is enough and the other is checked against it. */
     if (memcmp(trailer.name, p->header.name, PACK_NAME_LEN) != 0 || trailer.footer_len < FOOTER_HEAD_LEN ||
+        trailer.footer_len > FOOTER_HEAD_LEN + FOOTER_MAX ||
         trailer.footer_len > p->size - PACK_HEADER_LEN - PACK_TRAILER_LEN ||
         trailer.footer_at != p->size - PACK_TRAILER_LEN - trailer.footer_len) {
         rc = error_set(err, ERR_CORRUPT, 0, "%s: trailer is damaged", p->path);
@@ -129,7 +151,7 @@ static enum error_kind read_footer(struct pack *p, const unsigned char raw_heade
         goto done;
     p->footer_at = trailer.footer_at;
     p->footer_len = (size_t)trailer.footer_len;
-    rc = file_read_at(p->fd, p->footer, p->footer_len, p->footer_at, p->path, err);
+    rc = read_at(p->fd, p->footer, p->footer_len, p->footer_at, p->path, err);
     if (rc)
         goto done;
     rc = hash_stream_new(0, &stream, err);
@@ -168,7 +190,7 @@ static enum error_kind read_header(struct pack *p, const unsigned char name[PACK
     p->size = (uint64_t)st.st_size;
     if (p->size < PACK_HEADER_LEN + FOOTER_HEAD_LEN + PACK_TRAILER_LEN)
         return error_set(err, ERR_CORRUPT, 0, "%s is cut short", p->path);
-    rc = file_read_at(p->fd, raw, PACK_HEADER_LEN, 0, p->path, err);
+    rc = read_at(p->fd, raw, PACK_HEADER_LEN, 0, p->path, err);
     if (!rc)
         rc = pack_header_decode(raw, p->path, &p->header, err);
     if (rc)
@@ -193,6 +215,7 @@ enum error_kind pack_open(int dirfd, const unsigned char name[PACK_NAME_LEN], co
     p->fd = -1;
     pack_path(name, false, p->path);
     rc = file_open(dirfd, p->path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0, &p->fd, err);
+    rc = medium_says(rc, err);
     if (!rc)
         rc = read_header(p, name, format, raw, err);
     if (!rc)
@@ -241,7 +264,7 @@ static enum error_kind read_checked(int fd, const struct footer_frame *where, co
     buffer_clear(out);
     rc = buffer_reserve(out, len, err);
     if (!rc)
-        rc = file_read_at(fd, out->data, len, where->at, shown, err);
+        rc = read_at(fd, out->data, len, where->at, shown, err);
     if (rc)
         return rc;
     out->len = len;

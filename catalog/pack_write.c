@@ -9,7 +9,6 @@
 
 /* Writeback starts this often, so that the fsync at the end finds little left to do. */
 #define WRITEBACK_STEP (8u << 20)
-#define FOOTER_MAX (256u << 20)
 
 struct pack_draft {
     int dirfd; /* the catalogue's; borrowed */
@@ -54,7 +53,7 @@ enum error_kind pack_draft_begin(int dirfd, const struct catalog_format *format,
         return rc;
     d->dirfd = dirfd;
     d->fd = -1;
-    d->frame_table.max = d->chunk_table.max = FOOTER_MAX;
+    d->frame_table.max = d->chunk_table.max = FOOTER_MAX / 2;
     d->header.format = *format;
     d->header.kind = kind;
     d->header.made_ns = clock_now();
@@ -141,8 +140,10 @@ enum error_kind pack_draft_frame(struct pack_draft *d, uint8_t codec, const void
         rc = append(d, stored, stored_len, err);
     if (!rc)
         rc = buffer_append(&d->frame_table, raw_entry, sizeof(raw_entry), err);
-    if (rc)
+    if (rc) {
+        d->lost = true; /* its bytes may be there while the table does not know them */
         return rc;
+    }
     if (d->size - d->written_back >= WRITEBACK_STEP) {
         /* A hint only: an error here comes back from fsync. */
         (void)sync_file_range(d->fd, (off_t)d->written_back, (off_t)(d->size - d->written_back), SYNC_FILE_RANGE_WRITE);

@@ -5,7 +5,9 @@
 #include "prune_internal.h"
 #include "thread.h"
 
-#define COPY_SIZE (64u << 20) /* stored bytes after which a new pack is closed */
+/* After as many stored bytes or chunks a new pack is closed; a frame may add 4096 chunks to them. */
+#define COPY_SIZE (64u << 20)
+#define COPY_CHUNKS 16384
 
 /* A new pack being filled from old ones. */
 struct rewriter {
@@ -17,6 +19,7 @@ struct rewriter {
     struct buffer open; /* raw frame of small pieces from frames that are used in part */
     size_t open_first;  /* chunks from here on lie in it */
     struct buffer raw, stored, scratch;
+    int64_t bad_frame; /* of the pack being copied; DAMAGE_WHOLE_PACK: none */
 };
 
 static enum error_kind remember(struct rewriter *w, const struct footer_chunk *chunk, struct error *err)
@@ -192,13 +195,21 @@ static enum error_kind look_at_frame(struct rewriter *w, const struct prune_pack
     return rc;
 }
 
+/* Only what is wrong with a frame's bytes is that frame's damage: the index has faults of its own. */
+static enum error_kind blame_frame(struct rewriter *w, uint32_t frame, enum error_kind rc)
+{
+    if (rc == ERR_CORRUPT)
+        w->bad_frame = frame;
+    return rc;
+}
+
 static enum error_kind copy_whole(struct rewriter *w, const struct pack *from, uint32_t frame,
                                   const struct frame_use *use, struct error *err)
 {
     struct frame_header header;
     struct footer_frame where;
     uint32_t number = 0;
-    enum error_kind rc = pack_frame_read_stored(from, frame, &header, &w->stored, err);
+    enum error_kind rc = blame_frame(w, frame, pack_frame_read_stored(from, frame, &header, &w->stored, err));
 
     if (!rc)
         rc = pack_draft_frame(w->draft, header.codec, w->stored.data, header.stored, header.raw, &number, &where, err);
@@ -238,7 +249,7 @@ static enum error_kind copy_piece(struct rewriter *w, const struct footer_chunk 
 static enum error_kind copy_pieces(struct rewriter *w, const struct prune_pack *pack, const struct pack *from,
                                    uint32_t frame, const struct frame_use *use, struct error *err)
 {
-    enum error_kind rc = pack_frame_read(from, frame, &w->raw, err);
+    enum error_kind rc = blame_frame(w, frame, pack_frame_read(from, frame, &w->raw, err));
 
     for (uint32_t i = use->from; !rc && i < use->to; i++) {
         struct footer_chunk chunk;
@@ -248,7 +259,7 @@ static enum error_kind copy_pieces(struct rewriter *w, const struct prune_pack *
         rc = is_used(w, pack, &chunk, &used, err);
         if (rc || !used)
             continue;
-        rc = copy_piece(w, &chunk, err);
+        rc = blame_frame(w, frame, copy_piece(w, &chunk, err));
     }
     return rc;
 }
@@ -269,7 +280,7 @@ static enum error_kind copy_frames(struct rewriter *w, struct prune_pack *pack, 
         if (!rc)
             rc = use.used == use.to - use.from ? copy_whole(w, from, i, &use, err)
                                                : copy_pieces(w, pack, from, i, &use, err);
-        if (!rc && pack_draft_size(w->draft) + w->open.len > COPY_SIZE)
+        if (!rc && (pack_draft_size(w->draft) + w->open.len > COPY_SIZE || w->count >= COPY_CHUNKS))
             rc = end_pack(w, err);
     }
     return rc;
@@ -280,16 +291,18 @@ static enum error_kind copy_pack(struct rewriter *w, struct prune_pack *pack, st
 {
     struct pack *from = NULL;
     struct error why = ERROR_INIT;
+    bool opened;
     enum error_kind rc = pack_open(w->p->cat->dirfd, pack->row.name, &w->p->cat->format, &from, &why);
 
+    opened = rc == OK;
+    w->bad_frame = DAMAGE_WHOLE_PACK;
     if (!rc)
         rc = copy_frames(w, pack, from, &why);
     pack_close(from);
-    if (rc == ERR_CORRUPT) {
-        catalog_note_damage(w->p->cat, pack->row.number, DAMAGE_WHOLE_PACK, why.text);
+    if (rc == ERR_CORRUPT && (!opened || w->bad_frame != DAMAGE_WHOLE_PACK)) {
         progress_warn(w->p->progress, "%s", why.text);
         pack->fate = FATE_KEEP;
-        return OK;
+        return index_damage_add(w->p->cat->index, pack->row.number, w->bad_frame, why.text, err);
     }
     if (rc)
         *err = why;

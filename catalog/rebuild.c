@@ -13,11 +13,11 @@
  * A new index, beside the old one, from the packs alone; then it takes the old one's place.
  *
  *   1  the exclusive lock
- *   2  format.json, or what every pack's header repeats of it
+ *   2  format.json, or what every pack's header repeats of it: if they disagree, nothing is done
  *   3  a row for each pack and each chunk in its footer; a pack that can't be read whole is damage, and what the old index can prove
  *      about its frames is copied into a new pack
  *   4  rows for snapshots and holds, as the records say; which snapshots stand whole is seen by walking them
- *   5  what has no twin in a pack (history, checks) comes from the old index, row by row, as far as it can be read
+ *   5  what has no twin in a pack (history, damage, checks) comes from the old index, row by row, as far as it can be read
  *   6  synced, exchanged, the old one removed
  *
  * Until 6 nothing of the old state is touched. A kill after 3 may leave a new pack that the old index does not know: then that one is
@@ -27,6 +27,7 @@
 #define OLD_NAME INDEX_NAME ".old"
 #define LOCK_WAIT_MS 10000
 #define HISTORY_MAX 100000
+#define OTHERS_SHOWN 4
 
 static enum error_kind report_line(struct rebuild *r, const char *line, struct error *err)
 {
@@ -39,28 +40,64 @@ static enum error_kind report_line(struct rebuild *r, const char *line, struct e
 struct format_search {
     struct rebuild *r;
     bool found;
+    struct text_list others; /* a line for each pack that says something else than the first */
 };
+
+/* Some pack's header, if it can be read and is that pack's. */
+static bool read_header(const struct rebuild *r, const unsigned char name[PACK_NAME_LEN], struct pack_header *out)
+{
+    unsigned char raw[PACK_HEADER_LEN];
+    struct error ignored = ERROR_INIT;
+    char path[PACK_PATH_MAX];
+    bool good = false;
+    int fd = -1;
+
+    pack_path(name, false, path);
+    if (file_open(r->cat.dirfd, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0, &fd, &ignored) == OK &&
+        file_read_at(fd, raw, sizeof(raw), 0, path, &ignored) == OK)
+        good = pack_header_decode(raw, path, out, &ignored) == OK && memcmp(out->name, name, PACK_NAME_LEN) == 0;
+    file_close(&fd);
+    return good;
+}
 
 static enum error_kind try_format(void *arg, const unsigned char name[PACK_NAME_LEN], bool part, uint64_t size,
                                   struct error *err)
 {
     struct format_search *s = arg;
-    struct error ignored = ERROR_INIT;
-    struct pack *pack = NULL;
+    struct pack_header h;
+    char path[PACK_PATH_MAX], id[2 * sizeof(h.format.catalogue) + 1];
 
     (void)size;
-    (void)err;
-    if (part || s->found || pack_open(s->r->cat.dirfd, name, NULL, &pack, &ignored) != OK)
+    if (part || !read_header(s->r, name, &h))
         return OK;
-    s->r->cat.format = pack_header_of(pack)->format;
+    if (!s->found)
+        s->r->cat.format = h.format;
     s->found = true;
-    pack_close(pack);
-    return OK;
+    if (format_equal(&s->r->cat.format, &h.format) || s->others.count == OTHERS_SHOWN)
+        return OK;
+    pack_path(name, false, path);
+    hex_encode(h.format.catalogue, sizeof(h.format.catalogue), id);
+    return text_list_addf(&s->others, err, "%s (%s)", id, path);
+}
+
+/* Which of them is the catalogue's own, only its owner can say. */
+static enum error_kind refuse_mixture(const struct format_search *s, struct error *err)
+{
+    char id[2 * sizeof(s->r->cat.format.catalogue) + 1];
+    char ids[OTHERS_SHOWN * (sizeof(id) + PACK_PATH_MAX + 8)] = "";
+
+    for (size_t i = 0; i < s->others.count; i++)
+        snprintf(ids + strlen(ids), sizeof(ids) - strlen(ids), ", %s", s->others.items[i]);
+    hex_encode(s->r->cat.format.catalogue, sizeof(s->r->cat.format.catalogue), id);
+    error_set(err, ERR_REFUSED, 0, "%s: format.json is lost, and the packs are of more than one catalogue: %s%s",
+              s->r->cat.path, id, ids);
+    error_hint(err, "move the packs that don't belong here out of packs/, then again: nopsnap rebuild");
+    return ERR_REFUSED;
 }
 
 static enum error_kind format_from_packs(struct rebuild *r, struct error *err)
 {
-    struct format_search search = {r, false};
+    struct format_search search = {r, false, TEXT_LIST_INIT};
     enum error_kind rc = OK;
 
     if (faccessat(r->cat.dirfd, PACKS_NAME, F_OK, 0) == 0)
@@ -69,11 +106,14 @@ static enum error_kind format_from_packs(struct rebuild *r, struct error *err)
         rc = error_set(err, ERR_NOT_FOUND, 0, "%s holds no pack that tells of its catalogue", r->cat.path);
         error_hint(err, "if this is where a catalogue should be: nopsnap init");
     }
+    if (!rc && search.others.count > 0)
+        rc = refuse_mixture(&search, err);
+    text_list_release(&search.others);
     if (!rc)
         rc = format_check(&r->cat.format, err);
     if (!rc)
         rc = format_write(r->cat.path, &r->cat.format, err);
-    return rc ? rc : report_line(r, "format.json was lost or damaged: made again from a pack's header", err);
+    return rc ? rc : report_line(r, "format.json was lost or damaged: made again from the packs' headers", err);
 }
 
 static enum error_kind find_format(struct rebuild *r, struct error *err)
@@ -215,22 +255,14 @@ static enum error_kind add_whole_pack(struct rebuild *r, const struct pack *pack
 }
 
 /* Kind and age as the header says; where that is lost too, the kind that makes prune refuse. */
-static enum pack_kind look_at_header(const struct rebuild *r, const char *path, int64_t *made_ns)
+static enum pack_kind look_at_header(const struct rebuild *r, const unsigned char name[PACK_NAME_LEN], int64_t *made_ns)
 {
-    unsigned char raw[PACK_HEADER_LEN];
-    struct error ignored = ERROR_INIT;
     struct pack_header h;
-    enum pack_kind kind = PACK_RECORDS;
-    int fd = -1;
 
-    if (file_open(r->cat.dirfd, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0, &fd, &ignored) == OK &&
-        file_read_at(fd, raw, sizeof(raw), 0, path, &ignored) == OK &&
-        pack_header_decode(raw, path, &h, &ignored) == OK) {
-        kind = h.kind;
-        *made_ns = h.made_ns;
-    }
-    file_close(&fd);
-    return kind;
+    if (!read_header(r, name, &h))
+        return PACK_RECORDS;
+    *made_ns = h.made_ns;
+    return h.kind;
 }
 
 static enum error_kind add_damaged_pack(struct rebuild *r, const unsigned char name[PACK_NAME_LEN], uint64_t size,
@@ -242,7 +274,7 @@ static enum error_kind add_damaged_pack(struct rebuild *r, const unsigned char n
 
     pack_path(name, false, path);
     memcpy(row.name, name, PACK_NAME_LEN);
-    row.kind = look_at_header(r, path, &row.made_ns);
+    row.kind = look_at_header(r, name, &row.made_ns);
     rc = index_pack_add(r->cat.index, &row, err);
     if (!rc)
         rc = index_damage_add(r->cat.index, row.number, DAMAGE_WHOLE_PACK, why, err);
@@ -281,7 +313,6 @@ static enum error_kind collect_pack(void *arg, const unsigned char name[PACK_NAM
 {
     struct rebuild *r = arg;
     struct rebuild_pack *to;
-    char path[PACK_PATH_MAX];
 
     if (part)
         return OK;
@@ -297,8 +328,7 @@ static enum error_kind collect_pack(void *arg, const unsigned char name[PACK_NAM
     to = &r->packs[r->pack_count++];
     *to = (struct rebuild_pack){.size = size};
     memcpy(to->name, name, PACK_NAME_LEN);
-    pack_path(name, false, path);
-    (void)look_at_header(r, path, &to->made_ns);
+    (void)look_at_header(r, name, &to->made_ns);
     return OK;
 }
 
@@ -612,11 +642,36 @@ static enum error_kind open_indexes(struct rebuild *r, struct error *err)
     return rc;
 }
 
+/* Everything out of the log and into the file, which alone is exchanged. */
+static enum error_kind empty_log(struct rebuild *r, struct error *err)
+{
+    struct index_statement *st = NULL;
+    bool row = false;
+    enum error_kind rc;
+
+    index_close(r->cat.lookup); /* a reader would hold the log */
+    r->cat.lookup = NULL;
+    rc = index_prepare(r->cat.index, "PRAGMA wal_checkpoint(TRUNCATE)", &st, err);
+    if (!rc)
+        rc = index_step(st, &row, err);
+    if (!rc && (!row || index_number(st, 0) != 0))
+        rc = error_set(err, ERR_IO, 0, "the new index can't be completed: its log is still in use");
+    index_finish(st);
+    return rc;
+}
+
+static enum error_kind require_no_log(struct rebuild *r, struct error *err)
+{
+    if (faccessat(r->cat.dirfd, NEW_NAME "-wal", F_OK, AT_SYMLINK_NOFOLLOW) != 0)
+        return OK;
+    return error_set(err, ERR_IO, 0, "the new index was not completed: " NEW_NAME "-wal is still there");
+}
+
 static void close_indexes(struct rebuild *r)
 {
     chunk_cache_free(r->cat.cache);
     index_close(r->cat.lookup);
-    index_close(r->cat.index); /* the last connection moves the log into the file */
+    index_close(r->cat.index); /* the last connection removes the log, which empty_log() has emptied */
     index_close(r->old);
     r->cat.cache = NULL;
     r->cat.lookup = r->cat.index = r->old = NULL;
@@ -637,6 +692,8 @@ static enum error_kind fill(struct rebuild *r, struct error *err)
         rc = note_gone_records(r, err);
     if (!rc)
         rc = copy_history(r, err);
+    if (!rc)
+        rc = rebuild_copy_notes(r, err);
     return rc;
 }
 
@@ -658,7 +715,11 @@ enum error_kind catalog_rebuild(const char *path, const struct progress *progres
         rc = open_indexes(&r, err);
     if (!rc)
         rc = fill(&r, err);
+    if (!rc)
+        rc = empty_log(&r, err);
     close_indexes(&r);
+    if (!rc)
+        rc = require_no_log(&r, err);
     if (!rc)
         rc = sync_new(&r, err);
     if (!rc)

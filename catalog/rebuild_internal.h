@@ -37,5 +37,10 @@ enum error_kind rebuild_add_chunk(struct rebuild *r, const struct pack *pack, co
  * the old index has for them (P5). Whatever else is in the pack stays where it is.
  */
 enum error_kind rebuild_salvage(struct rebuild *r, const char *path, struct error *err);
+/*
+ * Bring over what the old index notes about packs that are still there: which frames are damaged, when each was last read. Neither is
+ * evidence, and a wrong note costs time only: verify forgets it, or reads the pack again.
+ */
+enum error_kind rebuild_copy_notes(struct rebuild *r, struct error *err);
 
 #endif

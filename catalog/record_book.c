@@ -260,6 +260,22 @@ static enum error_kind drop_hold(struct catalog *cat, const struct book_entry *e
     return rc;
 }
 
+static enum error_kind accept(struct catalog *cat, const struct book *b, const char *snapshot, struct error *err)
+{
+    const struct book_entry *e = book_find(b, CHUNK_SNAPSHOT, snapshot);
+    enum error_kind rc;
+
+    if (!e || e->is_void)
+        return OK;
+    rc = index_begin(cat->index, err);
+    if (!rc)
+        rc = snapshot_row_accept(cat->index, snapshot, err);
+    if (!rc)
+        rc = index_commit(cat->index, err);
+    index_rollback(cat->index);
+    return rc;
+}
+
 /* Has the first of a tombstone's snapshots its row in tombstones? Rows and record were written together, so the others have too. */
 static enum error_kind apply_one(struct catalog *cat, const struct book *b, const struct book_entry *e,
                                  struct error *err)
@@ -279,6 +295,8 @@ static enum error_kind apply_one(struct catalog *cat, const struct book *b, cons
     case CHUNK_TOMBSTONE:
         rc = tombstone_row_find(cat->index, e->targets.items[0], &there, err);
         return rc || there ? rc : bury(cat, e, err);
+    case CHUNK_ACCEPT:
+        return accept(cat, b, e->targets.items[0], err);
     default:
         return OK;
     }

@@ -355,10 +355,12 @@ static enum error_kind change_flags(struct index *ix, const char *id, unsigned c
 
     if (rc || !found)
         return rc;
-    rc = delete_shadow(ix, &s, err);
-    s.flags = (s.flags & ~clear) | set;
-    if (!rc)
-        rc = insert_shadow(ix, &s, err);
+    if (((s.flags & ~clear) | set) != s.flags) {
+        rc = delete_shadow(ix, &s, err);
+        s.flags = (s.flags & ~clear) | set;
+        if (!rc)
+            rc = insert_shadow(ix, &s, err);
+    }
     shadow_release(&s);
     return rc;
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "catalog_internal.h"
+#include "codec_internal.h"
 #include "file.h"
 #include "stat_cache_internal.h"
 #include "tree_internal.h"
@@ -26,7 +27,7 @@ struct stat_cache_reader {
     uint64_t generation;
     bool look_up; /* S4 */
     bool ended;
-    struct buffer block;
+    struct buffer stored, block;
     struct cursor at;
     struct buffer path;
     struct stat_entry entry;
@@ -112,9 +113,9 @@ uint64_t stat_root_hash(const char *root_name)
     return hash64_of(0, root_name, strlen(root_name));
 }
 
-uint64_t stat_block_sum(uint64_t number, const void *payload, size_t len)
+uint64_t stat_block_sum(uint64_t number, const void *stored, size_t len)
 {
-    return hash64_of(number, payload, len);
+    return hash64_of(number, stored, len);
 }
 
 void stat_cache_name(const char *site_id, const char *root_name, char out[STAT_NAME_MAX])
@@ -159,26 +160,40 @@ bool stat_entry_parse(struct cursor *c, struct buffer *path, struct stat_entry *
 
 /* ---- reading ---- */
 
-/* The next block, or the end: a block that is not what it should be ends the cache, which costs time only. */
+static bool read_whole(struct stat_cache_reader *r, void *out, size_t len)
+{
+    struct error ignored = ERROR_INIT;
+    size_t got = 0;
+
+    return file_read(r->fd, out, len, &got, "the stat cache", &ignored) == OK && got == len;
+}
+
+/* The next block, or the end: a block that can't be read, or is not what it should be, ends the cache, which costs time only. */
 static enum error_kind next_block(struct stat_cache_reader *r, struct error *err)
 {
     unsigned char head[STAT_BLOCK_HEADER_LEN];
-    size_t got = 0;
-    size_t len;
-    enum error_kind rc = file_read(r->fd, head, sizeof(head), &got, "the stat cache", err);
+    struct error ignored = ERROR_INIT;
+    size_t stored_len, len;
+    enum error_kind rc;
 
     r->ended = true;
-    if (rc || got < sizeof(head))
-        return rc;
-    len = get_u32(head);
-    if (len == 0 || len > STAT_BLOCK_MAX)
+    if (!read_whole(r, head, sizeof(head)))
         return OK;
+    stored_len = get_u32(head);
+    len = get_u32(head + 4);
+    if (stored_len == 0 || stored_len > len || len > STAT_BLOCK_MAX)
+        return OK;
+    buffer_clear(&r->stored);
     buffer_clear(&r->block);
-    rc = buffer_reserve(&r->block, len, err);
+    rc = buffer_reserve(&r->stored, stored_len, err);
     if (!rc)
-        rc = file_read(r->fd, r->block.data, len, &got, "the stat cache", err);
-    if (rc || got < len || stat_block_sum(r->number, r->block.data, len) != get_u64(head + 8))
+        rc = buffer_reserve(&r->block, len, err);
+    if (rc || !read_whole(r, r->stored.data, stored_len) ||
+        stat_block_sum(r->number, r->stored.data, stored_len) != get_u64(head + 8))
         return rc;
+    if (codec_decompress(stored_len < len ? CODEC_ZSTD : CODEC_STORED, r->stored.data, stored_len, r->block.data, len,
+                         &ignored) != OK)
+        return OK;
     r->number++;
     r->block.len = len;
     r->at = cursor_over(r->block.data, len);
@@ -236,6 +251,7 @@ enum error_kind stat_cache_open(struct catalog *cat, const char *site_id, const 
     fd = -1;
     r->generation = h.generation;
     r->look_up = h.generation != catalog_generation(cat) || catalog_damaged(cat);
+    r->stored = (struct buffer)BUFFER_INIT(STAT_BLOCK_MAX);
     r->block = (struct buffer)BUFFER_INIT(STAT_BLOCK_MAX);
     r->path = (struct buffer)BUFFER_INIT(2 * STAT_PATH_MAX);
     r->at = cursor_over(NULL, 0);
@@ -258,6 +274,7 @@ void stat_cache_close(struct stat_cache_reader *r)
     if (!r)
         return;
     file_close(&r->fd);
+    buffer_release(&r->stored);
     buffer_release(&r->block);
     buffer_release(&r->path);
     tree_scratch_free(r->scratch);

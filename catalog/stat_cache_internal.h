@@ -3,7 +3,8 @@
  *
  *   header   88 bytes: magic `NOPSSTAT`, format u16, six zero bytes, catalogue (16), generation u64, start of the walk i64, site id (16),
  *            XXH3-64 of the root's name u64, zeros to byte 80, XXH3-64 of bytes 0 to 79
- *   block*   length of the payload u32, u32 zero, XXH3-64 of the payload seeded with the block's number u64, payload
+ *   block*   stored length u32, length of the payload u32, XXH3-64 of the stored bytes seeded with the block's number u64, the payload
+ *            compressed by zstd; equal lengths: as it is
  *   entry*   in a payload: bytes shared with the path before u16 (0 at the beginning of a block), further bytes u16 and they, key 52
  *            bytes, length u32 and the encoded tree entry without its name
  */
@@ -13,7 +14,7 @@
 #include "stat_cache.h"
 
 #define STAT_MAGIC "NOPSSTAT"
-#define STAT_FORMAT 1
+#define STAT_FORMAT 2
 #define STAT_HEADER_LEN 88
 #define STAT_BLOCK_HEADER_LEN 16
 #define STAT_KEY_LEN 52
@@ -33,7 +34,7 @@ struct stat_header {
 void stat_header_encode(const struct stat_header *h, unsigned char out[STAT_HEADER_LEN]);
 bool stat_header_decode(const unsigned char in[STAT_HEADER_LEN], struct stat_header *out); /* false: unusable */
 uint64_t stat_root_hash(const char *root_name);
-uint64_t stat_block_sum(uint64_t number, const void *payload, size_t len);
+uint64_t stat_block_sum(uint64_t number, const void *stored, size_t len);
 /* "cache/<site>-<hash of the root's name>.stat" */
 #define STAT_NAME_MAX 96
 void stat_cache_name(const char *site_id, const char *root_name, char out[STAT_NAME_MAX]);

@@ -6,9 +6,11 @@
 #include <unistd.h>
 
 #include "catalog_internal.h"
+#include "codec_internal.h"
 #include "file.h"
 #include "stat_cache_internal.h"
 
+#define STAT_LEVEL 1          /* of zstd: a third of the size; the cache is written while somebody waits */
 #define YOUNG_NS 2000000000ll /* a file may change again without its ctime moving: clocks tick coarsely */
 
 struct stat_cache_writer {
@@ -17,8 +19,10 @@ struct stat_cache_writer {
     char name[STAT_NAME_MAX];
     char temporary[STAT_NAME_MAX + 32];
     int64_t walk_started_ns;
-    struct buffer block; /* block header, payload */
-    struct buffer last;  /* path before; empty at the beginning of a block */
+    struct buffer block; /* payload */
+    struct buffer compressed;
+    struct compressor *compressor;
+    struct buffer last; /* path before; empty at the beginning of a block */
     uint64_t number;
 };
 
@@ -54,11 +58,14 @@ enum error_kind stat_cache_begin(struct catalog *cat, const char *site_id, const
     w->cat = cat;
     w->fd = -1;
     w->walk_started_ns = walk_started_ns;
-    w->block = (struct buffer)BUFFER_INIT(STAT_BLOCK_MAX + STAT_BLOCK_HEADER_LEN);
+    w->block = (struct buffer)BUFFER_INIT(STAT_BLOCK_MAX);
+    w->compressed = (struct buffer)BUFFER_INIT(STAT_BLOCK_MAX);
     w->last = (struct buffer)BUFFER_INIT(STAT_PATH_MAX);
     stat_cache_name(site_id, root_name, w->name);
     snprintf(w->temporary, sizeof(w->temporary), "%s.%ld.part", w->name, (long)getpid());
-    rc = file_open(cat->dirfd, w->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600, &w->fd, err);
+    rc = compressor_new(STAT_LEVEL, &w->compressor, err);
+    if (!rc)
+        rc = file_open(cat->dirfd, w->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600, &w->fd, err);
     if (!rc)
         rc = write_header(w, site_id, root_name, err);
     if (rc) {
@@ -78,6 +85,8 @@ void stat_cache_discard(struct stat_cache_writer *w)
     if (w->fd >= 0)
         (void)file_unlink(w->cat->dirfd, w->temporary, &ignored);
     file_close(&w->fd);
+    compressor_free(w->compressor);
+    buffer_release(&w->compressed);
     buffer_release(&w->block);
     buffer_release(&w->last);
     free(w);
@@ -85,14 +94,21 @@ void stat_cache_discard(struct stat_cache_writer *w)
 
 static enum error_kind write_block(struct stat_cache_writer *w, struct error *err)
 {
-    size_t len = w->block.len - STAT_BLOCK_HEADER_LEN;
-    unsigned char *head = w->block.data;
-    enum error_kind rc;
+    unsigned char head[STAT_BLOCK_HEADER_LEN];
+    const void *stored = NULL;
+    size_t stored_len = 0;
+    uint8_t codec;
+    enum error_kind rc =
+        codec_compress(w->compressor, w->block.data, w->block.len, &w->compressed, &codec, &stored, &stored_len, err);
 
-    put_u32(head, (uint32_t)len);
-    put_u32(head + 4, 0);
-    put_u64(head + 8, stat_block_sum(w->number++, head + STAT_BLOCK_HEADER_LEN, len));
-    rc = file_write(w->fd, w->block.data, w->block.len, "the stat cache", err);
+    if (rc)
+        return rc;
+    put_u32(head, (uint32_t)stored_len);
+    put_u32(head + 4, (uint32_t)w->block.len);
+    put_u64(head + 8, stat_block_sum(w->number++, stored, stored_len));
+    rc = file_write(w->fd, head, sizeof(head), "the stat cache", err);
+    if (!rc)
+        rc = file_write(w->fd, stored, stored_len, "the stat cache", err);
     buffer_clear(&w->block);
     buffer_clear(&w->last);
     return rc;
@@ -110,7 +126,6 @@ static bool is_young(const struct stat_cache_writer *w, const struct stat_key *k
 enum error_kind stat_cache_add(struct stat_cache_writer *w, const char *path, const struct stat_key *key,
                                const void *encoded, size_t len, struct error *err)
 {
-    static const unsigned char room[STAT_BLOCK_HEADER_LEN];
     size_t path_len = strlen(path);
     size_t shared = 0;
     unsigned char raw[STAT_KEY_LEN];
@@ -118,8 +133,6 @@ enum error_kind stat_cache_add(struct stat_cache_writer *w, const char *path, co
 
     if (is_young(w, key) || path_len > STAT_PATH_MAX || len > STAT_ENCODED_MAX)
         return OK;
-    if (w->block.len == 0)
-        rc = buffer_append(&w->block, room, sizeof(room), err);
     while (shared < w->last.len && path[shared] == (char)w->last.data[shared])
         shared++;
     stat_key_encode(key, raw);
@@ -147,7 +160,7 @@ enum error_kind stat_cache_commit(struct stat_cache_writer *w, struct error *err
 {
     enum error_kind rc = OK;
 
-    if (w->block.len > STAT_BLOCK_HEADER_LEN)
+    if (w->block.len > 0)
         rc = write_block(w, err);
     if (!rc)
         rc = file_rename(w->cat->dirfd, w->temporary, w->cat->dirfd, w->name, err);

@@ -255,10 +255,21 @@ static void count_put(struct store *s, const struct dedup *known, size_t len)
     pthread_mutex_unlock(&s->lock);
 }
 
-static enum error_kind put(struct store *s, enum chunk_type type, uint32_t group, bool swift, const void *bytes,
-                           size_t len, store_ticket *ticket, struct error *err)
+void chunk_digest_of(const struct catalog_format *format, enum chunk_type type, const void *bytes, size_t len,
+                     struct chunk_digest *out)
 {
-    struct entry wanted = {.type = (uint8_t)type, .len = (uint32_t)len, .ticket = s->next_ticket};
+    content_hash(format, type, bytes, len, &out->first, &out->second);
+    out->dense = codec_is_dense(bytes, len);
+}
+
+static enum error_kind put(struct store *s, enum chunk_type type, uint32_t group, bool swift, const void *bytes,
+                           size_t len, const struct chunk_digest *digest, store_ticket *ticket, struct error *err)
+{
+    struct entry wanted = {.type = (uint8_t)type,
+                           .len = (uint32_t)len,
+                           .ticket = s->next_ticket,
+                           .first = digest->first,
+                           .second = digest->second};
     struct dedup known;
     enum error_kind rc;
 
@@ -267,7 +278,6 @@ static enum error_kind put(struct store *s, enum chunk_type type, uint32_t group
     rc = store_check(s, err);
     if (rc)
         return rc;
-    content_hash(&s->cat->format, type, bytes, len, &wanted.first, &wanted.second);
     rc = dedup_search(s, &wanted, bytes, &known, err);
     if (rc)
         goto done;
@@ -275,11 +285,12 @@ static enum error_kind put(struct store *s, enum chunk_type type, uint32_t group
     if (known.result == DEDUP_DAMAGED) {
         wanted.claim = CLAIM_REPAIR;
         wanted.row = known.row.row;
+        wanted.damaged_pack = known.row.pack;
     }
     if (known.result != DEDUP_NEW)
         rc = put_known(s, &known, wanted.ticket, err);
     if (!rc && (known.result == DEDUP_NEW || known.result == DEDUP_DAMAGED))
-        rc = frame_append(s, codec_is_dense(bytes, len) ? GROUP_DENSE : group, swift, bytes, &wanted, err);
+        rc = frame_append(s, digest->dense ? GROUP_DENSE : group, swift, bytes, &wanted, err);
     if (rc)
         goto done;
     count_put(s, &known, len);
@@ -291,16 +302,28 @@ done:
     return rc;
 }
 
+enum error_kind store_put_digested(struct store *s, uint32_t group, const void *bytes, size_t len,
+                                   const struct chunk_digest *digest, store_ticket *ticket, struct error *err)
+{
+    return put(s, CHUNK_DATA, group, false, bytes, len, digest, ticket, err);
+}
+
 enum error_kind store_put(struct store *s, enum chunk_type type, uint32_t group, const void *bytes, size_t len,
                           store_ticket *ticket, struct error *err)
 {
-    return put(s, type, group, false, bytes, len, ticket, err);
+    struct chunk_digest digest;
+
+    chunk_digest_of(&s->cat->format, type, bytes, len, &digest);
+    return put(s, type, group, false, bytes, len, &digest, ticket, err);
 }
 
 enum error_kind store_put_stream(struct store *s, uint32_t group, const void *bytes, size_t len, store_ticket *ticket,
                                  struct error *err)
 {
-    return put(s, CHUNK_DATA, group, true, bytes, len, ticket, err);
+    struct chunk_digest digest;
+
+    chunk_digest_of(&s->cat->format, CHUNK_DATA, bytes, len, &digest);
+    return put(s, CHUNK_DATA, group, true, bytes, len, &digest, ticket, err);
 }
 
 enum error_kind store_has(struct store *s, const struct chunk_id *id, bool *out, struct error *err)

@@ -32,6 +32,7 @@ struct store_stats {
     uint64_t chunks_new, bytes_new; /* what was not there */
     uint64_t bytes_stored;          /* what it takes on disk */
     uint64_t packs;
+    uint64_t damaged;  /* copies that could not be read when they were compared (P6) */
     uint64_t repaired; /* damaged copies replaced by good ones */
 };
 
@@ -46,6 +47,16 @@ enum error_kind store_begin(struct catalog *cat, const struct store_options *opt
  */
 enum error_kind store_put(struct store *store, enum chunk_type type, uint32_t group, const void *bytes, size_t len,
                           store_ticket *ticket, struct error *err);
+/* What is computed from a chunk's bytes alone, so by any thread. */
+struct chunk_digest {
+    struct hash first, second;
+    bool dense; /* looks compressed already */
+};
+void chunk_digest_of(const struct catalog_format *format, enum chunk_type type, const void *bytes, size_t len,
+                     struct chunk_digest *out);
+/* store_put() of data whose digest is known. */
+enum error_kind store_put_digested(struct store *store, uint32_t group, const void *bytes, size_t len,
+                                   const struct chunk_digest *digest, store_ticket *ticket, struct error *err);
 /* Does this id stand, undamaged, in place? (stat caches) */
 enum error_kind store_has(struct store *store, const struct chunk_id *id, bool *out, struct error *err);
 /*

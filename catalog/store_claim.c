@@ -222,7 +222,10 @@ static enum error_kind write_entry(struct store *s, struct store_pack *p, struct
     return pack_draft_chunk(p->draft, &c, err);
 }
 
-/* The good copy takes the damaged one's place, unless another writer's has done so meanwhile. */
+/*
+ * The good copy takes the damaged one's place, unless another writer's has done so meanwhile. That the row looks sound is no sign of it
+ * while it leads to the copy that we found damaged: our note of that may not have got past another writer's transaction.
+ */
 static enum error_kind settle_repair(struct store *s, struct store_pack *p, struct entry *e, struct error *err)
 {
     struct chunk_row wanted = row_of(s, e, p->row.number);
@@ -237,7 +240,7 @@ static enum error_kind settle_repair(struct store *s, struct store_pack *p, stru
         return rc;
     if (!found || row.len != wanted.len || memcmp(&row.second, &wanted.second, sizeof(row.second)) != 0)
         return index_row_damaged("chunks", err);
-    if (row.row != e->row || (chunk_row_stands(&row) && row.pack != p->row.number))
+    if (row.row != e->row || (chunk_row_stands(&row) && row.pack != e->damaged_pack))
         return OK;
     wanted.row = row.row;
     wanted.generation = row.generation;
@@ -295,20 +298,31 @@ static enum error_kind forget_entry(struct store *s, struct store_pack *p, struc
     return OK;
 }
 
-/* The index answers for the pack's content from now on. */
+static bool any_frame_pinned(const struct store_pack *p)
+{
+    for (const struct store_frame *f = p->first; f; f = f->next)
+        if (f->pins > 0)
+            return true;
+    return false;
+}
+
+/*
+ * The index answers for the pack's content from now on. Counted before the lock is let go: a search that misses the entries must take a
+ * view of the index that knows the pack (lookup_view()). Then nobody may be on an entry of any frame: whoever has pinned one goes on from
+ * there to the next in its bucket, perhaps in another frame, which the wait for that one alone would not cover.
+ */
 static void pack_retire(struct store *s, struct store_pack *p)
 {
     struct error ignored = ERROR_INIT;
 
     pthread_mutex_lock(&s->lock);
-    (void)entry_each(s, p, forget_entry, &ignored); /* never fails */
-    for (struct store_frame *f = p->first; f; f = f->next) {
-        while (f->pins > 0)
-            pthread_cond_wait(&s->changed, &s->lock);
-        frame_cache_forget(s, f);
-    }
     s->stats.packs++;
     s->stats.bytes_stored += p->row.size;
+    (void)entry_each(s, p, forget_entry, &ignored); /* never fails */
+    while (any_frame_pinned(p))
+        pthread_cond_wait(&s->changed, &s->lock);
+    for (struct store_frame *f = p->first; f; f = f->next)
+        frame_cache_forget(s, f);
     pthread_mutex_unlock(&s->lock);
     store_pack_free(p);
 }

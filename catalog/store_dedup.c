@@ -84,6 +84,18 @@ static enum error_kind search_in_flight(struct store *s, const struct entry *wan
     return rc;
 }
 
+/* An index that can't say which pack it is says nothing of the copy, and is not mended by storing it anew. */
+static enum error_kind require_pack_row(struct store *s, uint64_t number, struct error *err)
+{
+    struct pack_row row;
+    bool found = false;
+    enum error_kind rc = index_pack_find(s->lookup, number, &row, &found, err);
+
+    if (!rc && (!found || row.state != PACK_IN_PLACE))
+        rc = index_row_damaged("packs", err);
+    return rc;
+}
+
 /* Compare with a copy in place. *damaged: it can't be read. */
 static enum error_kind compare_stored(struct store *s, const struct chunk_row *row, const void *bytes, bool *equal,
                                       bool *damaged, struct error *err)
@@ -102,7 +114,13 @@ static enum error_kind compare_stored(struct store *s, const struct chunk_row *r
         *equal = row->len == 0 || memcmp(stored, bytes, row->len) == 0;
     chunk_frame_close(frame);
     if (rc == ERR_CORRUPT) {
+        rc = require_pack_row(s, row->pack, err);
+        if (rc)
+            return rc;
         *damaged = true;
+        pthread_mutex_lock(&s->lock);
+        s->stats.damaged++;
+        pthread_mutex_unlock(&s->lock);
         return OK;
     }
     if (rc)
@@ -136,7 +154,10 @@ static enum error_kind lookup_view(struct store *s, struct error *err)
     return rc;
 }
 
-/* Attempt by attempt: a copy that stands and is equal ends the search, and so does an attempt that nobody has taken. */
+/*
+ * Attempt by attempt: a copy that stands and is equal ends the search, and so does an attempt that nobody has taken. A copy that is known to
+ * be damaged is stored anew even if it reads well now: the check before a commit trusts no such place, and the disk has failed there once.
+ */
 static enum error_kind search_index(struct store *s, const struct entry *wanted, const void *bytes, struct dedup *out,
                                     struct error *err)
 {
@@ -163,7 +184,7 @@ static enum error_kind search_index(struct store *s, const struct entry *wanted,
         if (rc)
             return rc;
         if (equal || damaged) {
-            out->result = equal ? DEDUP_STANDS : DEDUP_DAMAGED;
+            out->result = equal && !row.damaged ? DEDUP_STANDS : DEDUP_DAMAGED;
             out->row = row;
             return OK;
         }

@@ -316,7 +316,7 @@ void *store_worker(void *arg)
         if (!rc && store_abandoned(s))
             rc = error_set(&err, ERR_CANCELLED, 0, "the store was given up");
         if (!rc)
-            rc = compressor_set_swift(compressor, f->swift, &err);
+            compressor_set_swift(compressor, f->swift);
         if (!rc)
             rc = codec_compress(compressor, f->raw.data, f->raw.len, &out, &codec, &stored, &stored_len, &err);
         if (!rc)

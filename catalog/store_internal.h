@@ -54,6 +54,7 @@ struct entry {
     struct hash first, second;
     store_ticket ticket;
     int64_t row;
+    uint64_t damaged_pack; /* CLAIM_REPAIR: where the copy lies that was found damaged */
     uint32_t attempt;
     uint32_t offset, len;
     uint8_t type;

@@ -87,10 +87,28 @@ static enum error_kind page_out(struct paged_file *f, struct page *p, struct err
     return OK;
 }
 
+/* A hole, or the end, reads as zero. */
+static enum error_kind read_page(struct paged_file *f, struct page *p, struct error *err)
+{
+    size_t have = 0;
+
+    while (have < f->page_len) {
+        ssize_t got = pread(f->fd, p->bytes + have, f->page_len - have, (off_t)(p->number * f->page_len + have));
+
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return error_set(err, ERR_IO, errno, "reading tickets");
+        if (got == 0)
+            break;
+        have += (size_t)got;
+    }
+    return OK;
+}
+
 static enum error_kind page_in(struct paged_file *f, struct page *p, uint64_t number, struct error *err)
 {
     enum error_kind rc = OK;
-    ssize_t got;
 
     if (!p->bytes)
         rc = memory_allocate(f->page_len, (void **)&p->bytes, err);
@@ -99,10 +117,7 @@ static enum error_kind page_in(struct paged_file *f, struct page *p, uint64_t nu
     p->number = number;
     p->dirty = false;
     memset(p->bytes, 0, f->page_len);
-    if (number >= f->pages_written)
-        return OK;
-    got = pread(f->fd, p->bytes, f->page_len, (off_t)(number * f->page_len)); /* a hole, or the end, reads as zero */
-    return got < 0 ? error_set(err, ERR_IO, errno, "reading tickets") : OK;
+    return number < f->pages_written ? read_page(f, p, err) : OK;
 }
 
 enum error_kind paged_file_at(struct paged_file *f, uint64_t n, bool write, unsigned char **record, struct error *err)

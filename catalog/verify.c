@@ -75,8 +75,7 @@ static int64_t check_sum(uint64_t pack, int64_t moment_ns)
     return row_sum_end(&s);
 }
 
-/* 0 when it was never read, or the note about it is damaged: then it comes first. */
-static enum error_kind last_read(struct index *ix, uint64_t pack, int64_t *out, struct error *err)
+enum error_kind check_row_read(struct index *ix, uint64_t pack, int64_t *out, struct error *err)
 {
     struct index_statement *st = NULL;
     bool row = false;
@@ -93,23 +92,63 @@ static enum error_kind last_read(struct index *ix, uint64_t pack, int64_t *out, 
     return rc;
 }
 
-static enum error_kind remember_read(struct catalog *cat, uint64_t pack, struct error *err)
+enum error_kind check_row_write(struct index *ix, uint64_t pack, int64_t moment_ns, struct error *err)
 {
     struct index_statement *st = NULL;
-    int64_t now = clock_now();
-    enum error_kind rc;
+    enum error_kind rc =
+        index_prepare(ix, "INSERT OR REPLACE INTO checks (pack, moment, sum) VALUES (?1, ?2, ?3)", &st, err);
 
-    if (catalog_require_write(cat, &(struct error)ERROR_INIT) != OK)
-        return OK;
-    rc = index_prepare(cat->index, "INSERT OR REPLACE INTO checks (pack, moment, sum) VALUES (?1, ?2, ?3)", &st, err);
     if (!rc) {
         index_bind_number(st, 1, (int64_t)pack);
-        index_bind_number(st, 2, now);
-        index_bind_number(st, 3, check_sum(pack, now));
+        index_bind_number(st, 2, moment_ns);
+        index_bind_number(st, 3, check_sum(pack, moment_ns));
         rc = index_step(st, NULL, err);
     }
     index_finish(st);
     return rc;
+}
+
+/*
+ * What verify remembers is no writing command: it is noted also in a catalogue that was opened for reading, unless nobody can write there.
+ * An index that is too damaged to take the note is a finding, not the end.
+ */
+static enum error_kind noted(struct verify *v, enum error_kind rc, const struct error *why, struct error *err)
+{
+    if (rc == ERR_CORRUPT)
+        return add_damage(v, why->text, err);
+    if (rc)
+        *err = *why;
+    return rc;
+}
+
+static enum error_kind remember_read(struct verify *v, uint64_t pack, struct error *err)
+{
+    struct error why = ERROR_INIT;
+
+    if (v->cat->read_only)
+        return OK;
+    return noted(v, check_row_write(v->cat->index, pack, clock_now(), &why), &why, err);
+}
+
+/* Unlike a passing reader's note, this one waits for other writers: the next snapshot repairs what is noted. */
+static enum error_kind remember_damage(struct verify *v, uint64_t pack, int64_t frame, const char *what,
+                                       struct error *err)
+{
+    struct error why = ERROR_INIT;
+
+    if (v->cat->read_only)
+        return OK;
+    return noted(v, index_damage_add(v->cat->index, pack, frame, what, &why), &why, err);
+}
+
+/* What was thought damaged and reads well was a passing fault. */
+static enum error_kind reads_well(struct verify *v, const struct pack_row *row, int64_t frame, struct error *err)
+{
+    struct error why = ERROR_INIT;
+
+    if (!v->suspect || v->cat->read_only)
+        return OK;
+    return noted(v, index_damage_clear(v->cat->index, row->number, frame, &why), &why, err);
 }
 
 static enum error_kind collect_pack(void *arg, const struct pack_row *row, struct error *err)
@@ -150,7 +189,7 @@ static enum error_kind list_packs(struct verify *v, struct verify_packs *packs, 
     enum error_kind rc = index_pack_each(v->cat->index, collect_pack, packs, err);
 
     for (size_t i = 0; !rc && i < packs->count; i++)
-        rc = last_read(v->cat->index, packs->items[i].row.number, &packs->items[i].read_ns, err);
+        rc = check_row_read(v->cat->index, packs->items[i].row.number, &packs->items[i].read_ns, err);
     if (!rc && packs->count > 0)
         qsort(packs->items, packs->count, sizeof(*packs->items), compare_age);
     v->report->packs = packs->count;
@@ -201,16 +240,9 @@ static enum error_kind check_row(struct verify *v, const struct pack_row *row, c
 static enum error_kind pack_is_damaged(struct verify *v, const struct pack_row *row, const struct error *why,
                                        struct error *err)
 {
-    catalog_note_damage(v->cat, row->number, DAMAGE_WHOLE_PACK, why->text);
-    return damage_line(v, row, -1, why->text, err);
-}
+    enum error_kind rc = remember_damage(v, row->number, DAMAGE_WHOLE_PACK, why->text, err);
 
-/* What was thought damaged and reads well was a passing fault. */
-static enum error_kind reads_well(struct verify *v, const struct pack_row *row, int64_t frame, struct error *err)
-{
-    if (!v->suspect || catalog_require_write(v->cat, &(struct error)ERROR_INIT) != OK)
-        return OK;
-    return index_damage_clear(v->cat->index, row->number, frame, err);
+    return rc ? rc : damage_line(v, row, -1, why->text, err);
 }
 
 static enum error_kind check_pack(struct verify *v, const struct pack_row *row, struct error *err)
@@ -307,8 +339,9 @@ static enum error_kind read_pack(struct verify *v, const struct pack_row *row, b
             goto done;
         rc = check_frame(v, pack, i, &raw, &at, &why);
         if (rc == ERR_CORRUPT) {
-            catalog_note_damage(v->cat, row->number, i, why.text);
-            rc = damage_line(v, row, i, why.text, err);
+            rc = remember_damage(v, row->number, i, why.text, err);
+            if (!rc)
+                rc = damage_line(v, row, i, why.text, err);
             error_clear(&why);
         } else if (rc) {
             *err = why;
@@ -341,7 +374,7 @@ static enum error_kind read_packs(struct verify *v, struct verify_packs *packs, 
         rc = read_pack(v, &packs->items[i].row, &whole, err);
         if (rc || !whole)
             continue;
-        rc = remember_read(v->cat, packs->items[i].row.number, err);
+        rc = remember_read(v, packs->items[i].row.number, err);
         packs->items[i].read_ns = clock_now();
         v->report->packs_read++;
         done += packs->items[i].row.size;

@@ -214,6 +214,13 @@ static enum error_kind put_all(struct exporting *x, struct draft *draft, struct 
     return rc;
 }
 
+static enum error_kind is_there(const char *file, struct error *err)
+{
+    error_set(err, ERR_EXISTS, 0, "%s is there already", file);
+    error_hint(err, "name a file that does not exist");
+    return ERR_EXISTS;
+}
+
 enum error_kind restore_export(struct catalog *cat, const struct snapshot_record *snapshot, const char *file,
                                const struct progress *progress, struct error *err)
 {
@@ -230,11 +237,8 @@ enum error_kind restore_export(struct catalog *cat, const struct snapshot_record
     rc = form_of(file, &x.form, err);
     if (rc)
         return rc;
-    if (fstatat(AT_FDCWD, file, &st, AT_SYMLINK_NOFOLLOW) == 0) {
-        rc = error_set(err, ERR_EXISTS, 0, "%s is there already", file);
-        error_hint(err, "name a file that does not exist");
-        return rc;
-    }
+    if (fstatat(AT_FDCWD, file, &st, AT_SYMLINK_NOFOLLOW) == 0)
+        return is_there(file, err);
     for (size_t i = 0; i < snapshot->root_count; i++)
         x.total += snapshot->roots[i].bytes;
     progress_step(progress, "writing %s", path_base(file));
@@ -245,7 +249,9 @@ enum error_kind restore_export(struct catalog *cat, const struct snapshot_record
         warn(&x);
     export_archive_free(x.archive);
     if (!rc)
-        rc = draft_commit(&draft, err);
+        rc = draft_commit_new(&draft, err);
+    if (rc == ERR_EXISTS) /* it came while we wrote */
+        rc = is_there(file, err);
     draft_discard(&draft);
     buffer_release(&x.path);
     buffer_release(&x.leader);

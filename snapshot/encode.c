@@ -226,7 +226,8 @@ static enum error_kind remember_all(struct remembering *m, struct error *err)
     return rc;
 }
 
-enum error_kind encode_stat_cache(struct root_taking *r, const char *site_id, struct error *err)
+enum error_kind encode_stat_cache(struct root_taking *r, const char *site_id, struct stat_cache_writer **out,
+                                  struct error *err)
 {
     struct remembering m = {.spill = r->spill, .path = BUFFER_INIT(1 << 20)};
     enum error_kind rc = stat_cache_begin(r->t->cat, site_id, r->name, r->started_ns, &m.writer, err);
@@ -235,11 +236,10 @@ enum error_kind encode_stat_cache(struct root_taking *r, const char *site_id, st
         rc = buffer_append(&m.path, "", 0, err);
     if (!rc)
         rc = remember_all(&m, err);
-    if (!rc) {
-        rc = stat_cache_commit(m.writer, err);
-        m.writer = NULL;
-    }
-    stat_cache_discard(m.writer);
+    if (rc)
+        stat_cache_discard(m.writer);
+    else
+        *out = m.writer;
     for (size_t i = 0; i < m.cap; i++)
         buffer_release(&m.places[i].cursor.window);
     free(m.places);

@@ -127,7 +127,7 @@ static enum error_kind read_once(struct walk_attributes *a, int fd, const struct
     return OK;
 }
 
-/* Where to cut, decided here because there are several readers and one thread that puts. False: too many pieces. */
+/* Where to cut, and digests: done here because there are several readers and one thread that puts. False: too many pieces. */
 static bool cut(const struct reading_options *options, struct read_result *result)
 {
     const unsigned char *bytes = result->bytes;
@@ -136,11 +136,15 @@ static bool cut(const struct reading_options *options, struct read_result *resul
     result->piece_count = 0;
     while (at < result->len) {
         size_t left = result->len - at;
-        size_t len = result->len <= options->chunk_max ? left : cutter_next(options->cutter, bytes + at, left, true);
+        bool whole = result->len <= options->format->whole_max;
+        size_t len = whole ? left : cutter_next(options->cutter, bytes + at, left, true);
+        struct read_piece *piece;
 
         if (result->piece_count == READ_PIECES_MAX)
             return false;
-        result->pieces[result->piece_count++] = (uint32_t)len;
+        piece = &result->pieces[result->piece_count++];
+        piece->len = (uint32_t)len;
+        chunk_digest_of(options->format, CHUNK_DATA, bytes + at, len, &piece->digest);
         at += len;
     }
     return true;
@@ -358,7 +362,18 @@ static void give_back(struct reading *r)
         pthread_cond_broadcast(&r->room);
 }
 
-enum error_kind reading_next(struct reading *r, const struct read_result **out, struct error *err)
+/* Is the slot's result that of the job to hand out next? With the lock held. */
+static bool is_ready(const struct reading *r, const struct slot *slot)
+{
+    return r->handed < r->taken && slot->done;
+}
+
+bool reading_ended(const struct reading *r)
+{
+    return r->handed == r->count && !r->borrowed;
+}
+
+enum error_kind reading_next(struct reading *r, bool wait, const struct read_result **out, struct error *err)
 {
     struct slot *slot;
 
@@ -367,9 +382,9 @@ enum error_kind reading_next(struct reading *r, const struct read_result **out, 
     if (r->borrowed)
         give_back(r);
     slot = &r->slots[r->handed % SLOTS];
-    if (r->handed < r->count) {
-        while (r->taken <= r->handed || !slot->done)
-            pthread_cond_wait(&r->ready, &r->lock);
+    while (wait && r->handed < r->count && !is_ready(r, slot))
+        pthread_cond_wait(&r->ready, &r->lock);
+    if (is_ready(r, slot)) {
         r->handed++;
         r->borrowed = true;
         *out = &slot->result;

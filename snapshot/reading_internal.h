@@ -2,10 +2,10 @@
  * Reading many files at once, handed out in the order they were asked for: several threads read ahead into one ring of memory.
  *
  *     rc = reading_begin(rootfd, jobs, count, &options, &r, err);
- *     while (!(rc = reading_next(r, &result, err)) && result) ...
+ *     while (!(rc = reading_next(r, true, &result, err)) && result) ...
  *     reading_end(r);
  *
- * Files of moderate size come whole, with their encoded attributes and the places where they are to be cut. Large, sparse and changing
+ * Files of moderate size come whole, with their encoded attributes, the places where they are to be cut and their chunks' digests. Large, sparse and changing
  * ones are left to streaming.h.
  *
  *   R1  at most RING_SIZE bytes are in flight; places are given and taken back in the order of the jobs, so a reader that waits
@@ -18,6 +18,7 @@
 
 #include "buffer.h"
 #include "stat_cache.h"
+#include "store.h"
 
 #define READ_PIECES_MAX 64 /* chunks of a file that is read whole */
 
@@ -40,7 +41,10 @@ struct read_result {
     enum read_outcome outcome;
     const void *bytes;
     size_t len;
-    uint32_t pieces[READ_PIECES_MAX]; /* lengths of its chunks, one after the other */
+    struct read_piece {
+        uint32_t len;
+        struct chunk_digest digest;
+    } pieces[READ_PIECES_MAX]; /* its chunks, one after the other */
     unsigned piece_count;
     struct stat_key key; /* as it was while it was read */
     struct buffer encoded;
@@ -49,8 +53,8 @@ struct read_result {
 
 struct reading_options {
     unsigned threads;
-    size_t chunk_max;            /* what is not longer is one chunk */
-    const struct cutter *cutter; /* for longer ones */
+    const struct catalog_format *format; /* what is not longer than its whole_max is one chunk */
+    const struct cutter *cutter;         /* for longer ones */
 };
 
 struct reading;
@@ -58,8 +62,12 @@ struct reading;
 /* jobs, options and rootfd are borrowed until reading_end(). */
 enum error_kind reading_begin(int rootfd, const struct read_job *jobs, size_t count,
                               const struct reading_options *options, struct reading **out, struct error *err);
-/* The next job's result, borrowed until the next call; NULL at the end. */
-enum error_kind reading_next(struct reading *r, const struct read_result **out, struct error *err);
+/*
+ * The next job's result, borrowed until the next call; NULL at the end or, if wait is false, when it is not there yet: then
+ * reading_ended() tells which.
+ */
+enum error_kind reading_next(struct reading *r, bool wait, const struct read_result **out, struct error *err);
+bool reading_ended(const struct reading *r);
 void reading_end(struct reading *r); /* stops the threads; accepts NULL */
 
 /* How often a file that changes is read before the last reading is kept. */

@@ -16,6 +16,8 @@
 #ifndef NOPSNAP_SNAPSHOT_INTERNAL_H
 #define NOPSNAP_SNAPSHOT_INTERNAL_H
 
+#include <pthread.h>
+
 #include "hard_links_internal.h"
 #include "reading_internal.h"
 #include "snapshot.h"
@@ -45,6 +47,9 @@ struct root_taking {
     bool all_known; /* everything was as the stat cache had it: no new one is needed */
     bool drop_leave;
     uint64_t files, bytes;
+    struct stat_cache_writer
+        *new_cache; /* written, to be put in place once the snapshot stands; or NULL with a fault */
+    struct error cache_fault;
 };
 
 struct taking {
@@ -65,6 +70,8 @@ struct taking {
     struct root_taking roots[2];
     uint64_t bytes_done, bytes_expected; /* for the progress bar; expected 0: unknown */
     uint64_t said[SAID_KINDS];
+    pthread_t remembering; /* writes the stat caches while the snapshot is committed */
+    bool remembering_runs;
 };
 
 /* ---- say.c ---- */
@@ -111,8 +118,12 @@ enum error_kind window_finish(struct window *w, struct error *err);
 
 /* Build the trees of a root whose tickets were all claimed; the root's tree is known afterwards. */
 enum error_kind encode_trees(struct spill *spill, struct store *store, struct chunk_id *root, struct error *err);
-/* After the snapshot was committed: remember the root. A failure costs time at the next snapshot, no more. */
-enum error_kind encode_stat_cache(struct root_taking *r, const char *site_id, struct error *err);
+/*
+ * After the trees: write the root's stat cache, which the caller commits once the snapshot stands. May run beside what no longer uses
+ * the spill. A failure costs time at the next snapshot, no more.
+ */
+enum error_kind encode_stat_cache(struct root_taking *r, const char *site_id, struct stat_cache_writer **out,
+                                  struct error *err);
 
 /* The store's group for a file's chunks, from its name: like lies by like. */
 uint32_t content_group(const char *name);

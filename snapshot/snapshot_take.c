@@ -5,6 +5,7 @@
 
 #include "file.h"
 #include "snapshot_internal.h"
+#include "thread.h"
 
 void snapshot_result_release(struct snapshot_result *r)
 {
@@ -138,7 +139,66 @@ static enum error_kind take_files(struct taking *t, struct error *err)
     return rc;
 }
 
+/* ---- the stat caches: written beside the commit, put in place after it ---- */
+
+static void *write_stat_caches(void *arg)
+{
+    struct taking *t = arg;
+
+    for (size_t i = 0; i < t->result->record.root_count; i++) {
+        struct root_taking *r = &t->roots[i];
+
+        if (!r->all_known)
+            (void)encode_stat_cache(r, t->result->record.site_id, &r->new_cache, &r->cache_fault);
+    }
+    return NULL;
+}
+
+/* The trees are encoded: nobody writes to the spills any more. Another tree than the site's own is not remembered. */
+static void begin_remembering(struct taking *t)
+{
+    struct error fault = ERROR_INIT;
+
+    if (t->options->no_stat_cache || t->options->read_root)
+        return;
+    t->remembering_runs = !thread_start(&t->remembering, write_stat_caches, t, &fault);
+    if (!t->remembering_runs)
+        write_stat_caches(t);
+}
+
+static void end_remembering(struct taking *t)
+{
+    if (t->remembering_runs)
+        pthread_join(t->remembering, NULL);
+    t->remembering_runs = false;
+}
+
+/* Only now: a stat cache names ids of a snapshot that stands. */
+static void remember(struct taking *t)
+{
+    end_remembering(t);
+    for (size_t i = 0; i < t->result->record.root_count; i++) {
+        struct root_taking *r = &t->roots[i];
+
+        if (r->new_cache)
+            (void)stat_cache_commit(r->new_cache, &r->cache_fault);
+        r->new_cache = NULL;
+        if (r->cache_fault.kind)
+            progress_note(t->progress, "the next snapshot will read every file again: %s", r->cache_fault.text);
+    }
+}
+
 /* ---- from what was put to a snapshot ---- */
+
+/* What the store went round without a word is told here (P5, P6): the disk may be failing. */
+static void warn_of_damage(const struct taking *t, const struct store_stats *stats)
+{
+    if (stats->damaged > 0 || stats->repaired > 0)
+        progress_warn(t->progress,
+                      "damage in the catalogue: %llu pieces could not be read, %llu were stored anew; "
+                      "look at its disk, then: nopsnap verify --read-data",
+                      (unsigned long long)stats->damaged, (unsigned long long)stats->repaired);
+}
 
 static enum error_kind finish(struct taking *t, struct error *err)
 {
@@ -156,29 +216,16 @@ static enum error_kind finish(struct taking *t, struct error *err)
     if (!rc)
         rc = hard_links_store(t->links, t->store, record, err);
     if (!rc)
+        begin_remembering(t);
+    if (!rc)
         rc = store_flush(t->store, err);
     if (rc)
         return rc;
     store_stats(t->store, &stats);
+    warn_of_damage(t, &stats);
     record->bytes_new = stats.bytes_new;
     record->bytes_stored = stats.bytes_stored;
     return snapshot_commit(t->store, record, err);
-}
-
-/* Only now: a stat cache names ids of a snapshot that stands. Another tree than the site's own has none. */
-static void remember(struct taking *t)
-{
-    struct error fault = ERROR_INIT;
-
-    if (t->options->no_stat_cache || t->options->read_root)
-        return;
-    for (size_t i = 0; i < t->result->record.root_count; i++) {
-        struct root_taking *r = &t->roots[i];
-
-        error_clear(&fault);
-        if (!r->all_known && encode_stat_cache(r, t->result->record.site_id, &fault))
-            progress_note(t->progress, "the next snapshot will read every file again: %s", fault.text);
-    }
 }
 
 static enum error_kind check(const struct site *site, const struct database *db, const struct snapshot_options *o,
@@ -210,6 +257,7 @@ static enum error_kind prepare(struct taking *t, struct error *err)
 
 static void release(struct taking *t)
 {
+    end_remembering(t);
     for (size_t i = 0; i < sizeof t->roots / sizeof t->roots[0]; i++)
         root_release(&t->roots[i]);
     store_stream_free(t->dump);

@@ -11,6 +11,7 @@ void root_release(struct root_taking *r)
     window_free(r->window);
     streaming_free(r->streaming);
     stat_cache_close(r->cache);
+    stat_cache_discard(r->new_cache);
     spill_free(r->spill);
     walk_close(r->walk);
     memset(r, 0, sizeof *r);

@@ -88,10 +88,12 @@ static enum error_kind start_again(struct transaction_context *x, enum error_kin
     enum error_kind started = OK;
 
     cancel_reset();
+    cancel_defer(true);
     if (x->txn.fence_begun)
         started = switch_start(x, false, false, progress, &start);
     if (!started)
         started = switch_end(x, false, &start);
+    cancel_defer(false);
     if (!started)
         return rc;
     if (rc)

@@ -279,8 +279,12 @@ static enum error_kind give_up(struct transaction_context *x, const struct progr
 {
     struct error undo = ERROR_INIT;
     enum error_kind why = err->kind;
+    enum error_kind undone;
 
-    if (undo_and_again(x, progress, &undo) == OK) {
+    cancel_defer(true); /* a second Ctrl-C must not leave the shop down */
+    undone = undo_and_again(x, progress, &undo);
+    cancel_defer(false);
+    if (undone == OK) {
         out->outcome = OUTCOME_UNDONE;
         return why;
     }
@@ -342,7 +346,9 @@ enum error_kind rollback_run(struct catalog *cat, struct site *site, struct roll
         rc = act(x, progress, err);
     if (rc)
         return give_up(x, progress, out, err);
+    cancel_defer(true);
     rc = switch_end(x, true, err);
+    cancel_defer(false);
     if (rc) {
         out->outcome = OUTCOME_HANDS;
         err->kind = ERR_PENDING;

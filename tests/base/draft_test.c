@@ -2,7 +2,22 @@
 
 #include <fcntl.h>
 
+#include <errno.h>
+#include <sys/syscall.h>
+
 #include "file.h"
+
+static bool no_flags;
+
+/* Stands before the C library's. */
+int renameat2(int oldfd, const char *old, int newfd, const char *new, unsigned int flags)
+{
+    if (no_flags && flags) {
+        errno = EINVAL;
+        return -1;
+    }
+    return (int)syscall(SYS_renameat2, oldfd, old, newfd, new, flags);
+}
 
 static int entries(void)
 {
@@ -86,12 +101,38 @@ static void draft__failed_write_can_never_be_committed(void **state)
     assert_int_equal(entries(), 0);
 }
 
+static void draft__committed_as_new_replaces_nothing(void **state)
+{
+    struct error err = ERROR_INIT;
+
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        struct draft d = DRAFT_INIT;
+
+        no_flags = i == 1; /* as on a filesystem that can only link */
+        assert_int_equal(draft_open(&d, "f", 0600, &err), OK);
+        assert_int_equal(draft_write(&d, "x", 1, &err), OK);
+        assert_int_equal(draft_commit_new(&d, &err), OK);
+        draft_discard(&d);
+        assert_int_equal(entries(), 1);
+        assert_int_equal(draft_open(&d, "f", 0600, &err), OK);
+        assert_int_equal(draft_write(&d, "longer", 6, &err), OK);
+        assert_int_equal(draft_commit_new(&d, &err), ERR_EXISTS);
+        draft_discard(&d);
+        assert_int_equal(entries(), 1);
+        assert_int_equal(access("f", F_OK), 0);
+        assert_int_equal(unlink("f"), 0);
+    }
+    no_flags = false;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         folder_test(draft__is_invisible_until_committed),
         folder_test(draft__discarded_leaves_nothing),
         folder_test(draft__failed_write_can_never_be_committed),
+        folder_test(draft__committed_as_new_replaces_nothing),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

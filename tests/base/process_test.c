@@ -8,6 +8,7 @@
 #include "file.h"
 #include "process.h"
 #include "text.h"
+#include "thread.h"
 
 static void run__collects_and_tells_the_status(void **state)
 {
@@ -236,6 +237,41 @@ static void child__dies_with_its_parent(void **state)
     fail_msg("process %d is still running", (int)child);
 }
 
+/* The child sends us the signal, as Ctrl-C would, and goes on. */
+static void run__hanging_child_ends_with_a_signal(void **state)
+{
+    static const char *const commands[] = {"kill -INT $PPID; sleep 60", "kill -INT $PPID; sleep 60 & wait"};
+    struct buffer out = BUFFER_INIT(1000);
+    struct error err = ERROR_INIT;
+    int64_t began = clock_monotonic_ms();
+
+    (void)state;
+    assert_int_equal(cancel_install(&err), OK);
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(process_shell(commands[i / 2], i % 2 ? &out : NULL, NULL, &err), ERR_CANCELLED);
+        assert_int_equal(cancel_signal(), SIGINT);
+        cancel_reset();
+    }
+    assert_true(clock_monotonic_ms() - began < 30000);
+    buffer_release(&out);
+}
+
+static void run__what_must_finish_is_not_ended_by_a_signal(void **state)
+{
+    struct error err = ERROR_INIT;
+    int status = 0;
+
+    (void)state;
+    assert_int_equal(cancel_install(&err), OK);
+    cancel_defer(true);
+    assert_int_equal(process_shell("kill -INT $PPID; sleep 1; exit 3", NULL, &status, &err), OK);
+    cancel_defer(false);
+    assert_int_equal(status, 3);
+    assert_int_equal(cancel_check(&err), ERR_CANCELLED); /* it was not forgotten */
+    assert_int_equal(process_shell("sleep 60", NULL, &status, &err), ERR_CANCELLED);
+    cancel_reset();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -250,6 +286,8 @@ int main(void)
         cmocka_unit_test(run__service_left_behind_does_not_hold_us),
         cmocka_unit_test(kill__ends_what_a_shell_started_too),
         cmocka_unit_test(child__dies_with_its_parent),
+        cmocka_unit_test(run__hanging_child_ends_with_a_signal),
+        cmocka_unit_test(run__what_must_finish_is_not_ended_by_a_signal),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

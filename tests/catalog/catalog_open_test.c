@@ -418,9 +418,22 @@ static void open__read_only_mount_after_a_crash_can_be_read(void **state)
     assert_int_equal(rc, 0);
 }
 
+/* P11: nor can a single value of an index from elsewhere be as large as memory. */
+static void index__value_beyond_all_measure_is_refused(void **state)
+{
+    struct catalog *cat = make_catalogue();
+    struct error err = ERROR_INIT;
+
+    (void)state;
+    assert_ok(index_run(cat->index, "SELECT length(CAST(zeroblob(8 << 20) AS TEXT))", &err));
+    assert_int_equal(index_run(cat->index, "SELECT length(CAST(zeroblob(17 << 20) AS TEXT))", &err), ERR_MEMORY);
+    catalog_close(cat);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        folder_test(index__value_beyond_all_measure_is_refused),
         folder_test(init__makes_private_files_and_only_once),
         folder_test(init__refuses_a_folder_that_is_not_empty),
         folder_test(init__goes_on_after_one_that_was_cut_short),

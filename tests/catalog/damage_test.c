@@ -112,6 +112,67 @@ static void flip__is_reported_and_repaired(void **state)
     }
 }
 
+/* Else the commit, which refuses a damaged place, would refuse every snapshot from then on. */
+static void damage__that_reads_well_again_is_stored_anew_all_the_same(void **state)
+{
+    struct catalog *cat = make_catalogue();
+    struct error err = ERROR_INIT;
+    struct chunk_id ids[CHUNKS], again[CHUNKS];
+    struct chunk_row row;
+    struct store_stats stats;
+    bool found = false;
+
+    (void)state;
+    put_some(cat, ids, &stats);
+    assert_ok(index_chunk_find(cat->index, &ids[0], &row, &found, &err));
+    catalog_note_damage(cat, row.pack, row.frame, "a fault that passed");
+    put_some(cat, again, &stats);
+    assert_int_equal(stats.repaired, CHUNKS); /* they share the frame */
+    assert_memory_equal(ids, again, sizeof(ids));
+    for (unsigned i = 0; i < CHUNKS; i++) {
+        assert_ok(index_chunk_find(cat->index, &ids[i], &row, &found, &err));
+        assert_true(found && chunk_row_stands(&row));
+    }
+    assert_false(catalog_damaged(cat));
+    catalog_close(cat);
+}
+
+/* Another writer's transaction keeps the damage from being noted: the repair counts all the same. */
+static void repair__is_not_lost_when_the_damage_could_not_be_noted(void **state)
+{
+    struct catalog *cat = make_catalogue();
+    struct error err = ERROR_INIT;
+    struct chunk_id ids[CHUNKS], again;
+    struct index *other = NULL;
+    struct store *store;
+    struct store_stats stats;
+    struct found_pack pack;
+    unsigned char bytes[LEN];
+    store_ticket ticket;
+
+    (void)state;
+    put_some(cat, ids, &stats);
+    catalog_close(cat);
+    pack = find_packs();
+    flip_byte(pack.path, 1000, 0x10);
+    cat = open_catalogue(CATALOG_WRITE);
+    store = begin_store(cat);
+    assert_ok(index_open(CATALOGUE "/" INDEX_NAME, INDEX_WRITE, &other, &err));
+    assert_ok(index_begin(other, &err));
+    content(bytes, 0);
+    assert_ok(store_put(store, CHUNK_DATA, 0, bytes, LEN, &ticket, &err));
+    index_close(other);
+    assert_false(catalog_damaged(cat));
+    assert_ok(store_flush(store, &err));
+    assert_ok(store_resolve(store, ticket, &again, &err));
+    store_stats(store, &stats);
+    store_free(store);
+    assert_int_equal(stats.repaired, 1);
+    assert_true(chunk_id_equal(&ids[0], &again));
+    assert_reads(cat, &again, bytes, LEN);
+    catalog_close(cat);
+}
+
 static void cut__at_any_length_is_reported(void **state)
 {
     struct catalog *cat = make_catalogue();
@@ -177,6 +238,32 @@ static void index__row_with_a_wrong_checksum_is_damage(void **state)
     assert_ok(index_run(cat->index, "UPDATE chunks SET len = len + 1", &err));
     assert_int_equal(chunk_find(cat, &ids[0], &place, &err), ERR_CORRUPT);
     assert_non_null(strstr(err.hint, "rebuild"));
+    catalog_close(cat);
+}
+
+/* What the index gets wrong is not mended by storing everything once more. */
+static void put__damaged_row_of_a_pack_is_no_damage_to_its_chunks(void **state)
+{
+    struct catalog *cat = make_catalogue();
+    struct store *store;
+    struct error err = ERROR_INIT;
+    struct chunk_id ids[CHUNKS];
+    struct store_stats stats;
+    unsigned char bytes[LEN];
+    store_ticket ticket;
+
+    (void)state;
+    put_some(cat, ids, &stats);
+    chunk_cache_drop(cat, 0);
+    assert_ok(index_run(cat->index, "UPDATE packs SET sum = sum + 1", &err));
+    store = begin_store(cat);
+    content(bytes, 0);
+    assert_int_equal(store_put(store, CHUNK_DATA, 0, bytes, LEN, &ticket, &err), ERR_CORRUPT);
+    assert_non_null(strstr(err.hint, "rebuild"));
+    store_stats(store, &stats);
+    assert_int_equal(stats.damaged, 0);
+    store_free(store);
+    assert_false(catalog_damaged(cat));
     catalog_close(cat);
 }
 
@@ -249,9 +336,16 @@ static void read__from_many_threads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        folder_test(flip__is_reported_and_repaired),      folder_test(cut__at_any_length_is_reported),
-        folder_test(index__row_that_disagrees_is_damage), folder_test(index__row_with_a_wrong_checksum_is_damage),
-        folder_test(read__unknown_or_of_another_type),    folder_test(read__from_many_threads),
+        folder_test(flip__is_reported_and_repaired),
+        folder_test(damage__that_reads_well_again_is_stored_anew_all_the_same),
+        folder_test(flip__is_reported_and_repaired),
+        folder_test(repair__is_not_lost_when_the_damage_could_not_be_noted),
+        folder_test(cut__at_any_length_is_reported),
+        folder_test(index__row_that_disagrees_is_damage),
+        folder_test(index__row_with_a_wrong_checksum_is_damage),
+        folder_test(put__damaged_row_of_a_pack_is_no_damage_to_its_chunks),
+        folder_test(read__unknown_or_of_another_type),
+        folder_test(read__from_many_threads),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

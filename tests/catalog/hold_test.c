@@ -1,4 +1,5 @@
 /* Holds, releases, forgets, acceptances: records that shadow rows. */
+#include "maintain_internal.h"
 #include "maintain_support.h"
 
 static struct catalog *with_snapshot(struct snapshot_record *record)
@@ -193,6 +194,60 @@ static void accept__clears_a_suspicion_in_row_and_record_and_through_a_rebuild(v
     catalog_close(cat);
 }
 
+/* An acceptance that a crash left announced, and that was finished later: its record is there, its row's change is not. */
+static void accept__record_without_its_row_is_applied(void **state)
+{
+    static const char save[] = "CREATE TEMP TABLE saved AS SELECT * FROM snapshots;"
+                               "CREATE TEMP TABLE saved_meta AS SELECT * FROM meta";
+    static const char back[] = "DELETE FROM snapshots; INSERT INTO snapshots SELECT * FROM saved;"
+                               "INSERT OR REPLACE INTO meta SELECT * FROM saved_meta";
+    struct snapshot_shadows rows = {NULL, 0, 0};
+    struct snapshot_record record;
+    struct store *store = NULL;
+    struct book book = BOOK_INIT;
+    struct error err = ERROR_INIT;
+    struct catalog *cat = with_snapshot(&record);
+
+    (void)state;
+    record.suspicious = true;
+    record.suspicion = strdup("half the products are gone");
+    record.id[0] = '\0';
+    record.made_ns++;
+    assert_int_equal(store_begin(cat, NULL, &store, &err), OK);
+    assert_int_equal(snapshot_commit(store, &record, &err), OK);
+    store_free(store);
+    assert_int_equal(index_run(cat->index, save, &err), OK);
+    assert_int_equal(snapshot_accept(cat, record.id, &err), OK);
+    assert_int_equal(index_run(cat->index, back, &err), OK);
+    assert_int_equal(book_read(cat, &book, &err), OK);
+    assert_int_equal(book_apply(cat, &book, &err), OK);
+    book_release(&book);
+    assert_int_equal(snapshot_shadows_read(cat->index, NULL, &rows, &err), OK);
+    for (size_t i = 0; i < rows.count; i++)
+        assert_false(rows.items[i].flags & SNAPSHOT_FLAG_SUSPICIOUS);
+    snapshot_shadows_release(&rows);
+    snapshot_record_release(&record);
+    catalog_close(cat);
+}
+
+static void forget__row_with_a_wrong_checksum_is_damage(void **state)
+{
+    struct snapshot_record record;
+    struct error err = ERROR_INIT;
+    bool found = false;
+    struct catalog *cat = with_snapshot(&record);
+
+    (void)state;
+    forget(cat, &record);
+    assert_int_equal(tombstone_row_find(cat->index, record.id, &found, &err), OK);
+    assert_true(found);
+    assert_int_equal(index_run(cat->index, "UPDATE tombstones SET sum = sum + 1", &err), OK);
+    assert_int_equal(tombstone_row_find(cat->index, record.id, &found, &err), ERR_CORRUPT);
+    assert_non_null(strstr(err.hint, "rebuild"));
+    snapshot_record_release(&record);
+    catalog_close(cat);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -204,6 +259,8 @@ int main(void)
         folder_test(hold__a_row_that_vanished_is_damage_and_does_not_free_the_snapshot),
         folder_test(forget__of_several_is_all_or_nothing),
         folder_test(accept__clears_a_suspicion_in_row_and_record_and_through_a_rebuild),
+        folder_test(accept__record_without_its_row_is_applied),
+        folder_test(forget__row_with_a_wrong_checksum_is_damage),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

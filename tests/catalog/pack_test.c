@@ -283,12 +283,67 @@ static void codec__wrong_lengths_and_garbage_are_corrupt(void **state)
     buffer_release(&out);
 }
 
+/* P11: its length is asked for before memory is. */
+static void open__footer_beyond_all_measure(void **state)
+{
+    unsigned char raw[PACK_HEADER_LEN], tail[PACK_TRAILER_LEN];
+    struct pack_header header = {.kind = PACK_DATA, .name = {1, 2, 3}};
+    struct pack_trailer trailer = {.footer_at = PACK_HEADER_LEN, .footer_len = UINT64_C(1) << 40};
+    char path[PACK_PATH_MAX], folder[PACK_PATH_MAX];
+    struct error err = ERROR_INIT;
+    struct pack *pack = NULL;
+    int dirfd = catalogue_folder(&header.format);
+    int fd;
+
+    (void)state;
+    for (; trailer.footer_len > 16u << 20; trailer.footer_len /= 16) {
+        memcpy(trailer.name, header.name, PACK_NAME_LEN);
+        pack_header_encode(&header, raw);
+        pack_trailer_encode(&trailer, tail);
+        pack_path(header.name, false, path);
+        snprintf(folder, sizeof(folder), "%.8s", path);
+        (void)mkdirat(dirfd, folder, 0700);
+        fd = openat(dirfd, path, O_RDWR | O_CREAT | O_TRUNC, 0600);
+        assert_true(fd >= 0);
+        assert_int_equal(pwrite(fd, raw, sizeof(raw), 0), sizeof(raw));
+        assert_int_equal(pwrite(fd, tail, sizeof(tail), (off_t)(PACK_HEADER_LEN + trailer.footer_len)), sizeof(tail));
+        close(fd);
+        assert_int_equal(pack_open(dirfd, header.name, &header.format, &pack, &err), ERR_CORRUPT);
+        assert_non_null(strstr(err.text, "trailer is damaged"));
+    }
+    close(dirfd);
+}
+
+/* Its bytes are in the file and its entry is not in the table: such a pack must never be sealed. */
+static void draft__frame_that_found_no_place_in_the_table_ends_it(void **state)
+{
+    struct catalog_format format;
+    struct error err = ERROR_INIT;
+    struct footer_frame where;
+    enum error_kind rc = OK;
+    uint32_t frame = 0;
+    int dirfd = catalogue_folder(&format);
+    struct pack_draft *draft = begin_draft(dirfd, &format);
+
+    (void)state;
+    while (!rc && frame < FOOTER_MAX / FOOTER_FRAME_LEN)
+        rc = pack_draft_frame(draft, CODEC_STORED, "", 0, 0, &frame, &where, &err);
+    assert_int_equal(rc, ERR_MEMORY);
+    error_clear(&err);
+    assert_int_equal(pack_draft_frame(draft, CODEC_STORED, "", 0, 0, &frame, &where, &err), ERR_IO);
+    assert_int_equal(pack_draft_seal(draft, &err), ERR_IO);
+    pack_draft_free(draft);
+    close(dirfd);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         folder_test(draft__is_read_back),
         folder_test(draft__given_up_leaves_no_file),
         folder_test(open__entries_out_of_bounds_are_refused),
+        folder_test(draft__frame_that_found_no_place_in_the_table_ends_it),
+        folder_test(open__footer_beyond_all_measure),
         folder_test(flip__anywhere_is_never_believed),
         folder_test(header__newer_format_is_refused_by_name),
         folder_test(frame_header__lengths_are_limited),

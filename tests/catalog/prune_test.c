@@ -304,6 +304,87 @@ static void prune__keeps_damaged_data_and_still_takes_what_nobody_needs(void **s
     catalog_close(cat);
 }
 
+struct sparse {
+    struct shop shop;
+    struct snapshot_record kept;
+    int64_t unneeded; /* row of a chunk that nobody needs any more */
+    char path[128];   /* of the pack that holds it, and the middle of the dump, which is needed */
+    long at;
+};
+
+/* A pack of which a forgotten snapshot needed a part, so that prune rewrites it. */
+static struct catalog *make_sparse(struct sparse *s)
+{
+    struct shop first = {.seed = 4, .folders = 2, .files = 9, .big = 2000000, .dump = 12000000};
+    struct snapshot_record forgotten;
+    struct error err = ERROR_INIT;
+    struct chunk_row row;
+    bool found = false;
+    struct catalog *cat = open_catalog(CATALOG_WRITE);
+
+    take(cat, &first, &forgotten);
+    s->shop = first;
+    s->shop.version = 1;
+    s->shop.big = 0;
+    take(cat, &s->shop, &s->kept);
+    s->at = middle_of_dump(cat, &s->kept, s->path);
+    assert_int_equal(index_chunk_find(cat->index, &forgotten.roots[0].tree, &row, &found, &err), OK);
+    s->unneeded = row.row;
+    forget(cat, &forgotten);
+    snapshot_record_release(&forgotten);
+    return cat;
+}
+
+static int64_t damage_count(struct catalog *cat, const char *sql)
+{
+    struct index_statement *st = NULL;
+    struct error err = ERROR_INIT;
+    bool row = false;
+    int64_t count;
+
+    assert_int_equal(index_prepare(cat->index, sql, &st, &err), OK);
+    assert_int_equal(index_step(st, &row, &err), OK);
+    count = index_number(st, 0);
+    index_finish(st);
+    return count;
+}
+
+static void prune__damage_it_meets_is_the_frames_and_not_the_packs(void **state)
+{
+    struct sparse s;
+    struct prune_report report;
+    struct catalog *cat = make_sparse(&s);
+
+    (void)state;
+    flip(s.path, s.at + 9, 1);
+    chunk_cache_drop(cat, 0);
+    prune(cat, 0, &report);
+    assert_int_equal(access(s.path, F_OK), 0);
+    assert_int_equal(damage_count(cat, "SELECT count(*) FROM damage WHERE frame >= 0"), 1);
+    assert_int_equal(damage_count(cat, "SELECT count(*) FROM damage WHERE frame < 0"), 0);
+    snapshot_record_release(&s.kept);
+    catalog_close(cat);
+}
+
+static void prune__fault_of_the_index_is_not_blamed_on_a_pack(void **state)
+{
+    struct prune_options options = {.max_unused_percent = 0, .lock_timeout_ms = 1000};
+    struct sparse s;
+    struct prune_report report;
+    struct error err = ERROR_INIT;
+    struct catalog *cat = make_sparse(&s);
+
+    (void)state;
+    /* Finding what is needed does not look at it, copying does. */
+    assert_int_equal(index_execute(cat->index, "UPDATE chunks SET sum = sum + 1 WHERE row = ?1", &s.unneeded, 1, &err),
+                     OK);
+    assert_int_equal(catalog_prune(cat, &options, NULL, &report, &err), ERR_CORRUPT);
+    assert_non_null(strstr(err.hint, "rebuild"));
+    assert_false(catalog_damaged(cat));
+    snapshot_record_release(&s.kept);
+    catalog_close(cat);
+}
+
 static void prune__what_a_dead_writer_left_goes(void **state)
 {
     struct shop a = {.seed = 1, .folders = 2, .files = 5}, b = {.seed = 2, .folders = 2, .files = 9};
@@ -480,6 +561,8 @@ int main(void)
         folder_test(prune__an_unknown_pack_stops_it),
         folder_test(prune__a_record_that_cannot_be_read_stops_it),
         folder_test(prune__keeps_damaged_data_and_still_takes_what_nobody_needs),
+        folder_test(prune__damage_it_meets_is_the_frames_and_not_the_packs),
+        folder_test(prune__fault_of_the_index_is_not_blamed_on_a_pack),
         folder_test(prune__what_a_dead_writer_left_goes),
         folder_test(prune__killed_at_any_moment_costs_nothing_but_space),
         folder_test(prune__beside_two_writers_loses_nothing),

@@ -113,6 +113,91 @@ static void rebuild__a_lost_format_json_is_made_again_from_a_pack(void **state)
     catalog_close(cat);
 }
 
+static void rebuild__a_lost_format_json_is_not_guessed_from_a_stranger(void **state)
+{
+    struct shop shop = {.seed = 1, .folders = 2, .files = 5};
+    struct snapshot_record record;
+    struct error err = ERROR_INIT;
+    struct text_list report = TEXT_LIST_INIT;
+    struct catalog_format ours, theirs;
+    char hex[33];
+    struct catalog *cat = open_catalog(CATALOG_WRITE);
+
+    (void)state;
+    take(cat, &shop, &record);
+    ours = *catalog_format(cat);
+    catalog_close(cat);
+    assert_int_equal(system("mv cat mine"), 0);
+    cat = open_catalog(CATALOG_WRITE);
+    snapshot_record_release(&record);
+    take(cat, &shop, &record);
+    theirs = *catalog_format(cat);
+    catalog_close(cat);
+    snapshot_record_release(&record);
+    assert_int_equal(system("cp -r cat/packs/* mine/packs/ && mv cat theirs && mv mine cat && rm cat/format.json"), 0);
+    assert_int_equal(catalog_rebuild("cat", NULL, &report, &err), ERR_REFUSED);
+    hex_encode(ours.catalogue, sizeof(ours.catalogue), hex);
+    assert_non_null(strstr(err.text, hex));
+    hex_encode(theirs.catalogue, sizeof(theirs.catalogue), hex);
+    assert_non_null(strstr(err.text, hex));
+    assert_int_equal(access("cat/format.json", F_OK), -1);
+    text_list_release(&report);
+
+    assert_int_equal(system("(cd theirs/packs && find . -type f) | while read f; do rm cat/packs/$f; done"), 0);
+    rebuild(&report);
+    text_list_release(&report);
+    cat = open_catalog(CATALOG_WRITE);
+    assert_true(format_equal(&ours, catalog_format(cat)));
+    assert_verified(cat);
+    catalog_close(cat);
+}
+
+static int64_t ask(struct catalog *cat, const char *sql)
+{
+    struct index_statement *st = NULL;
+    struct error err = ERROR_INIT;
+    bool row = false;
+    int64_t answer;
+
+    assert_int_equal(index_prepare(cat->index, sql, &st, &err), OK);
+    assert_int_equal(index_step(st, &row, &err), OK);
+    answer = row ? index_number(st, 0) : -1;
+    index_finish(st);
+    return answer;
+}
+
+static void rebuild__damage_and_what_was_read_when_are_not_forgotten(void **state)
+{
+    struct shop shop = {.seed = 1, .folders = 2, .files = 5};
+    struct snapshot_record record;
+    struct verify_report verified;
+    struct error err = ERROR_INIT;
+    struct text_list report = TEXT_LIST_INIT;
+    char path[128];
+    int64_t newest;
+    struct catalog *cat = open_catalog(CATALOG_WRITE);
+
+    (void)state;
+    take(cat, &shop, &record);
+    pack_file_of(cat, &record.roots[0].tree, path);
+    flip(path, 128 + 32 + 40, 1);
+    assert_int_equal(verify(cat, true, &verified, &err), ERR_CORRUPT);
+    verify_report_release(&verified);
+    newest = ask(cat, "SELECT max(moment) FROM checks");
+    catalog_close(cat);
+    rebuild(&report);
+    text_list_release(&report);
+    cat = open_catalog(CATALOG_WRITE);
+    assert_int_equal(ask(cat, "SELECT count(*) FROM damage WHERE frame = 0"), 1);
+    assert_int_equal(ask(cat, "SELECT max(moment) FROM checks"), newest);
+    assert_int_equal(ask(cat, "SELECT count(*) FROM checks"), ask(cat, "SELECT count(*) FROM packs"));
+    flip(path, 128 + 32 + 40, 1);
+    assert_verified(cat); /* each note in order, and the damage forgotten as any other */
+    assert_false(catalog_damaged(cat));
+    snapshot_record_release(&record);
+    catalog_close(cat);
+}
+
 static void rebuild__an_older_index_put_back_is_noticed_and_does_no_harm(void **state)
 {
     struct shop shop = {.seed = 2, .folders = 2, .files = 7};
@@ -314,6 +399,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         folder_test(rebuild__a_lost_index_comes_back_with_snapshots_holds_and_tombstones),
         folder_test(rebuild__a_lost_format_json_is_made_again_from_a_pack),
+        folder_test(rebuild__a_lost_format_json_is_not_guessed_from_a_stranger),
+        folder_test(rebuild__damage_and_what_was_read_when_are_not_forgotten),
         folder_test(rebuild__an_older_index_put_back_is_noticed_and_does_no_harm),
         folder_test(rebuild__a_record_that_is_gone_is_said),
         folder_test(rebuild__frames_of_a_pack_without_footer_are_saved_by_what_the_old_index_proves),

@@ -3,6 +3,7 @@
  * The functions below stand before the C library's, for SQLite too.
  */
 #include "catalog_fixture.h"
+#include "store_internal.h"
 
 #include <errno.h>
 #include <sys/syscall.h>
@@ -10,6 +11,7 @@
 #define EVENTS_MAX 4096
 #define KEPT 30
 #define LEN 3000
+#define MANY_TICKETS 200000 /* more than the pages in memory hold */
 
 struct event {
     char what; /* w write, s sync, r rename */
@@ -70,6 +72,20 @@ ssize_t pwrite(int fd, const void *buf, size_t nbytes, off_t offset)
     return note('w', fd, NULL) ? -1 : syscall(SYS_pwrite64, fd, buf, nbytes, offset);
 }
 
+static bool stuttering;
+
+/* With 64-bit offsets its symbol is pread64. Every other call is interrupted, the others give a little. */
+ssize_t pread(int fd, void *buf, size_t nbytes, off_t offset)
+{
+    static unsigned calls;
+
+    if (stuttering && calls++ % 2) {
+        errno = EINTR;
+        return -1;
+    }
+    return syscall(SYS_pread64, fd, buf, stuttering && nbytes > 100 ? 100 : nbytes, offset);
+}
+
 int renameat2(int oldfd, const char *old, int newfd, const char *new, unsigned int flags)
 {
     return note('r', -1, new) ? -1 : (int)syscall(SYS_renameat2, oldfd, old, newfd, new, flags);
@@ -106,6 +122,31 @@ static int find_sync_of(const char *end, int from)
             return i;
     }
     return -1;
+}
+
+static void tickets__survive_interrupted_and_short_reads(void **state)
+{
+    struct catalog *cat = make_catalogue();
+    struct paged_file *f = NULL;
+    struct error err = ERROR_INIT;
+    unsigned char *record;
+    unsigned char expected[24];
+
+    (void)state;
+    assert_ok(paged_file_new(cat, sizeof(expected), &f, &err));
+    for (unsigned i = 0; i < MANY_TICKETS; i++) {
+        assert_ok(paged_file_at(f, i, true, &record, &err));
+        memset(record, (int)(i % 251 + 1), sizeof(expected));
+    }
+    stuttering = true;
+    for (unsigned i = 0; i < MANY_TICKETS; i++) {
+        assert_ok(paged_file_at(f, i, false, &record, &err));
+        memset(expected, (int)(i % 251 + 1), sizeof(expected));
+        assert_memory_equal(record, expected, sizeof(expected));
+    }
+    stuttering = false;
+    paged_file_free(f);
+    catalog_close(cat);
 }
 
 static void flush__syncs_in_the_order_that_power_loss_needs(void **state)
@@ -221,6 +262,7 @@ static void flush__survives_each_call_failing_once(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        folder_test(tickets__survive_interrupted_and_short_reads),
         folder_test(flush__syncs_in_the_order_that_power_loss_needs),
         folder_test(flush__survives_each_call_failing_once),
     };

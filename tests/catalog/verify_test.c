@@ -33,6 +33,8 @@ static void verify__a_damaged_frame_is_named_with_snapshot_and_files(void **stat
     (void)state;
     take(cat, &shop, &record);
     pack_file_of(cat, &record.roots[0].tree, path);
+    catalog_close(cat);
+    cat = open_catalog(CATALOG_READ);                        /* as the command opens it */
     flip(path, 128 + 32 + 40, 1);                            /* in the first frame's bytes */
     assert_int_equal(verify(cat, false, &report, &err), OK); /* the structure is whole */
     verify_report_release(&report);
@@ -48,7 +50,7 @@ static void verify__a_damaged_frame_is_named_with_snapshot_and_files(void **stat
 
     /* The same bytes again: a passing fault, and forgotten. */
     flip(path, 128 + 32 + 40, 1);
-    cat = open_catalog(CATALOG_WRITE);
+    cat = open_catalog(CATALOG_READ);
     assert_verified(cat);
     assert_false(catalog_damaged(cat));
     catalog_close(cat);
@@ -110,6 +112,20 @@ static void verify__each_part_of_a_pack_is_looked_at(void **state)
     snapshot_record_release(&record);
 }
 
+static int64_t packs_remembered(struct catalog *cat)
+{
+    struct index_statement *st = NULL;
+    struct error err = ERROR_INIT;
+    bool row = false;
+    int64_t count;
+
+    assert_int_equal(index_prepare(cat->index, "SELECT count(*) FROM checks", &st, &err), OK);
+    assert_int_equal(index_step(st, &row, &err), OK);
+    count = index_number(st, 0);
+    index_finish(st);
+    return count;
+}
+
 static void verify__a_part_each_time_reaches_everything_oldest_first(void **state)
 {
     struct shop shop = {.seed = 1, .folders = 1, .files = 4, .dump = 300000};
@@ -127,7 +143,9 @@ static void verify__a_part_each_time_reaches_everything_oldest_first(void **stat
         take(cat, &shop, &record);
         snapshot_record_release(&record);
     }
+    catalog_close(cat);
     do {
+        cat = open_catalog(CATALOG_READ); /* as the command opens it */
         assert_int_equal(catalog_verify(cat, &options, NULL, &report, &err), OK);
         assert_true(report.packs_read > 0 && report.packs_read < report.packs);
         read += report.packs_read;
@@ -135,9 +153,29 @@ static void verify__a_part_each_time_reaches_everything_oldest_first(void **stat
         oldest = report.oldest_unread_ns;
         verify_report_release(&report);
         rounds++;
+        assert_int_equal(packs_remembered(cat), read < packs ? read : packs); /* none twice before all were read */
+        catalog_close(cat);
     } while (read < packs && rounds < 20);
     assert_in_range(rounds, 3, 8);
     assert_true(oldest > 0);
+}
+
+/* P11: marks take memory by a row's number, so one of an enormous number is refused and not believed. */
+static void verify__an_enormous_row_number_costs_no_memory(void **state)
+{
+    struct shop shop = {.seed = 1, .folders = 2, .files = 5};
+    struct snapshot_record record;
+    struct verify_report report;
+    struct error err = ERROR_INIT;
+    struct catalog *cat = open_catalog(CATALOG_WRITE);
+
+    (void)state;
+    take(cat, &shop, &record);
+    assert_int_equal(index_run(cat->index, "UPDATE chunks SET row = 800000000 + row", &err), OK);
+    assert_int_equal(verify(cat, false, &report, &err), ERR_CORRUPT);
+    assert_non_null(strstr(err.text, "table chunks is damaged"));
+    verify_report_release(&report);
+    snapshot_record_release(&record);
     catalog_close(cat);
 }
 
@@ -192,6 +230,7 @@ int main(void)
         folder_test(verify__a_new_snapshot_repairs_what_was_found_damaged),
         folder_test(verify__each_part_of_a_pack_is_looked_at),
         folder_test(verify__a_part_each_time_reaches_everything_oldest_first),
+        folder_test(verify__an_enormous_row_number_costs_no_memory),
         folder_test(verify__a_budget_of_time_is_kept),
         folder_test(verify__a_pack_that_is_gone_is_damage_with_the_hint_to_rebuild),
     };

@@ -134,6 +134,30 @@ static void existing_file__is_not_replaced(void **state)
     catalog_close(cat);
 }
 
+static void write_mine(void *arg, const char *what)
+{
+    (void)arg;
+    (void)what;
+    assert_int_equal(shell("echo mine >out.zip"), 0);
+}
+
+static void file_that_came_meanwhile__is_not_replaced(void **state)
+{
+    struct progress progress = {.step = write_mine};
+    struct snapshot_record s;
+    struct catalog *cat = plant_catalog("cat");
+    struct error err = ERROR_INIT;
+
+    (void)state;
+    assert_int_equal(shell("mkdir tree; echo 1 >tree/1"), 0);
+    plant_snapshot(cat, "tree", &s);
+    assert_int_equal(restore_export(cat, &s, "out.zip", &progress, &err), ERR_EXISTS);
+    assert_non_null(strstr(err.text, "out.zip is there already"));
+    assert_int_equal(shell("[ \"$(cat out.zip)\" = mine ] && [ -z \"$(find . -maxdepth 1 -name '.nopsnap*')\" ]"), 0);
+    snapshot_record_release(&s);
+    catalog_close(cat);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -141,6 +165,7 @@ int main(void)
         folder_test(zip__brings_files_back_and_says_what_it_left_out),
         folder_test(dump__is_inside),
         folder_test(existing_file__is_not_replaced),
+        folder_test(file_that_came_meanwhile__is_not_replaced),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -857,9 +857,32 @@ static void take__the_record_says_what_it_is(void **state)
     close_fixture(&f);
 }
 
+static void take__damage_met_and_repaired_is_told(void **state)
+{
+    struct fixture f;
+
+    (void)state;
+    open_fixture(&f);
+    make_random("s/file", 100000, 1);
+    take_well(&f);
+    assert_int_equal(f.warnings, 0);
+    close_fixture(&f);
+    assert_int_equal(system("f=$(find cat/packs -name '*.pack' -size +90k) && "
+                            "printf '\\0\\0\\0\\0\\0\\0\\0\\0' | dd of=\"$f\" bs=1 seek=5000 conv=notrunc status=none"),
+                     0);
+    open_fixture(&f);
+    f.options.no_stat_cache = true;
+    take_well(&f);
+    assert_int_equal(f.warnings, 1);
+    take_well(&f);
+    assert_int_equal(f.warnings, 0);
+    close_fixture(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        folder_test(take__damage_met_and_repaired_is_told),
         folder_test(take__everything_a_tree_can_hold_is_in_the_snapshot),
         folder_test(take__large_files_are_cut_and_whole),
         folder_test(take__holes_are_recorded_and_not_read),

@@ -273,8 +273,12 @@ def rollback__two_at_once_one_waits_or_is_told(shop):
 
 
 def rollback__a_signal_undoes_it(shop):
-    stop = script(shop, "stop6", "sleep 3\n")
-    configure(shop, stop=stop, start="true")
+    """One that comes while `stop` hangs. Another one while the undo starts the shop is too late to leave it down."""
+    started = os.path.join(shop.folder, "started6")
+    stop = script(shop, "stop6", "sleep 600\n")
+    start = script(shop, "start6", "p=$PPID; while [ $(cat /proc/$p/comm) != nopsnap ]; do p=$(ps -o ppid= -p $p | tr -d ' '); done; "
+                   f"kill -TERM $p; sleep 1; touch {started}\n")
+    configure(shop, stop=stop, start=start)
     argv = [shop.program, "--config", os.path.join(shop.folder, "config"), "rollback", "shop", "--to", shop.target, "--yes"]
     child = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
     for _ in range(300):
@@ -284,6 +288,7 @@ def rollback__a_signal_undoes_it(shop):
     child.send_signal(signal.SIGTERM)
     _, said = child.communicate(timeout=60)
     check(child.returncode == 4, "exit", child.returncode, said.decode(errors="replace"))
+    check(os.path.exists(started), "the start command was cut short")
     is_state(shop, "old")
     done(shop)
 

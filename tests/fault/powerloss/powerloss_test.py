@@ -27,7 +27,9 @@ import harness  # noqa: E402
 
 SIZES = {"ext4": 256 << 20, "xfs": 320 << 20}
 MAKE = {"ext4": ["mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_init=0,nodiscard"], "xfs": ["mkfs.xfs", "-q", "-f", "-K"]}
-SECTOR = 512
+# Physical sectors of today's disks, which are written whole. Torn at 512 bytes, six of 150 images of XFS could not be mounted at all
+# (its log's checksum fails in mid-block, kernel 6.18), which tells of the filesystem and not of nopsnap; at 4096 none of 150.
+SECTOR = 4096
 
 
 def sh(*argv, **kw):
