@@ -443,7 +443,7 @@ def session_of(shop, seconds):
     """One of the shop's own login, as its connection pool has them."""
     if shop.server.name == "postgresql":
         return f"PGPASSWORD='secret of shop' psql -X -h {shop.server.dir} -U shop -d shop -c 'select pg_sleep({seconds})'"
-    return f"mariadb --no-defaults -S {shop.server.socket} -u shop '-psecret of shop' shop -e 'select sleep({seconds})'"
+    return f"MYSQL_PWD='secret of shop' mariadb --no-defaults -S {shop.server.socket} -u shop shop -e 'select sleep({seconds})'"
 
 
 def leaves_a_session(shop, name, seconds):
