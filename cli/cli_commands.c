@@ -36,7 +36,7 @@ const struct command cli_commands[] = {
      "  --dry-run               only show the plan\n"
      "  --yes                   do not ask\n"
      "  --export-lost DIR       write orders, customers and addresses newer than the snapshot there, as CSV\n"
-     "  --keep-connection       keep today's connection string (a password changed since the snapshot)\n"
+     "  --keep-connection       keep today's connection string (password or database changed since)\n"
      "  --shared                go on although another known site uses the same database or pictures\n"
      "  --other-host            the snapshot may be of another host or path\n\n"
      "Examples:\n"

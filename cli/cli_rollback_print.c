@@ -65,7 +65,10 @@ void cli_rollback_print_plan(const struct cli *cli, const struct site *site, con
         printf("  only the %s\n", plan->files ? "files" : "database");
     print_files(cli, plan);
     print_losses(plan);
-    print_list("mails sent since, which will not be sent again", &plan->mails, 20);
+    print_list(plan->mails_marked
+                   ? "mails sent since, which will not be sent again"
+                   : "mails sent since, which may be sent again: in a database changed in place they can't be marked",
+               &plan->mails, 20);
     if (plan->stop_how)
         printf("the shop is stopped by: %s, and started by: %s\n", plan->stop_how, plan->start_how);
     print_list("what can't be exchanged in one step", &plan->in_place, 20);
@@ -108,6 +111,7 @@ void cli_rollback_json_plan(const struct site *site, const struct rollback_plan 
     json_put(v, "losses", losses);
     push_all(v, "changes", &plan->changes);
     push_all(v, "mails", &plan->mails);
+    json_put_flag(v, "mails_marked", plan->mails_marked);
     push_all(v, "in_place", &plan->in_place);
     push_all(v, "remarks", &plan->remarks);
     push_all(v, "problems", &plan->problems);

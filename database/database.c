@@ -194,9 +194,28 @@ done:
     return rc;
 }
 
+static bool proves(const char *identity)
+{
+    return identity && strncmp(identity, "name:", 5) != 0;
+}
+
+bool database_identity_differs(const char *a, const char *b)
+{
+    return proves(a) && proves(b) && strcmp(a, b) != 0;
+}
+
 enum error_kind database_sessions(struct database *db, const char *name, struct text_list *out, struct error *err)
 {
     return db->ops->sessions(db, name ? name : db->name, out, err);
+}
+
+bool database_session_is_shops(const struct database *db, const char *line)
+{
+    const char *user = db->target->user;
+    size_t len = user ? strlen(user) : 0;
+
+    return !user || (strncmp(line, "user ", 5) == 0 && strncmp(line + 5, user, len) == 0 &&
+                     strncmp(line + 5 + len, " from ", 6) == 0);
 }
 
 enum error_kind database_end_own_sessions(struct database *db, struct error *err)
@@ -288,6 +307,11 @@ enum error_kind database_load_begin(struct database *db, const struct database_f
     if (rc)
         error_context(err, "creating a database beside %s", db->name);
     return rc;
+}
+
+enum error_kind database_beside_name(const struct database *db, const char *token, char **name, struct error *err)
+{
+    return database_private_name(db->target->name, DATABASE_INFIX_BESIDE, token, db->ops->name_max, name, err);
 }
 
 enum error_kind database_load_run(struct database *db, const char *name, const struct database_facts *facts,

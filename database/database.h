@@ -122,9 +122,13 @@ struct database_info {
 
 enum error_kind database_probe(struct database *db, struct database_info *out, struct error *err);
 void database_info_release(struct database_info *info);
+/* Do two identities prove two databases? Where either is missing, or a database is known by its name only, nothing is proved. */
+bool database_identity_differs(const char *a, const char *b);
 
 /* Sessions of others in the database `name` (NULL: the live one), one line each: "user shop from 10.0.0.7 (Npgsql), idle". */
 enum error_kind database_sessions(struct database *db, const char *name, struct text_list *out, struct error *err);
+/* Is this line of database_sessions() about the shop's own login? Yes also where it is not known which that is. */
+bool database_session_is_shops(const struct database *db, const char *line);
 /* End every session of nopsnap's own children left over by a killed process (application name "nopsnap"). */
 enum error_kind database_end_own_sessions(struct database *db, struct error *err);
 
@@ -192,6 +196,8 @@ enum error_kind database_dump_end(struct database_dump *dump, struct database_fa
  */
 enum error_kind database_load_begin(struct database *db, const struct database_facts *facts, const char *token,
                                     char **name, struct error *err);
+/* The name that database_load_begin() chooses for this token; the server is not asked. */
+enum error_kind database_beside_name(const struct database *db, const char *token, char **name, struct error *err);
 /*
  * Load a dump into it and re-apply the properties. Events and scheduled jobs stay disabled until the swap.
  * When `name` is a database that the user named (restore --database), it must be empty: ERR_EXISTS otherwise.

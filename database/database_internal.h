@@ -50,6 +50,7 @@ typedef enum error_kind database_row_fn(void *arg, const struct database_row *ro
 
 struct database_engine_ops {
     enum database_engine engine;
+    size_t name_max; /* bytes of a database name */
 
     /* Connection and facts. `db` comes with everything but `engine` filled; on failure close() is called all the
      * same. */

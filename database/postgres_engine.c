@@ -590,6 +590,7 @@ static enum error_kind engine_swap_finish(struct database *db, const struct data
 
 const struct database_engine_ops postgres_engine_ops = {
     .engine = DATABASE_POSTGRESQL,
+    .name_max = POSTGRES_NAME_MAX,
     .open = engine_open,
     .close = engine_close,
     .login_works = engine_login_works,

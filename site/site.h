@@ -185,4 +185,10 @@ bool site_serves(const char *directory);
 enum error_kind site_version_parse(const char *text, struct site_version *out, struct error *err);
 int site_version_compare(const struct site_version *a, const struct site_version *b);
 
+/*
+ * The unit that systemctl means by `service`: with .service behind it unless it ends as units do. "shop.example.com" has dots
+ * and is no whole name. Caller frees.
+ */
+enum error_kind site_unit_full_name(const char *service, char **out, struct error *err);
+
 #endif

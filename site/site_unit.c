@@ -351,6 +351,21 @@ static enum error_kind unit_apply_environment_files(struct unit *u, const struct
     return rc;
 }
 
+enum error_kind site_unit_full_name(const char *service, char **out, struct error *err)
+{
+    static const char *const suffixes[] = {".service", ".socket", ".target", ".device", ".mount", ".automount",
+                                           ".swap",    ".timer",  ".path",   ".slice",  ".scope"};
+    size_t n = strlen(service);
+    bool whole = false;
+
+    for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]) && !whole; i++) {
+        size_t s = strlen(suffixes[i]);
+
+        whole = n > s && !strcmp(service + n - s, suffixes[i]);
+    }
+    return memory_format(out, err, "%s%s", service, whole ? "" : ".service");
+}
+
 static enum error_kind unit_find(const struct search *s, const char *root, const char *service, struct unit *out,
                                  const struct site_notes *notes, struct error *err)
 {
@@ -360,7 +375,7 @@ static enum error_kind unit_find(const struct search *s, const char *root, const
 
     if (!service)
         return unit_search(s, root, out, notes, err);
-    rc = memory_format(&name, err, "%s%s", service, strchr(service, '.') ? "" : ".service");
+    rc = site_unit_full_name(service, &name, err);
     if (!rc && unit_load(s, name, out, &problem))
         rc = site_warn(notes, err, "the config names the unit %s, but: %s", service, problem.text);
     free(name);

@@ -227,7 +227,31 @@ enum error_kind reach_snapshot_connection(struct catalog *cat, const struct snap
 
 static bool names_it(const struct reach *r, const struct txn *t)
 {
-    return !t->has_swap || !r->target.name || !strcmp(r->target.name, t->swap.live);
+    const struct database_target recorded = {
+        .engine = r->target.engine, .host = t->database_host, .port = t->database_port, .name = t->database_name};
+
+    return !strcmp(database_engine_name(r->target.engine), t->database_engine) &&
+           database_target_same(&recorded, &r->target);
+}
+
+/*
+ * An exchange finds its databases by identity. A load in place goes into whatever carries the name, so what carries it is looked at
+ * before anything is fenced or loaded: the server may have been replaced since, or the name given to another database.
+ */
+static enum error_kind check_identity(struct reach *r, const struct txn *t, struct error *err)
+{
+    struct database_info info = DATABASE_INFO_INIT;
+    enum error_kind rc;
+
+    if (!t->database_in_place)
+        return OK;
+    rc = database_probe(r->db, &info, err);
+    if (!rc && database_identity_differs(t->database_identity, info.identity)) {
+        rc = error_set(err, ERR_REFUSED, 0, "database %s is not the one that was being changed", t->database_name);
+        error_hint(err, "bring that one back under this name and on this server");
+    }
+    database_info_release(&info);
+    return rc;
 }
 
 static enum error_kind try_tree(struct reach *r, const char *root, const struct snapshot_record *target,
@@ -257,6 +281,11 @@ static enum error_kind try_snapshot(struct reach *r, struct catalog *cat, const 
 
     if (!rc)
         rc = reach_by(r, &c, t->database_admin, err);
+    if (!rc && !names_it(r, t)) {
+        reach_release(r);
+        rc =
+            error_set(err, ERR_NOT_FOUND, 0, "the snapshot's settings name another database than %s", t->database_name);
+    }
     site_connection_release(&c);
     return rc;
 }
@@ -275,8 +304,8 @@ static bool try_environment(struct reach *r, const struct site *site, const stru
     return false;
 }
 
-enum error_kind reach_for_txn(struct reach *r, struct catalog *cat, const struct site *site, const struct txn *t,
-                              const struct snapshot_record *target, struct error *err)
+static enum error_kind reach_by_any(struct reach *r, struct catalog *cat, const struct site *site, const struct txn *t,
+                                    const struct snapshot_record *target, struct error *err)
 {
     struct error first = ERROR_INIT;
     struct error why = ERROR_INIT;
@@ -301,4 +330,16 @@ enum error_kind reach_for_txn(struct reach *r, struct catalog *cat, const struct
     error_copy(err, first.kind == ERR_REMOTE ? &first : &why);
     error_context(err, "reaching the shop's database");
     return err->kind;
+}
+
+enum error_kind reach_for_txn(struct reach *r, struct catalog *cat, const struct site *site, const struct txn *t,
+                              const struct snapshot_record *target, struct error *err)
+{
+    enum error_kind rc = reach_by_any(r, cat, site, t, target, err);
+
+    if (!rc)
+        rc = check_identity(r, t, err);
+    if (rc)
+        reach_release(r);
+    return rc;
 }

@@ -1,7 +1,8 @@
 /*
  * The fence: the shop is stopped, and kept from starting.
  *
- * F1  up:    drop-in and daemon-reload, fence file, fsync, stop. A reboot in between finds the drop-in before the file matters.
+ * F1  up:    drop-in and daemon-reload (systemd is asked whether it applies), fence file, fsync, stop. A reboot in between finds the drop-in
+ *            before the file matters.
  * F2  start: the fence file goes, start, and the unit is seen active.
  * F3  again (to undo): the fence file comes first, then the stop.
  * F4  down:  the drop-in goes last, when nothing is left to protect.
@@ -39,6 +40,17 @@ void fence_release(struct fence *f)
 bool fence_can_stop(const struct txn *t)
 {
     return t->service || t->stop;
+}
+
+enum error_kind fence_problems(const struct txn *t, struct text_list *out, struct error *err)
+{
+    enum error_kind rc = OK;
+
+    if (t->service && geteuid() != 0) /* with a `stop` of the owner's too: the drop-in is ours */
+        rc = text_list_addf(out, err, "stopping %s and keeping it stopped needs root", t->service);
+    if (!rc && t->stop && !t->start && !t->service)
+        rc = text_list_add(out, "the config has `stop` without `start` or `service`: the shop would stay stopped", err);
+    return rc;
 }
 
 static enum error_kind sync_folder(const struct fence *f, struct error *err)
@@ -83,6 +95,23 @@ static enum error_kind unit_verb(const char *verb, const char *unit, struct erro
     return rc;
 }
 
+/* Who may not start it needs not, where it runs: a stop that failed before it began must not end in the need of hands. */
+static enum error_kind start_unit(const char *unit, struct error *err)
+{
+    struct error refused = ERROR_INIT;
+    bool active = false;
+    enum error_kind rc = unit_verb("start", unit, &refused);
+
+    if (!rc)
+        return OK;
+    rc = fence_unit_active(unit, &active, err);
+    if (!rc && !active) {
+        error_copy(err, &refused);
+        rc = err->kind;
+    }
+    return rc;
+}
+
 static enum error_kind stop(const struct fence *f, struct error *err)
 {
     enum error_kind rc = OK;
@@ -102,7 +131,7 @@ enum error_kind fence_up(const struct fence *f, struct error *err)
     enum error_kind rc = path_parent(f->file, &folder, err);
 
     if (!rc && f->dropin)
-        rc = fence_unit_write(f->dropin, f->file, folder, err);
+        rc = fence_unit_write(f->txn->service, f->dropin, f->file, folder, err);
     if (!rc)
         rc = put_file(f, err);
     if (!rc)
@@ -121,7 +150,7 @@ enum error_kind fence_again(const struct fence *f, struct error *err)
     if (!rc)
         rc = path_parent(f->file, &folder, err);
     if (!rc && f->dropin)
-        rc = fence_unit_write(f->dropin, f->file, folder, err);
+        rc = fence_unit_write(f->txn->service, f->dropin, f->file, folder, err);
     if (!rc)
         rc = stop(f, err);
     if (rc)
@@ -160,7 +189,7 @@ enum error_kind fence_start(const struct fence *f, struct error *err)
     if (!rc && f->txn->start)
         rc = owners_command("start", f->txn->start, err);
     else if (!rc && f->txn->service)
-        rc = unit_verb("start", f->txn->service, err);
+        rc = start_unit(f->txn->service, err);
     if (!rc && f->txn->service)
         rc = wait_active(f->txn->service, err);
     if (!rc && f->txn->open)

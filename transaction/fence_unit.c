@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -24,9 +25,16 @@ static const char *units_folder(void)
 
 enum error_kind fence_unit_path(const char *unit, char **out, struct error *err)
 {
+    char *name = NULL;
+    enum error_kind rc;
+
     if (!name_is_safe((const unsigned char *)unit, strlen(unit)) || unit[0] == '-')
         return error_set(err, ERR_REFUSED, 0, "\"%s\" is no name of a unit", unit);
-    return memory_format(out, err, "%s/%s%s.d/" DROPIN_NAME, units_folder(), unit, strchr(unit, '.') ? "" : ".service");
+    rc = site_unit_full_name(unit, &name, err);
+    if (!rc)
+        rc = memory_format(out, err, "%s/%s.d/" DROPIN_NAME, units_folder(), name);
+    free(name);
+    return rc;
 }
 
 /* systemd's specifiers begin with %, so a % in a path is doubled. */
@@ -73,7 +81,32 @@ static enum error_kind systemctl(const char *verb, const char *unit, int *status
     return process_run(&spec, NULL, status, err);
 }
 
-enum error_kind fence_unit_write(const char *dropin, const char *fence_file, const char *folder, struct error *err)
+/* What `systemctl show` says of one property, ended with NUL. */
+static enum error_kind show(const char *unit, const char *property, struct buffer *out, struct error *err)
+{
+    const char *const argv[] = {"systemctl", "show", "--value", "--property", property, "--", unit, NULL};
+    struct process_spec spec = {.argv = argv};
+    enum error_kind rc = process_run(&spec, out, NULL, err);
+
+    return rc ? rc : buffer_append(out, "", 1, err);
+}
+
+/* A drop-in that systemd does not apply to the unit would let the shop start in the middle of it all. */
+static enum error_kind check_applies(const char *unit, const char *dropin, struct error *err)
+{
+    struct buffer paths = BUFFER_INIT(1u << 20);
+    enum error_kind rc = show(unit, "DropInPaths", &paths, err);
+
+    if (!rc && !strstr((const char *)paths.data, "/" DROPIN_NAME)) {
+        rc = error_set(err, ERR_REMOTE, 0, "systemd does not apply %s to %s", dropin, unit);
+        error_hint(err, "see `systemctl cat %s`; `service` in the config has to be the unit's own name", unit);
+    }
+    buffer_release(&paths);
+    return rc;
+}
+
+enum error_kind fence_unit_write(const char *unit, const char *dropin, const char *fence_file, const char *folder,
+                                 struct error *err)
 {
     struct buffer b = BUFFER_INIT(64u << 10);
     struct error made = ERROR_INIT;
@@ -99,6 +132,8 @@ enum error_kind fence_unit_write(const char *dropin, const char *fence_file, con
         rc = file_replace(dropin, b.data, b.len, 0644, err); /* no secret; systemd and its tools read it */
     if (!rc)
         rc = systemctl("daemon-reload", NULL, NULL, err);
+    if (!rc)
+        rc = check_applies(unit, dropin, err);
 done:
     if (rc)
         error_context(err, "keeping the unit from starting");
@@ -126,6 +161,17 @@ enum error_kind fence_unit_remove(const char *dropin, struct error *err)
     if (!rc)
         rc = systemctl("daemon-reload", NULL, NULL, err);
     free(parent);
+    return rc;
+}
+
+enum error_kind fence_unit_run(const char *unit, char out[FENCE_RUN_MAX], struct error *err)
+{
+    struct buffer id = BUFFER_INIT(1u << 16);
+    enum error_kind rc = show(unit, "InvocationID", &id, err);
+
+    if (!rc)
+        (void)snprintf(out, FENCE_RUN_MAX, "%s", (const char *)id.data);
+    buffer_release(&id);
     return rc;
 }
 

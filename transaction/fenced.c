@@ -10,6 +10,19 @@
 #define LOCK_TIMEOUT_MS 10000
 #define QUIET_TIMEOUT_MS 30000
 
+static enum error_kind refuse_problems(const struct txn *t, struct error *err)
+{
+    struct text_list problems = TEXT_LIST_INIT;
+    enum error_kind rc = fence_problems(t, &problems, err);
+
+    if (!rc && problems.count) {
+        rc = error_set(err, ERR_REFUSED, 0, "%s", problems.items[0]);
+        error_hint(err, "without --mode stopped the snapshot is taken while the shop runs");
+    }
+    text_list_release(&problems);
+    return rc;
+}
+
 static enum error_kind begin(struct transaction_context *x, struct error *err)
 {
     struct json *record = NULL;
@@ -17,6 +30,8 @@ static enum error_kind begin(struct transaction_context *x, struct error *err)
 
     if (!rc)
         rc = txn_describe(&x->txn, x->site, 0, err);
+    if (!rc)
+        rc = refuse_problems(&x->txn, err);
     if (!rc)
         rc = txn_describe_catalog(&x->txn, x->cat, err);
     if (!rc)
@@ -49,7 +64,22 @@ static enum error_kind check_database(struct database *db, struct error *err)
     return rc;
 }
 
-static enum error_kind stop(struct transaction_context *x, const struct progress *progress, struct error *err)
+/* A program of the shop on another host is no process of this one, but writes all the same; other logins' sessions are only told. */
+static enum error_kind prove_database_quiet(struct database *db, const struct progress *progress, struct error *err)
+{
+    struct text_list others = TEXT_LIST_INIT;
+    enum error_kind rc = quiet_database_wait(db, true, QUIET_TIMEOUT_MS, err);
+
+    if (!rc)
+        rc = database_sessions(db, NULL, &others, err);
+    for (size_t i = 0; i < others.count; i++)
+        progress_note(progress, "in the database all the while: %s", others.items[i]);
+    text_list_release(&others);
+    return rc;
+}
+
+static enum error_kind stop(struct transaction_context *x, struct database *db, const struct progress *progress,
+                            struct error *err)
 {
     const char *const roots[] = {x->site->path};
     enum error_kind rc = txn_step(&x->journal, "fence_begun", err);
@@ -59,6 +89,8 @@ static enum error_kind stop(struct transaction_context *x, const struct progress
         rc = switch_stop(x, false, progress, err);
     if (!rc)
         rc = quiet_wait(roots, 1, QUIET_TIMEOUT_MS, err); /* T5 */
+    if (!rc && db)
+        rc = prove_database_quiet(db, progress, err);
     return rc;
 }
 
@@ -103,7 +135,7 @@ enum error_kind fenced_snapshot(struct catalog *cat, struct site *site, struct d
     if (!rc)
         rc = begin(&x, err);
     if (!rc)
-        rc = stop(&x, progress, err);
+        rc = stop(&x, db, progress, err);
     if (!rc)
         rc = snapshot_take(cat, site, db, options, progress, out, err);
     if (x.journal.fd >= 0)

@@ -16,6 +16,7 @@
 #define REQUEST_TIMEOUT_S 30L
 #define HEALTH_TIMEOUT_MS 120000
 #define BODY_MAX (4u << 20)
+#define STEADY_MS 5000
 
 static size_t discard(char *data, size_t size, size_t n, void *arg)
 {
@@ -61,7 +62,18 @@ static enum error_kind ask(const char *url, struct answer *a, struct error *err)
     return OK;
 }
 
-static enum error_kind unhealthy(const char *url, const struct answer *a, struct error *err)
+/* Without the "user:password@" that it may have (P10). */
+static enum error_kind url_shown(const char *url, char **out, struct error *err)
+{
+    const char *scheme = strstr(url, "://");
+    const char *host = scheme ? scheme + 3 : url;
+    const char *end = host + strcspn(host, "/?#");
+    const char *at = memrchr(host, '@', (size_t)(end - host));
+
+    return memory_format(out, err, "%.*s%s", (int)(host - url), url, at ? at + 1 : host);
+}
+
+static enum error_kind unhealthy_at(const char *url, const struct answer *a, struct error *err)
 {
     enum error_kind rc;
 
@@ -76,15 +88,49 @@ static enum error_kind unhealthy(const char *url, const struct answer *a, struct
     return rc;
 }
 
-enum error_kind health_wait(const struct txn *t, const struct progress *progress, struct error *err)
+static enum error_kind unhealthy(const char *url, const struct answer *a, struct error *err)
+{
+    char *shown = NULL;
+    enum error_kind rc = url_shown(url, &shown, err);
+
+    if (!rc)
+        rc = unhealthy_at(shown, a, err);
+    free(shown);
+    return rc;
+}
+
+/* A shop that falls over right after its start was active for a moment, and with Restart= is so again and again. */
+static enum error_kind stays_active(const char *unit, struct error *err)
+{
+    int64_t deadline = clock_monotonic_ms() + STEADY_MS;
+    char first[FENCE_RUN_MAX];
+    char now[FENCE_RUN_MAX];
+    bool active = true;
+    enum error_kind rc = fence_unit_run(unit, first, err);
+
+    while (!rc) {
+        rc = fence_unit_active(unit, &active, err);
+        if (!rc)
+            rc = fence_unit_run(unit, now, err);
+        if (!rc && (!active || strcmp(first, now) != 0)) {
+            rc = error_set(err, ERR_REMOTE, 0, "%s does not stay active", unit);
+            error_hint(err, "see `journalctl -u %s`", unit);
+        }
+        if (!rc)
+            rc = cancel_check(err);
+        if (clock_monotonic_ms() >= deadline)
+            break;
+        nanosleep(&(struct timespec){0, 250000000}, NULL);
+    }
+    return rc;
+}
+
+static enum error_kind answers(const struct txn *t, struct error *err)
 {
     int64_t limit = t->health_timeout_ms > 0 ? t->health_timeout_ms : HEALTH_TIMEOUT_MS;
     int64_t deadline = clock_monotonic_ms() + limit;
     enum error_kind rc;
 
-    if (!t->url)
-        return OK;
-    progress_step(progress, "waiting for the shop to answer");
     for (;;) {
         struct answer a;
 
@@ -102,4 +148,16 @@ enum error_kind health_wait(const struct txn *t, const struct progress *progress
             return rc;
         nanosleep(&(struct timespec){0, 500000000}, NULL);
     }
+}
+
+enum error_kind health_wait(const struct txn *t, const struct progress *progress, struct error *err)
+{
+    if (t->url) {
+        progress_step(progress, "waiting for the shop to answer");
+        return answers(t, err);
+    }
+    if (!t->service)
+        return OK;
+    progress_step(progress, "looking whether the shop stays up");
+    return stays_active(t->service, err);
 }

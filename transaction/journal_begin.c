@@ -44,6 +44,21 @@ enum error_kind txn_describe(struct txn *t, const struct site *site, int health_
     return rc;
 }
 
+enum error_kind txn_describe_database(struct txn *t, const struct database_target *target, const char *identity,
+                                      struct error *err)
+{
+    enum error_kind rc = memory_string(database_engine_name(target->engine), &t->database_engine, err);
+
+    t->database_port = target->port;
+    if (!rc)
+        rc = copy_text(target->host, &t->database_host, err);
+    if (!rc)
+        rc = copy_text(target->name, &t->database_name, err);
+    if (!rc)
+        rc = copy_text(identity, &t->database_identity, err);
+    return rc;
+}
+
 enum error_kind txn_describe_catalog(struct txn *t, struct catalog *cat, struct error *err)
 {
     char id[33];

@@ -20,10 +20,14 @@ struct text_member {
 #name, offsetof(struct txn, name) \
     }
 static const struct text_member text_members[] = {
-    MEMBER(site_path),   MEMBER(site_given), MEMBER(site_name), MEMBER(catalog),     MEMBER(catalog_id),
-    MEMBER(target),      MEMBER(only),       MEMBER(service),   MEMBER(stop),        MEMBER(start),
-    MEMBER(open),        MEMBER(close),      MEMBER(url),       MEMBER(environment), MEMBER(database_admin),
-    MEMBER(cache_flush), MEMBER(safety),     MEMBER(stage),     MEMBER(beside),      MEMBER(taken),
+    MEMBER(site_path),     MEMBER(site_given),    MEMBER(site_name),
+    MEMBER(catalog),       MEMBER(catalog_id),    MEMBER(target),
+    MEMBER(only),          MEMBER(service),       MEMBER(stop),
+    MEMBER(start),         MEMBER(open),          MEMBER(close),
+    MEMBER(url),           MEMBER(environment),   MEMBER(database_admin),
+    MEMBER(cache_flush),   MEMBER(safety),        MEMBER(stage),
+    MEMBER(beside),        MEMBER(taken),         MEMBER(database_engine),
+    MEMBER(database_host), MEMBER(database_name), MEMBER(database_identity),
 };
 #define TEXT_MEMBERS (sizeof(text_members) / sizeof(text_members[0]))
 
@@ -106,6 +110,7 @@ static void put_begin(struct json *v, const struct txn *t)
     json_put_number(v, "old_until_ns", t->old_until_ns);
     json_put_number(v, "new_until_ns", t->new_until_ns);
     json_put_number(v, "health_timeout_ms", t->health_timeout_ms);
+    json_put_number(v, "database_port", t->database_port);
     for (size_t i = 0; i < TEXT_MEMBERS; i++)
         put_exact(v, text_members[i].key, *text_of((struct txn *)(uintptr_t)t, &text_members[i]));
     for (size_t i = 0; i < sizeof(flag_members) / sizeof(flag_members[0]); i++)
@@ -396,6 +401,7 @@ enum error_kind txn_decode(struct json *v, struct txn *out, struct error *err)
     out->began_ns = json_number(json_get(v, "began_ns"), 0);
     get_rest(v, out);
     out->health_timeout_ms = (int)json_number(json_get(v, "health_timeout_ms"), 0);
+    out->database_port = (int)json_number(json_get(v, "database_port"), 0);
     for (size_t i = 0; i < TEXT_MEMBERS && !rc; i++)
         rc = get_exact(v, text_members[i].key, text_of(out, &text_members[i]), err);
     for (size_t i = 0; i < sizeof(flag_members) / sizeof(flag_members[0]); i++)
@@ -410,6 +416,8 @@ enum error_kind txn_decode(struct json *v, struct txn *out, struct error *err)
         rc = get_swap(v, out, err);
     if (!rc && (!out->site_path || !out->catalog || ((out->has_files || out->has_database) && !out->target)))
         rc = error_set(err, ERR_CORRUPT, 0, "the journal does not name its site, catalogue and snapshot");
+    if (!rc && out->has_database && (!out->database_engine || !out->database_name))
+        rc = error_set(err, ERR_CORRUPT, 0, "the journal does not name its database");
     return rc;
 }
 

@@ -100,6 +100,45 @@ static enum error_kind plan_files(struct transaction_context *x, const struct pr
 
 /* ---- the database ---- */
 
+static enum error_kind name_both(const struct database_target *restored, const struct database_target *live,
+                                 struct rollback_plan *plan, struct error *err)
+{
+    char *then = NULL;
+    char *now = NULL;
+    enum error_kind rc = database_target_shown(restored, &then, err);
+
+    if (!rc)
+        rc = database_target_shown(live, &now, err);
+    if (!rc)
+        rc =
+            text_list_addf(&plan->problems, err,
+                           "the restored settings name another database (%s) than today's (%s), and what is in today's "
+                           "would neither go back nor be saved: say --keep-connection to go back in today's, or --only "
+                           "files to leave both as they are",
+                           then, now);
+    free(then);
+    free(now);
+    return rc;
+}
+
+/* Losses are counted, and the safety snapshot is taken, where the shop's rows are today (P3). */
+static enum error_kind check_same_database(const struct site_connection *restored, const struct site_connection *live,
+                                           struct rollback_plan *plan, struct error *err)
+{
+    struct error ignored = ERROR_INIT;
+    struct database_target then = DATABASE_TARGET_INIT;
+    struct database_target now = DATABASE_TARGET_INIT;
+    enum error_kind rc = OK;
+
+    if (live->string && live->provider && restored->provider &&
+        database_target_parse(restored->provider, restored->string, &then, &ignored) == OK &&
+        database_target_parse(live->provider, live->string, &now, &ignored) == OK && !database_target_same(&then, &now))
+        rc = name_both(&then, &now, plan, err);
+    database_target_release(&then);
+    database_target_release(&now);
+    return rc;
+}
+
 /*
  * The database that is rolled back is the one that the restored settings will name. When those can't log in (a password rotated
  * since) but today's settings reach the same database, --keep-connection is the way.
@@ -119,10 +158,16 @@ static enum error_kind reach_database(struct transaction_context *x, const struc
         site_connection_release(&restored); /* the environment overrides whatever the restored file says */
         rc = ERR_NOT_FOUND;
     }
-    if (!rc && !(o->keep_connection && live->string))
+    if (!rc && !(o->keep_connection && live->string)) {
+        rc = check_same_database(&restored, live, plan, err);
+        if (rc) {
+            site_connection_release(&restored);
+            return rc;
+        }
         rc = reach_by(&x->reach, &restored, admin, &by_snapshot);
-    else
+    } else {
         rc = ERR_NOT_FOUND;
+    }
     if (rc && live->string) {
         plan->login_fails = plan->files && by_snapshot.kind == ERR_REMOTE;
         rc = reach_by(&x->reach, live, admin, err);
@@ -169,7 +214,10 @@ static enum error_kind plan_database(struct transaction_context *x, const struct
     if (!rc && x->facts.engine != info.engine)
         rc = text_list_addf(&plan->problems, err, "the snapshot's dump is of %s, the shop's database is %s",
                             database_engine_name(x->facts.engine), database_engine_name(info.engine));
+    if (!rc)
+        rc = txn_describe_database(&x->txn, &x->reach.target, info.identity, err);
     x->txn.database_in_place = !rc && !info.can_beside;
+    plan->mails_marked = !x->txn.database_in_place;
     if (x->txn.database_in_place)
         rc = text_list_addf(&plan->in_place, err,
                             "the database is changed in place: %s; the present state is saved first",

@@ -96,8 +96,10 @@ static enum error_kind say_fence(struct transaction_context *x, struct rollback_
 
     if (t->stop) {
         rc = memory_string(t->stop, &plan->stop_how, err);
-        if (!rc)
+        if (!rc && (t->start || !t->service))
             rc = memory_string(t->start ? t->start : "(nothing: no `start` in the config)", &plan->start_how, err);
+        else if (!rc)
+            rc = memory_format(&plan->start_how, err, "systemctl start %s", t->service);
         if (!rc && !t->service)
             rc =
                 text_list_add(&plan->remarks,
@@ -106,8 +108,6 @@ static enum error_kind say_fence(struct transaction_context *x, struct rollback_
         rc = memory_format(&plan->stop_how, err, "systemctl stop %s", t->service);
         if (!rc)
             rc = memory_format(&plan->start_how, err, "systemctl start %s", t->service);
-        if (!rc && geteuid() != 0)
-            rc = text_list_addf(&plan->problems, err, "stopping %s and keeping it stopped needs root", t->service);
     } else {
         rc =
             text_list_add(&plan->remarks,
@@ -115,6 +115,8 @@ static enum error_kind say_fence(struct transaction_context *x, struct rollback_
                           "starting meanwhile",
                           err);
     }
+    if (!rc)
+        rc = fence_problems(t, &plan->problems, err);
     if (!rc && !t->url)
         rc = text_list_add(&plan->remarks, "no `url` in the config: whether the shop answers afterwards is not asked",
                            err);

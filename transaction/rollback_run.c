@@ -4,12 +4,14 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "process.h"
 #include "thread.h"
 #include "transaction_internal.h"
 
 #define LOCK_TIMEOUT_MS 10000
+#define RECONNECT_TIMEOUT_MS 60000
 
 static enum error_kind refuse_problems(const struct rollback_plan *plan, struct error *err)
 {
@@ -207,6 +209,7 @@ static enum error_kind act(struct transaction_context *x, const struct progress 
         rc = step(x, "start_begun", &x->txn.start_begun, err);
     if (!rc)
         rc = switch_start(x, true, progress, err);
+    x->commit_tried = !rc;
     if (!rc)
         rc = decision_write(&x->place, x->txn.token, DECISION_COMMIT, err); /* from here on only forward */
     return rc;
@@ -224,6 +227,54 @@ static void flush_caches(struct transaction_context *x, const struct progress *p
         progress_warn(progress, "the `cache_flush` command of the config failed (status %d)", status);
 }
 
+static bool session_lives(struct transaction_context *x)
+{
+    struct text_list sessions = TEXT_LIST_INIT;
+    struct error ignored = ERROR_INIT;
+    bool lives = x->reach.db && database_sessions(x->reach.db, NULL, &sessions, &ignored) == OK;
+
+    text_list_release(&sessions);
+    return lives;
+}
+
+/*
+ * A database server that was restarted has ended our session, and without one there is no undoing. The shop is down meanwhile, so the server
+ * is waited for; false when the session was not what the undo failed for, or the server does not come back in time.
+ */
+static bool reached_again(struct transaction_context *x, const struct progress *progress)
+{
+    int64_t deadline = clock_monotonic_ms() + RECONNECT_TIMEOUT_MS;
+
+    if (!x->txn.has_database || session_lives(x))
+        return false;
+    progress_step(progress, "waiting for the database's server");
+    do {
+        struct error why = ERROR_INIT;
+
+        reach_release(&x->reach);
+        if (reach_for_txn(&x->reach, x->cat, x->site, &x->txn, &x->target, &why) == OK)
+            return true;
+        nanosleep(&(struct timespec){0, 500000000}, NULL);
+    } while (clock_monotonic_ms() < deadline);
+    return false;
+}
+
+static enum error_kind undo_and_again(struct transaction_context *x, const struct progress *progress, struct error *err)
+{
+    struct error why = ERROR_INIT;
+    enum error_kind rc = switch_undo(x, progress, &why);
+
+    if (rc && reached_again(x, progress)) {
+        error_clear(&why);
+        rc = database_end_own_sessions(x->reach.db, &why);
+        if (!rc)
+            rc = switch_undo(x, progress, &why);
+    }
+    if (rc)
+        error_copy(err, &why);
+    return rc;
+}
+
 /* Undo, and say in `err` why: the first failure, with what became of it. */
 static enum error_kind give_up(struct transaction_context *x, const struct progress *progress,
                                struct transaction_result *out, struct error *err)
@@ -233,7 +284,7 @@ static enum error_kind give_up(struct transaction_context *x, const struct progr
     enum error_kind undone;
 
     cancel_defer(true); /* a second Ctrl-C must not leave the shop down */
-    undone = switch_undo(x, progress, &undo);
+    undone = undo_and_again(x, progress, &undo);
     cancel_defer(false);
     if (undone == OK) {
         out->outcome = OUTCOME_UNDONE;

@@ -250,10 +250,11 @@ static enum error_kind journal_beside(struct transaction_context *x, struct erro
     return rc;
 }
 
-static enum error_kind compare_counts(struct transaction_context *x, const char *name, struct error *err)
+enum error_kind loaded_counts_check(struct database *db, const char *name, const struct database_counts *expected,
+                                    struct error *err)
 {
     struct text_list differences = TEXT_LIST_INIT;
-    enum error_kind rc = database_compare(x->reach.db, name, &x->facts.counts, &differences, err);
+    enum error_kind rc = database_compare(db, name, expected, &differences, err);
 
     if (!rc && differences.count)
         rc = error_set(err, ERR_CORRUPT, 0, "the loaded database is not the one that was dumped: %s%s",
@@ -282,7 +283,7 @@ enum error_kind stage_database(struct transaction_context *x, const struct progr
         progress_warn(progress, "%s", database_notes(x->reach.db)->items[i]);
     progress_step(progress, "counting its rows");
     if (!rc)
-        rc = compare_counts(x, x->txn.beside, err); /* P9 */
+        rc = loaded_counts_check(x->reach.db, x->txn.beside, &x->facts.counts, err); /* P9 */
     if (!rc)
         rc = database_swap_prepare(x->reach.db, x->txn.beside, x->txn.token, &x->txn.swap, err);
     x->txn.has_swap = !rc;
@@ -445,8 +446,8 @@ static enum error_kind drop_beside(struct transaction_context *x, struct error *
         return OK;
     if (x->txn.has_swap) /* D6 */
         return database_kept_drop(x->reach.db, x->txn.swap.beside, x->txn.swap.new_identity, err);
-    if (!x->txn.beside) /* a crash came between its making and the journal: the same token gives the same name */
-        rc = database_load_begin(x->reach.db, &x->facts, x->txn.token, &x->txn.beside, err);
+    if (!x->txn.beside) /* making it failed, or a crash came before the journal: it may be there or not */
+        rc = database_beside_name(x->reach.db, x->txn.token, &x->txn.beside, err);
     if (!rc)
         rc = database_open_beside(x->reach.db, x->txn.beside, &beside, err);
     if (!rc)

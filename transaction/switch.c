@@ -4,6 +4,7 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "thread.h"
 #include "transaction_internal.h"
@@ -33,11 +34,33 @@ static enum error_kind prove_quiet(struct transaction_context *x, struct error *
     return rc;
 }
 
-static enum error_kind prove_database_quiet(struct transaction_context *x, struct error *err)
+/* Those that count: all of them, or only the shop's own login's. */
+static enum error_kind sessions_that_count(struct database *db, bool shops_only, struct text_list *out,
+                                           struct error *err)
 {
-    struct text_list sessions = TEXT_LIST_INIT;
-    enum error_kind rc = database_sessions(x->reach.db, NULL, &sessions, err);
+    struct text_list all = TEXT_LIST_INIT;
+    enum error_kind rc = database_sessions(db, NULL, &all, err);
 
+    for (size_t i = 0; i < all.count && !rc; i++)
+        if (!shops_only || database_session_is_shops(db, all.items[i]))
+            rc = text_list_add(out, all.items[i], err);
+    text_list_release(&all);
+    return rc;
+}
+
+enum error_kind quiet_database_wait(struct database *db, bool shops_only, int timeout_ms, struct error *err)
+{
+    int64_t deadline = clock_monotonic_ms() + timeout_ms;
+    struct text_list sessions = TEXT_LIST_INIT;
+    enum error_kind rc;
+
+    for (;;) {
+        rc = sessions_that_count(db, shops_only, &sessions, err);
+        if (rc || !sessions.count || clock_monotonic_ms() >= deadline)
+            break;
+        text_list_release(&sessions);
+        nanosleep(&(struct timespec){0, 200000000}, NULL);
+    }
     if (!rc && sessions.count) {
         rc = error_set(err, ERR_REFUSED, 0, "somebody is still in the database: %s", sessions.items[0]);
         error_hint(err, "end that session, then try again");
@@ -63,7 +86,7 @@ enum error_kind switch_stop(struct transaction_context *x, bool again, const str
     if (!rc)
         rc = prove_quiet(x, err);
     if (!rc && x->txn.has_database && x->txn.database_in_place)
-        rc = prove_database_quiet(x, err);
+        rc = quiet_database_wait(x->reach.db, false, QUIET_TIMEOUT_MS, err);
     return rc;
 }
 
@@ -132,6 +155,21 @@ static enum error_kind files_to(struct transaction_context *x, bool new_side, st
 
 /* ---- database ---- */
 
+static enum error_kind load_in_place(struct transaction_context *x, const struct snapshot_record *from,
+                                     const struct progress *progress, struct error *err)
+{
+    struct database_facts facts = DATABASE_FACTS_INIT;
+    enum error_kind rc = restore_database_facts(from, &facts, err);
+
+    if (!rc)
+        rc = restore_database_in_place(x->cat, from, x->reach.db, progress, err);
+    progress_step(progress, "counting its rows");
+    if (!rc)
+        rc = loaded_counts_check(x->reach.db, NULL, &facts.counts, err);
+    database_facts_release(&facts);
+    return rc;
+}
+
 static enum error_kind in_place(struct transaction_context *x, bool new_side, const struct progress *progress,
                                 struct error *err)
 {
@@ -144,12 +182,12 @@ static enum error_kind in_place(struct transaction_context *x, bool new_side, co
                          x->txn.catalog);
     progress_step(progress, "changing the database in place");
     if (new_side)
-        return restore_database_in_place(x->cat, &x->target, x->reach.db, progress, err);
+        return load_in_place(x, &x->target, progress, err);
     if (!x->txn.safety)
         return OK; /* it was not begun */
     rc = snapshot_find(x->cat, NULL, x->txn.safety, &safety, err);
     if (!rc)
-        rc = restore_database_in_place(x->cat, &safety, x->reach.db, progress, err);
+        rc = load_in_place(x, &safety, progress, err);
     snapshot_record_release(&safety);
     return rc;
 }
@@ -252,13 +290,31 @@ enum error_kind switch_end(struct transaction_context *x, bool new_side, struct 
     return rc;
 }
 
+/*
+ * Without a decision recovery undoes all the same (T3), so that a disk that the stage has filled does not keep the stage from going. Only
+ * against a commit that may or may not be there the word is needed.
+ */
+static enum error_kind decide_undo(struct transaction_context *x, const struct progress *progress, struct error *err)
+{
+    struct error why = ERROR_INIT;
+    enum error_kind rc = decision_write(&x->place, x->txn.token, DECISION_UNDO, &why);
+
+    if (rc && x->commit_tried) {
+        error_copy(err, &why);
+        return rc;
+    }
+    if (rc)
+        progress_warn(progress, "going on without a record of the decision: %s", why.text);
+    return OK;
+}
+
 enum error_kind switch_undo(struct transaction_context *x, const struct progress *progress, struct error *err)
 {
     enum error_kind rc;
 
     cancel_reset(); /* the signal that asked for this must not cut it short */
     progress_step(progress, "undoing");
-    rc = decision_write(&x->place, x->txn.token, DECISION_UNDO, err);
+    rc = decide_undo(x, progress, err);
     if (!rc && x->txn.fence_begun) {
         if (x->txn.switch_begun)
             rc = switch_stop(x, true, progress, err);

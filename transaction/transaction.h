@@ -82,6 +82,7 @@ struct rollback_plan {
     struct text_list changes; /* first 1,000 lines: "- path", "+ path", "~ path" */
     struct database_losses losses;
     struct text_list mails;
+    bool mails_marked;                   /* they will not be sent again; a database changed in place can't have that */
     struct text_list in_place;           /* what can't be exchanged, and why */
     struct text_list remarks;            /* what is not protected, left out, shared... */
     struct text_list problems;           /* P12: all of them at once; not empty: rollback_run() refuses */

@@ -138,6 +138,9 @@ struct txn {
     int64_t old_until_ns, new_until_ns;
     bool has_files, has_database, split; /* split: the tree is exchanged in parts */
     bool database_in_place;
+    char *database_engine, *database_host, *database_name; /* which database: the one that the plan looked at */
+    int database_port;
+    char *database_identity; /* NULL if it did not exist */
     char *service, *stop, *start, *open, *close, *url, *environment, *database_admin, *cache_flush;
     char *safety; /* snapshot taken before the switch, where nothing can be kept */
     char *taken;  /* snapshot of a database changed in place that an undo takes away after the shop ran on it */
@@ -185,20 +188,27 @@ struct fence {
 enum error_kind fence_init(struct fence *f, const struct place *p, const struct txn *txn, struct error *err);
 void fence_release(struct fence *f);
 bool fence_can_stop(const struct txn *t);
+/* Preflight (P12): why the shop could not be stopped, kept stopped or started again; one line each. */
+enum error_kind fence_problems(const struct txn *t, struct text_list *out, struct error *err);
 /* drop-in, reload, fence file, sync, stop */
 enum error_kind fence_up(const struct fence *f, struct error *err);
 /* fence file first, then stop: to undo after a start */
 enum error_kind fence_again(const struct fence *f, struct error *err);
-/* fence file away, start, seen active */
+/* fence file away, start, seen active; a unit that is active already needs no start */
 enum error_kind fence_start(const struct fence *f, struct error *err);
 /* the drop-in goes last */
 enum error_kind fence_down(const struct fence *f, struct error *err);
 
 /* fence_unit.c: the unit's side */
 enum error_kind fence_unit_path(const char *unit, char **out, struct error *err);
-enum error_kind fence_unit_write(const char *dropin, const char *fence_file, const char *folder, struct error *err);
+/* ERR_REMOTE when systemd does not apply the drop-in to the unit. */
+enum error_kind fence_unit_write(const char *unit, const char *dropin, const char *fence_file, const char *folder,
+                                 struct error *err);
 enum error_kind fence_unit_remove(const char *dropin, struct error *err);
 enum error_kind fence_unit_active(const char *unit, bool *out, struct error *err);
+/* Which run of the unit this is: another text after each restart. */
+#define FENCE_RUN_MAX 64
+enum error_kind fence_unit_run(const char *unit, char out[FENCE_RUN_MAX], struct error *err);
 
 /* ---- quiet.c: proof that nobody is in a tree (T5) ---- */
 
@@ -214,7 +224,10 @@ enum error_kind quiet_wait(const char *const *roots, size_t count, int timeout_m
 
 /* ---- health.c ---- */
 
-/* Wait until the shop answers: unit active, URL (if any) 2xx/3xx and not /install. ERR_REMOTE. */
+/*
+ * Wait until the shop answers: URL 2xx/3xx and not /install. Without a URL its unit has to stay active for some seconds, in one run.
+ * ERR_REMOTE.
+ */
 enum error_kind health_wait(const struct txn *t, const struct progress *progress, struct error *err);
 
 /* ---- linked.c: what linked files looked like (T7) ---- */
@@ -263,10 +276,6 @@ enum error_kind moves_refuse_only_copy(struct catalog *cat, const struct snapsho
 
 /* ---- connection.c: how to reach the database ---- */
 
-/*
- * Open the database that `txn` is about: by the environment of the shop's unit, the live tree's settings, the other tree's, then the
- * snapshot's; the first that names the right database and logs in. site may be NULL.
- */
 struct reach {
     struct site_connection connection;
     struct database_target target, admin;
@@ -284,6 +293,16 @@ enum error_kind reach_by(struct reach *r, const struct site_connection *connecti
 enum error_kind reach_snapshot_connection(struct catalog *cat, const struct snapshot_record *snapshot,
                                           const struct site_config *config, struct site_connection *out,
                                           struct error *err);
+/* The journal says which database it is about. */
+enum error_kind txn_describe_database(struct txn *t, const struct database_target *target, const char *identity,
+                                      struct error *err);
+/*
+ * Open the database that `txn` is about: by the environment of the shop's unit, the live tree's settings, the other tree's, then the
+ * snapshot's; the first that names the journal's database and logs in. site may be NULL.
+ *
+ * Returns    ERR_REFUSED when what is reached under that name is another database: one that is changed in place has nothing else
+ *            that would keep a load from it
+ */
 enum error_kind reach_for_txn(struct reach *r, struct catalog *cat, const struct site *site, const struct txn *t,
                               const struct snapshot_record *target, struct error *err);
 
@@ -303,6 +322,7 @@ struct transaction_context {
     bool has_facts;
     struct reach reach;
     struct linked *linked;
+    bool commit_tried; /* by this process: whether the decision is on disk is known only if it was written */
     bool keep_connection;
     char *keep_string; /* today's connection string, secret */
     const char *export_lost;
@@ -335,6 +355,9 @@ enum error_kind check_pictures(struct transaction_context *x, const struct rollb
 enum error_kind stage_tree(struct transaction_context *x, const struct progress *progress,
                            struct transaction_result *out, struct error *err);
 enum error_kind stage_database(struct transaction_context *x, const struct progress *progress, struct error *err);
+/* P9: ERR_CORRUPT when a table has not as many rows as were dumped. name NULL: the live database. */
+enum error_kind loaded_counts_check(struct database *db, const char *name, const struct database_counts *expected,
+                                    struct error *err);
 enum error_kind stage_catch_up(struct transaction_context *x, const struct progress *progress, struct error *err);
 enum error_kind area_remove(const struct area *a, struct error *err);
 enum error_kind stage_remove(struct transaction_context *x, struct error *err);
@@ -344,13 +367,18 @@ enum error_kind stage_tree_path(const struct txn *t, char **out, struct error *e
 /* switch.c: going to a side and starting there; both directions, both by rollback and by recovery */
 enum error_kind switch_stop(struct transaction_context *x, bool again, const struct progress *progress,
                             struct error *err);
+/*
+ * Wait until nobody is in the live database, or nobody with the shop's own login: a session ends a moment after the process that had it.
+ * ERR_REFUSED naming one.
+ */
+enum error_kind quiet_database_wait(struct database *db, bool shops_only, int timeout_ms, struct error *err);
 enum error_kind switch_to(struct transaction_context *x, bool new_side, const struct progress *progress,
                           struct error *err);
 enum error_kind switch_start(struct transaction_context *x, bool health, const struct progress *progress,
                              struct error *err);
 /* After the decision: write `kept`, drop-in away, journal gone. */
 enum error_kind switch_end(struct transaction_context *x, bool new_side, struct error *err);
-/* Undo from wherever it is; writes the decision first. */
+/* Undo from wherever it is; writes the decision first, which may fail only where there is a commit to override. */
 enum error_kind switch_undo(struct transaction_context *x, const struct progress *progress, struct error *err);
 
 /* kept.c, kept_remove.c, kept_entries.c */

@@ -126,6 +126,19 @@ def shop__that_runs_without_a_way_to_stop_it():
             child.wait()
 
 
+def stop__without_a_start_stops_nothing():
+    with shop() as b:
+        b.run("init").expect(0)
+        b.run("snapshot", "shop").expect(0)
+        b.write_config(f"[nopsnap]\ncatalog = {b.catalog}\n[shop]\npath = {b.site}\nstop = touch {b.folder}/stopped\n")
+        b.run("rollback", "shop", "--yes").expect(1, out="would stay stopped", err="preflight says no", hint="--dry-run")
+        b.run("snapshot", "shop", "--mode", "stopped").expect(1, err="would stay stopped", hint="--mode stopped")
+        if os.path.exists(os.path.join(b.folder, "stopped")):
+            raise Failed("the shop was stopped")
+        if b.run("status", "shop").status not in (0, 3):
+            raise Failed("something is pending\n" + b.said)
+
+
 def catalog__that_is_missing_inside_a_site_or_not_empty():
     with shop() as b:
         b.run("snapshot", "shop").expect(1, err=f"there is no catalogue at {b.catalog}", hint="nopsnap init")

@@ -2,7 +2,7 @@
 """Fail and kill nopsnap at every call that changes a disk, files and database together, and check P1 after each.
 
     crash_test.py --program nopsnap --faultlib faultlib.so [--engine postgresql|mysql] [--verb rollback] [--sample N] [--random N]
-                  [--steps N] [--budget SECONDS] [--seed S] [--report FILE]
+                  [--in-place] [--steps N] [--budget SECONDS] [--seed S] [--report FILE]
 
 Exit status 77 when the server that is asked for is not installed.
 
@@ -133,6 +133,7 @@ def main():
     p.add_argument("--program", required=True)
     p.add_argument("--faultlib", required=True)
     p.add_argument("--engine", default="postgresql")
+    p.add_argument("--in-place", action="store_true", help="the shop's login may make no other database")
     p.add_argument("--verb", action="append")
     p.add_argument("--sample", type=int, default=0, help="cases a verb, drawn by seed; 0: every call with every error")
     p.add_argument("--random", type=int, default=0, help="kills at random moments, a verb")
@@ -151,7 +152,7 @@ def main():
     begun = time.monotonic()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the server goes too
     try:
-        with harness.Shop(args.engine, args.program, folder, args.faultlib) as shop:
+        with harness.Shop(args.engine, args.program, folder, args.faultlib, in_place=args.in_place) as shop:
             shop.rollback_calls = count_calls(shop, "rollback", folder)
             verbs = args.verb or ("rollback", "recover", "snapshot", "prune")
             for left, verb in zip(range(len(verbs), 0, -1), verbs):

@@ -1,6 +1,6 @@
 """A small shop on a real database server, with a state "old" (wrecked) and a state "new" (its snapshot), for fault tests.
 
-    with Shop("postgresql", program, folder) as shop:
+    with Shop("postgresql", program, folder) as shop:             in_place=True: its login may make no other database
         shop.reset()                                  the wrecked shop, and the catalogue with the good snapshot
         code = shop.run("rollback", ..., fault="nth=17;errno=EIO")
         shop.state()                                  "old", "new", or what differs from both
@@ -55,8 +55,9 @@ def tree_digest(root):
 class Postgres:
     name = "postgresql"
 
-    def __init__(self, folder):
+    def __init__(self, folder, in_place=False):
         self.dir = folder
+        self.in_place = in_place
 
     def start(self):
         subprocess.run([os.path.join(FIXTURE, "postgres.sh"), "start", self.dir], check=True, stdout=subprocess.DEVNULL)
@@ -67,6 +68,8 @@ class Postgres:
     def make_shop(self):
         out = subprocess.run([os.path.join(FIXTURE, "postgres.sh"), "shop", self.dir, "shop"], check=True, capture_output=True, text=True)
         self.sql('comment on database shop is \'the shop\'; alter database shop set work_mem = \'5MB\'; alter database shop connection limit 40')
+        if self.in_place:
+            self.sql("alter role shop nocreatedb", "postgres")
         return out.stdout.strip()
 
     def sql(self, text, database="shop"):
@@ -121,8 +124,9 @@ class Postgres:
 class MariaDB:
     name = "mysql"
 
-    def __init__(self, folder):
+    def __init__(self, folder, in_place=False):
         self.dir = folder
+        self.in_place = in_place
         self.socket = os.path.join(folder, "sock")
 
     def start(self):
@@ -145,7 +149,7 @@ class MariaDB:
 
     def make_shop(self):
         self.sql("create database shop character set utf8mb4; create user shop@localhost identified by 'secret of shop'; "
-                 "grant all on `shop%`.* to shop@localhost; grant process, reload, super on *.* to shop@localhost")
+                 f"grant all on `{'shop' if self.in_place else 'shop%'}`.* to shop@localhost; grant process, reload, super on *.* to shop@localhost")
         with open(os.path.join(FIXTURE, "shop_mysql.sql"), encoding="utf-8") as f:
             self.sql(f.read(), "shop")
         return f"Server={self.socket};Database=shop;User ID=shop;Password=secret of shop;Allow User Variables=True"
@@ -192,12 +196,12 @@ def missing(engine):
 
 
 class Shop:
-    def __init__(self, engine, program, folder, faultlib=None, files=60, link=False, pictures=None):
+    def __init__(self, engine, program, folder, faultlib=None, files=60, link=False, pictures=None, in_place=False):
         self.program = program
         self.folder = folder
         self.faultlib = faultlib
         self.files = files
-        self.server = (Postgres if engine == "postgresql" else MariaDB)(os.path.join(folder, "db"))
+        self.server = (Postgres if engine == "postgresql" else MariaDB)(os.path.join(folder, "db"), in_place)
         self.site = os.path.join(folder, "www", "shop")
         self.catalog = os.path.join(folder, "catalog")
         self.link = link

@@ -13,11 +13,15 @@ static const char model[] =
     "#!/bin/sh\n"
     "cd \"$MODEL\" || exit 1\n"
     "fence=absent; [ -e .nopsnap-shop/fence ] && fence=there\n"
-    "dropin=absent; [ -e units/nop.service.d/zz-nopsnap-fence.conf ] && dropin=there\n"
+    "unit=$(cat unit)\n"
+    "dropin=absent; [ -e units/$unit.d/zz-nopsnap-fence.conf ] && dropin=there\n"
     "echo \"$1 fence=$fence dropin=$dropin\" >>log\n"
     "case $1 in\n"
-    "daemon-reload) rm -f loaded; cat units/nop.service.d/*.conf >loaded 2>/dev/null; exit 0 ;;\n"
+    "show) [ $4 = InvocationID ] && { cat run 2>/dev/null; exit 0; }\n"
+    "      [ -e loaded ] && echo $MODEL/units/$unit.d/*.conf; exit 0 ;;\n"
+    "daemon-reload) rm -f loaded; [ -e units/$unit.d ] && cat units/$unit.d/*.conf >loaded 2>/dev/null; exit 0 ;;\n"
     "start) path=$(sed -n 's/^ConditionPathExists=!//p' loaded 2>/dev/null)\n"
+    "       [ -e refuse-start ] && exit 4\n"
     "       [ -n \"$path\" ] && [ -e \"$path\" ] && exit 0\n" /* a failed condition is no failure */
     "       touch active ;;\n"
     "stop) [ -e refuse-stop ] && exit 1; rm -f active ;;\n"
@@ -30,7 +34,8 @@ struct shop {
     struct fence fence;
 };
 
-static void shop_make(struct shop *s, const char *folder)
+/* The unit as systemd knows it, and as the config names it. */
+static void shop_make_of(struct shop *s, const char *folder, const char *unit, const char *service)
 {
     struct error err = ERROR_INIT;
     char path[512];
@@ -47,9 +52,15 @@ static void shop_make(struct shop *s, const char *folder)
     assert_int_equal(memory_string(folder, &s->place.parent, &err), OK);
     assert_int_equal(memory_format(&s->place.folder, &err, "%s/.nopsnap-shop", folder), OK);
     assert_int_equal(place_make(&s->place, &err), OK);
-    assert_int_equal(memory_string("nop.service", &s->txn.service, &err), OK);
+    assert_int_equal(file_replace("unit", unit, strlen(unit), 0644, &err), OK);
+    assert_int_equal(memory_string(service, &s->txn.service, &err), OK);
     assert_int_equal(fence_init(&s->fence, &s->place, &s->txn, &err), OK);
     assert_int_equal(system("touch active"), 0);
+}
+
+static void shop_make(struct shop *s, const char *folder)
+{
+    shop_make_of(s, folder, "nop.service", "nop.service");
 }
 
 static void shop_release(struct shop *s)
@@ -78,13 +89,15 @@ static void fence__goes_up_before_the_stop_and_down_last(void **state)
 
     shop_make(&s, *state);
     assert_int_equal(fence_up(&s.fence, &err), OK);
-    log_is("daemon-reload fence=absent dropin=there\nstop fence=there dropin=there\n"); /* F1 */
+    log_is(
+        "daemon-reload fence=absent dropin=there\nshow fence=absent dropin=there\nstop fence=there dropin=there\n"); /* F1 */
     assert_int_equal(access("active", F_OK), -1);
     assert_int_equal(fence_start(&s.fence, &err), OK);
     log_is("start fence=absent dropin=there\nis-active fence=absent dropin=there\n"); /* F2 */
     assert_int_equal(access("active", F_OK), 0);
     assert_int_equal(fence_again(&s.fence, &err), OK);
-    log_is("daemon-reload fence=there dropin=there\nstop fence=there dropin=there\n"); /* F3 */
+    log_is(
+        "daemon-reload fence=there dropin=there\nshow fence=there dropin=there\nstop fence=there dropin=there\n"); /* F3 */
     assert_int_equal(fence_start(&s.fence, &err), OK);
     assert_int_equal(fence_down(&s.fence, &err), OK);
     log_is(
@@ -103,6 +116,30 @@ static void fence__keeps_the_unit_from_starting(void **state)
     assert_int_equal(fence_up(&s.fence, &err), OK);
     assert_int_equal(system("systemctl start nop.service"), 0); /* as a reboot would */
     assert_int_equal(access("active", F_OK), -1);
+    shop_release(&s);
+}
+
+static void fence__a_service_whose_name_has_dots_is_kept_from_starting(void **state)
+{
+    struct shop s;
+    struct error err = ERROR_INIT;
+
+    shop_make_of(&s, *state, "shop.example.com.service", "shop.example.com");
+    assert_int_equal(fence_up(&s.fence, &err), OK);
+    assert_int_equal(system("systemctl start shop.example.com"), 0);
+    assert_int_equal(access("active", F_OK), -1);
+    shop_release(&s);
+}
+
+static void fence__a_drop_in_that_systemd_does_not_apply_is_told_before_the_stop(void **state)
+{
+    struct shop s;
+    struct error err = ERROR_INIT;
+
+    shop_make_of(&s, *state, "other.service", "nop.service");
+    assert_int_equal(fence_up(&s.fence, &err), ERR_REMOTE);
+    assert_non_null(strstr(err.text, "does not apply"));
+    assert_int_equal(access("active", F_OK), 0);
     shop_release(&s);
 }
 
@@ -149,6 +186,54 @@ static void fence__a_stop_that_fails_is_told(void **state)
     shop_release(&s);
 }
 
+static void fence__a_start_that_is_refused_counts_only_if_the_unit_does_not_run(void **state)
+{
+    struct shop s;
+    struct error err = ERROR_INIT;
+
+    shop_make(&s, *state);
+    assert_int_equal(system("touch refuse-start"), 0);
+    assert_int_equal(fence_start(&s.fence, &err), OK);
+    assert_int_equal(unlink("active"), 0);
+    assert_int_equal(fence_start(&s.fence, &err), ERR_REMOTE);
+    assert_non_null(strstr(err.text, "systemctl"));
+    shop_release(&s);
+}
+
+static size_t problems_of(bool service, bool stop, bool start, const char *word)
+{
+    static char text[] = "nop";
+    const struct txn t = {.service = service ? text : NULL, .stop = stop ? text : NULL, .start = start ? text : NULL};
+    struct text_list problems = TEXT_LIST_INIT;
+    struct error err = ERROR_INIT;
+    size_t n;
+
+    assert_int_equal(fence_problems(&t, &problems, &err), OK);
+    n = problems.count;
+    if (n)
+        assert_non_null(strstr(problems.items[0], word));
+    text_list_release(&problems);
+    return n;
+}
+
+static void problems__are_a_stop_without_a_start_and_a_unit_that_needs_root(void **state)
+{
+    bool root = geteuid() == 0;
+
+    (void)state;
+    assert_int_equal(problems_of(false, false, false, ""), 0);
+    assert_int_equal(problems_of(false, true, true, ""), 0);
+    assert_int_equal(problems_of(false, true, false, "stay stopped"), 1);
+    if (root) {
+        assert_int_equal(problems_of(true, true, false, ""), 0);
+        assert_int_equal(seteuid(65534), 0);
+    }
+    assert_int_equal(problems_of(true, false, false, "needs root"), 1);
+    assert_int_equal(problems_of(true, true, true, "needs root"), 1);
+    if (root)
+        assert_int_equal(seteuid(0), 0);
+}
+
 static void fence__the_owners_commands_are_run_and_their_failure_told(void **state)
 {
     struct shop s;
@@ -168,6 +253,44 @@ static void fence__the_owners_commands_are_run_and_their_failure_told(void **sta
     assert_non_null(strstr(err.text, "status 3"));
     assert_null(strstr(err.text, "secret")); /* P10 */
     shop_release(&s);
+}
+
+static void health__a_unit_that_falls_over_after_its_start_is_unhealthy(void **state)
+{
+    struct shop s;
+    struct error err = ERROR_INIT;
+
+    shop_make(&s, *state);
+    assert_int_equal(system("(sleep 1; rm active) &"), 0);
+    assert_int_equal(health_wait(&s.txn, NULL, &err), ERR_REMOTE);
+    assert_non_null(strstr(err.text, "does not stay active"));
+    shop_release(&s);
+}
+
+static void health__a_unit_that_is_started_again_and_again_is_unhealthy(void **state)
+{
+    struct shop s;
+    struct error err = ERROR_INIT;
+
+    shop_make(&s, *state);
+    assert_int_equal(system("echo one >run; (sleep 1; echo two >run) &"), 0);
+    assert_int_equal(health_wait(&s.txn, NULL, &err), ERR_REMOTE);
+    error_clear(&err);
+    assert_int_equal(health_wait(&s.txn, NULL, &err), OK);
+    shop_release(&s);
+}
+
+static void health__an_error_shows_no_password_of_the_url(void **state)
+{
+    static char url[] = "http://owner:sec%40ret@127.0.0.1:1/health?a=b@c";
+    const struct txn t = {.url = url, .health_timeout_ms = 1};
+    struct error err = ERROR_INIT;
+
+    (void)state;
+    assert_int_equal(health_wait(&t, NULL, &err), ERR_REMOTE);
+    assert_non_null(strstr(err.text, "http://127.0.0.1:1/health?a=b@c"));
+    assert_null(strstr(err.text, "owner"));
+    assert_null(strstr(err.text, "sec"));
 }
 
 static void fence__a_unit_with_a_slash_is_refused(void **state)
@@ -198,12 +321,13 @@ static void fence__its_drop_in_pleases_systemd(void **state)
     assert_int_equal(mkdir("units", 0755), 0);
     assert_int_equal(mkdir("units/nop.service.d", 0755), 0);
     assert_int_equal(file_replace("units/nop.service", unit, sizeof(unit) - 1, 0644, &err), OK);
-    assert_int_equal(file_replace("systemctl", "#!/bin/sh\n", 10, 0755, &err), OK);
+    assert_int_equal(file_replace("systemctl", "#!/bin/sh\necho /zz-nopsnap-fence.conf\n", 38, 0755, &err), OK);
     snprintf(command, sizeof(command), "%s:/usr/bin:/bin:/usr/sbin:/sbin", (char *)*state);
     setenv("PATH", command, 1);
     snprintf(folder, sizeof(folder), "%s/a 100%% \"shop\"", (char *)*state);
     snprintf(fence, sizeof(fence), "%s/fence", folder);
-    assert_int_equal(fence_unit_write("units/nop.service.d/zz-nopsnap-fence.conf", fence, folder, &err), OK);
+    assert_int_equal(fence_unit_write("nop.service", "units/nop.service.d/zz-nopsnap-fence.conf", fence, folder, &err),
+                     OK);
     snprintf(command, sizeof(command),
              "SYSTEMD_UNIT_PATH=%s/units: systemd-analyze verify %s/units/nop.service >said 2>&1", (char *)*state,
              (char *)*state);
@@ -216,10 +340,17 @@ int main(void)
     const struct CMUnitTest tests[] = {
         folder_test(fence__goes_up_before_the_stop_and_down_last),
         folder_test(fence__keeps_the_unit_from_starting),
+        folder_test(fence__a_service_whose_name_has_dots_is_kept_from_starting),
+        folder_test(fence__a_drop_in_that_systemd_does_not_apply_is_told_before_the_stop),
         folder_test(fence__every_step_may_be_repeated),
         folder_test(fence__leaves_the_owners_own_drop_ins),
         folder_test(fence__a_stop_that_fails_is_told),
+        folder_test(fence__a_start_that_is_refused_counts_only_if_the_unit_does_not_run),
+        folder_test(problems__are_a_stop_without_a_start_and_a_unit_that_needs_root),
         folder_test(fence__the_owners_commands_are_run_and_their_failure_told),
+        folder_test(health__a_unit_that_falls_over_after_its_start_is_unhealthy),
+        folder_test(health__a_unit_that_is_started_again_and_again_is_unhealthy),
+        folder_test(health__an_error_shows_no_password_of_the_url),
         folder_test(fence__a_unit_with_a_slash_is_refused),
         folder_test(fence__its_drop_in_pleases_systemd),
     };

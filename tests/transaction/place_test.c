@@ -167,6 +167,7 @@ static void kept__its_room_is_what_would_come_free(void **state)
     assert_int_equal(link("shop/shared", ".nopsnap-shop/tx-01234567/site/shared"), 0);
     strcpy(t.token, "01234567");
     t.has_files = true;
+    assert_int_equal(text_list_add(&t.rules, "layout core", &err), OK);
     assert_int_equal(memory_string(p.root, &t.site_path, &err), OK);
     assert_int_equal(memory_string("/srv/catalog", &t.catalog, &err), OK);
     assert_int_equal(memory_string("11111111111111111111111111111111", &t.target, &err), OK);

@@ -592,9 +592,215 @@ def run_all(tests, shop):
     return 1 if failed else 0
 
 
+IN_PLACE_START = "p=$PPID; while [ $(cat /proc/$p/comm) != nopsnap ]; do p=$(ps -o ppid= -p $p | tr -d ' '); done; kill -9 $p; sleep 1\n"
+
+
+def may_make_databases(shop, may):
+    """A login that may not has its database changed in place."""
+    if shop.server.name == "postgresql":
+        shop.server.sql(f"alter role shop {'' if may else 'no'}createdb", "postgres")
+    elif may:
+        shop.server.sql("revoke all on `shop`.* from shop@localhost; grant all on `shop%`.* to shop@localhost")
+    else:
+        shop.server.sql("revoke all on `shop%`.* from shop@localhost; grant all on `shop`.* to shop@localhost; grant all on `other`.* to shop@localhost")
+
+
+def one_row(shop, name):
+    """Another database of the shop's login, with a table of one row."""
+    if shop.server.name == "postgresql":
+        shop.server.sql(f"create database {name} owner shop", "postgres")
+    else:
+        shop.server.sql(f"create database {name}")
+    shop.server.sql("create table precious (id int); insert into precious values (7)", name)
+    if shop.server.name == "postgresql":
+        shop.server.sql("alter table precious owner to shop", name)
+
+
+def settings_name(shop, old, new):
+    changed = 0
+    for folder, _, files in os.walk(os.path.join(shop.site, "App_Data")):
+        for name in files:
+            path = os.path.join(folder, name)
+            text = read(path)
+            if f"Database={old}".encode() in text:
+                with open(path, "wb") as f:
+                    f.write(text.replace(f"Database={old}".encode(), f"Database={new}".encode()))
+                changed += 1
+    check(changed, "no settings name the database", old)
+
+
+def recover__never_loads_into_a_database_that_today_s_settings_name(shop):
+    """Changed in place and killed; the restored tree's settings are then pointed at another database, which stays as it is."""
+    may_make_databases(shop, False)
+    try:
+        one_row(shop, "other")
+        configure(shop, stop="true", start=script(shop, "start8", IN_PLACE_START))
+        code = back(shop)
+        check(code == -signal.SIGKILL, "exit", code, shop.said)
+        script(shop, "start8", "true\n")
+        settings_name(shop, "shop", "other")
+        code = shop.run("recover", "shop")
+        check(code in (0, 3), "exit", code, shop.said)
+        check(shop.server.sql("select id from precious", "other").strip() == "7", "the other database was changed")
+        is_state(shop, "old")
+    finally:
+        may_make_databases(shop, True)
+
+
+def rollback__another_database_in_the_restored_settings_is_a_problem(shop):
+    """The shop moved to another database since: what is in it must neither be lost sight of nor left out of the safety snapshot (P3)."""
+    one_row(shop, "shop48")
+    settings_name(shop, "shop", "shop48")
+    code = back(shop)
+    check(code == 1, "exit", code, shop.said)
+    check(" shop on " in shop.said and " shop48 on " in shop.said and "--keep-connection" in shop.said, shop.said)
+    check(shop.server.digest() == shop.old[1], "the database was changed")
+    check(back(shop, "--keep-connection") in (0, 3), shop.said)
+    check(shop.server.digest() == shop.old[1], "the database that the snapshot's settings name was changed")
+    count = shop.server.sql("select count(*) from " + ('"Log"' if shop.server.name == "postgresql" else "`Log`"), "shop48")
+    check(int(count) >= 0, "today's database did not go back")
+    done(shop)
+
+
+def rollback__a_load_that_can_not_begin_is_undone(shop):
+    """The server has become too small for a row of the dump: what was not even made needs no hands."""
+    if shop.server.name != "mysql":
+        return
+    shop.server.sql("create table big (b longblob); insert into big values (repeat('x', 3000000))", "shop")
+    shop.must("snapshot", "shop")
+    target = shop.list()[0]
+    shop.server.sql("drop table big", "shop")
+    before = shop.server.sql("select @@global.max_allowed_packet").strip()
+    shop.server.sql("set global max_allowed_packet = 1048576")
+    try:
+        code = shop.run("rollback", "shop", "--to", target, "--yes")
+    finally:
+        shop.server.sql(f"set global max_allowed_packet = {before}")
+    check(code == 4, "exit", code, shop.said)
+    is_state(shop, "old")
+    done(shop)
+
+
+def rollback__a_disk_without_room_for_the_decision_is_no_hindrance_to_an_undo(shop):
+    """No commit was tried: without a decision it is undone all the same, and the stage that fills the disk goes."""
+    configure(shop, stop="false", start="true")
+    decision = os.path.join(os.path.dirname(shop.site), ".nopsnap-shop", "decision")
+    log = os.path.join(shop.folder, "fault.log")
+    code = shop.run("rollback", "shop", "--to", shop.target, "--yes", fault=f"nth=1;errno=ENOSPC;paths={decision};log={log}")
+    check(b"fault 1 " in read(log), "no fault was met:", read(log))
+    check(code == 4 and "decision" in shop.said, "exit", code, shop.said)
+    is_state(shop, "old")
+    done(shop)
+
+
+def rollback__a_server_that_restarts_meanwhile_is_waited_for(shop):
+    """Its session is gone with the old server; the undo goes on with a new one, and the shop is not left stopped."""
+    name = "postgres.sh" if shop.server.name == "postgresql" else "mariadb.sh"
+    server = os.path.join(harness.FIXTURE, name)
+    folder = shop.server.dir
+    stop = script(shop, "stop9", f"[ -e $0.tried ] && exit 0; touch $0.tried\n{server} stop {folder}\n(sleep 2; {server} start {folder}) >/dev/null 2>&1 </dev/null &\nsleep 0.2; exit 1\n")
+    configure(shop, stop=stop, start="true")
+    code = back(shop)
+    check(code == 4, "exit", code, shop.said)
+    is_state(shop, "old")
+    done(shop)
+
+
+def session_of(shop, seconds):
+    """One of the shop's own login, as its connection pool has them."""
+    if shop.server.name == "postgresql":
+        return f"PGPASSWORD='secret of shop' psql -X -h {shop.server.dir} -U shop -d shop -c 'select pg_sleep({seconds})'"
+    return f"MYSQL_PWD='secret of shop' mariadb --no-defaults -S {shop.server.socket} -u shop shop -e 'select sleep({seconds})'"
+
+
+def leaves_a_session(shop, name, seconds):
+    return script(shop, name, f"[ -e $0.tried ] && exit 0; touch $0.tried\n({session_of(shop, seconds)}; touch $0.ended) >/dev/null 2>&1 </dev/null &\nsleep 1\n")
+
+
+def rollback__in_place_waits_for_a_session_that_is_about_to_end(shop):
+    may_make_databases(shop, False)
+    try:
+        configure(shop, stop=leaves_a_session(shop, "stop10", 4), start="true")
+        code = back(shop)
+        check(code in (0, 3), "exit", code, shop.said)
+        is_state(shop, "new")
+    finally:
+        may_make_databases(shop, True)
+
+
+def rollback__in_place_counts_what_was_loaded(shop):
+    """Somebody writes into a table while it is loaded: not what was dumped, so it is undone (P9)."""
+    if shop.server.name != "postgresql":
+        return
+    shop.server.sql("create table noise (id int); alter table noise owner to shop")
+    shop.must("snapshot", "shop")
+    target = shop.list()[0]
+    before = shop.server.digest()
+    may_make_databases(shop, False)
+    noise = None
+    try:
+        # the second stop is the undo's: by then the noise is over
+        configure(shop, stop=script(shop, "stop11", "[ -e $0.tried ] && sleep 2; touch $0.tried\n"), start="true")
+        argv = [shop.program, "--config", os.path.join(shop.folder, "config"), "rollback", "shop", "--only", "database", "--to", target, "--yes"]
+        child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        said = ""
+        for line in child.stderr:
+            said += line
+            if line.startswith("loading the database") and not noise:
+                noise = subprocess.Popen(["sh", "-c", f"while :; do echo 'insert into noise values (1);'; done | psql -X -q -h {shop.server.dir} -U nop -d shop"],
+                                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+            if line.startswith("undoing") and noise:
+                os.killpg(noise.pid, signal.SIGKILL)
+        code = child.wait(60)
+        check(code == 4 and "not the one that was dumped" in said, "exit", code, said)
+        check(shop.server.digest() == before, "the database is not what it was", said)
+    finally:
+        if noise and noise.poll() is None:
+            os.killpg(noise.pid, signal.SIGKILL)
+        may_make_databases(shop, True)
+
+
+def rollback__in_place_does_not_promise_what_it_can_not_do_about_mails(shop):
+    """The rows that say what was sent are gone by the time that the restored ones are there."""
+    now = "now() at time zone 'utc'" if shop.server.name == "postgresql" else "utc_timestamp()"
+    table, column = ('"QueuedEmail"', '"SentOnUtc"') if shop.server.name == "postgresql" else ("`QueuedEmail`", "`SentOnUtc`")
+    shop.server.sql(f"update {table} set {column} = {now}", "shop")
+    check("will not be sent again" in shop.must("rollback", "shop", "--to", shop.target, "--dry-run"), shop.said)
+    may_make_databases(shop, False)
+    try:
+        said = shop.must("rollback", "shop", "--to", shop.target, "--dry-run")
+        check("may be sent again" in said and "will not be sent again" not in said, said)
+    finally:
+        may_make_databases(shop, True)
+
+
+def snapshot__of_a_stopped_shop_waits_for_its_last_session(shop):
+    """A session of the shop's login may still write; one of another login is only told."""
+    configure(shop, stop=leaves_a_session(shop, "stop12", 8), start="true")
+    other = (["psql", "-X", "-h", shop.server.dir, "-U", "nop", "-d", "shop", "-c", "select pg_sleep(60)"] if shop.server.name == "postgresql" else
+             ["mariadb", "--no-defaults", "-S", shop.server.socket, "-u", "root", "shop", "-e", "select sleep(60)"])
+    child = subprocess.Popen(other, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        code = shop.run("snapshot", "shop", "--mode", "stopped")
+    finally:
+        child.kill()
+        child.wait()
+    check(code in (0, 3), "exit", code, shop.said)
+    check(os.path.exists(os.path.join(shop.folder, "stop12.ended")), "the shop's session was still there", shop.said)
+    check("in the database all the while" in shop.said, shop.said)
+
+
+def snapshot__of_a_stopped_shop_that_stays_in_its_database_is_refused(shop):
+    configure(shop, stop=leaves_a_session(shop, "stop13", 60), start="true")
+    code = shop.run("snapshot", "shop", "--mode", "stopped")
+    check(code == 1 and "somebody is still in the database: user shop" in shop.said, "exit", code, shop.said)
+    done(shop)
+
+
 def main():
     p = argparse.ArgumentParser()
     p.add_argument("--program", default=os.environ.get("NOPSNAP_PROGRAM"))
+    p.add_argument("--faultlib", default=os.environ.get("NOPSNAP_FAULTLIB"))
     p.add_argument("--engine", default="postgresql")
     p.add_argument("names", nargs="*")
     args = p.parse_args()
@@ -608,7 +814,7 @@ def main():
     folder = tempfile.mkdtemp(prefix="npr", dir="/tmp")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the server goes too
     try:
-        with harness.Shop(args.engine, args.program, folder) as shop:
+        with harness.Shop(args.engine, args.program, folder, args.faultlib) as shop:
             return run_all(tests, shop)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

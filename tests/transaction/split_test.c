@@ -165,13 +165,15 @@ static void walk__leaves_out_what_is_staged_on_a_mount(void **state)
 static void stage__on_a_mount_is_closed_to_others(void **state)
 {
     struct error err = ERROR_INIT;
+    bool made = true;
 
     (void)state;
     run("mkdir -m 0777 shared");
-    assert_int_equal(place_make_private("shared", &err), OK);
+    assert_int_equal(place_make_private("shared", &made, &err), OK);
+    assert_false(made);
     run("test $(stat -c %a shared) = 700");
     run("ln -s shared link");
-    assert_int_equal(place_make_private("link", &err), ERR_REFUSED);
+    assert_int_equal(place_make_private("link", &made, &err), ERR_REFUSED);
 }
 
 static void place__of_a_mounted_root_is_inside_it(void **state)
