@@ -105,7 +105,11 @@ enum error_kind restore_verify(struct catalog *cat, const struct snapshot_record
 
 /* Content of one file of a snapshot to a descriptor (`cat`). path is relative to the root. */
 enum error_kind restore_file_content(struct catalog *cat, const struct tree_entry *entry, int fd, struct error *err);
-/* Replace one file below an open directory by the snapshot's content and attributes, as a new inode (undoing an in-place rewrite). */
+/*
+ * Replace one file below an open directory by the snapshot's content and attributes, as a new inode (undoing an in-place rewrite).
+ *
+ * Returns    ERR_REFUSED for a device where we may make none
+ */
 enum error_kind restore_replace_file(struct catalog *cat, const void *encoded, size_t len, int dirfd, const char *name,
                                      struct error *err);
 
