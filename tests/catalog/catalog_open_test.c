@@ -418,6 +418,38 @@ static void open__read_only_mount_after_a_crash_can_be_read(void **state)
     assert_int_equal(rc, 0);
 }
 
+static bool vanishing;
+
+/* Stands before the C library's. What is looked at below packs/ is taken away behind the look. */
+int fstatat(int fd, const char *file, struct stat *buf, int flag)
+{
+    int found = openat(fd, file, O_PATH | O_CLOEXEC | (flag & AT_SYMLINK_NOFOLLOW ? O_NOFOLLOW : 0));
+    int failed = found < 0 || fstat(found, buf) ? -1 : 0;
+
+    file_close(&found);
+    if (vanishing && !failed && strstr(file, ".pack"))
+        (void)unlinkat(fd, file, 0);
+    return failed;
+}
+
+/* A record that was taken back between the listing of the folder and the look into the index. */
+static void open__pack_that_went_while_it_was_looked_at_is_no_accusation(void **state)
+{
+    struct error err = ERROR_INIT;
+    struct catalog *cat = make_catalogue();
+
+    (void)state;
+    assert_int_equal(
+        system("mkdir -p " CATALOGUE "/packs/ab && touch " CATALOGUE "/packs/ab/ab00000000000000000000000000000f.pack"),
+        0);
+    assert_int_equal(catalog_check_packs(cat, &err), ERR_CORRUPT);
+    error_clear(&err);
+    vanishing = true;
+    assert_ok(catalog_check_packs(cat, &err));
+    vanishing = false;
+    catalog_close(cat);
+}
+
 /* P11: nor can a single value of an index from elsewhere be as large as memory. */
 static void index__value_beyond_all_measure_is_refused(void **state)
 {
@@ -433,6 +465,7 @@ static void index__value_beyond_all_measure_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        folder_test(open__pack_that_went_while_it_was_looked_at_is_no_accusation),
         folder_test(index__value_beyond_all_measure_is_refused),
         folder_test(init__makes_private_files_and_only_once),
         folder_test(init__refuses_a_folder_that_is_not_empty),
