@@ -418,6 +418,41 @@ static void open__read_only_mount_after_a_crash_can_be_read(void **state)
     assert_int_equal(rc, 0);
 }
 
+static void init__of_several_at_once_one_makes_it(void **state)
+{
+    enum { PROCESSES = 8, ROUNDS = 10 };
+
+    (void)state;
+    for (int round = 0; round < ROUNDS; round++) {
+        struct error err = ERROR_INIT;
+        int made = 0, there = 0;
+        int gate[2];
+        char byte;
+
+        assert_int_equal(pipe(gate), 0);
+        for (int i = 0; i < PROCESSES; i++) {
+            if (fork() == 0) {
+                close(gate[1]);
+                (void)!read(gate[0], &byte, 1); /* ends for all at once */
+                _exit((int)catalog_init(CATALOGUE, &err));
+            }
+        }
+        close(gate[0]);
+        close(gate[1]);
+        for (int i = 0; i < PROCESSES; i++) {
+            int status = 0;
+
+            assert_true(wait(&status) > 0 && WIFEXITED(status));
+            made += WEXITSTATUS(status) == OK;
+            there += WEXITSTATUS(status) == ERR_EXISTS;
+        }
+        assert_int_equal(made, 1);
+        assert_int_equal(there, PROCESSES - 1);
+        catalog_close(open_catalogue(CATALOG_WRITE));
+        assert_int_equal(system("rm -r " CATALOGUE), 0);
+    }
+}
+
 static bool vanishing;
 
 /* Stands before the C library's. What is looked at below packs/ is taken away behind the look. */
@@ -469,6 +504,7 @@ int main(void)
         folder_test(index__value_beyond_all_measure_is_refused),
         folder_test(init__makes_private_files_and_only_once),
         folder_test(init__refuses_a_folder_that_is_not_empty),
+        folder_test(init__of_several_at_once_one_makes_it),
         folder_test(init__goes_on_after_one_that_was_cut_short),
         folder_test(open__absent_is_not_found),
         folder_test(open__format_file_is_checked),
