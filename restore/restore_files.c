@@ -244,7 +244,10 @@ static enum error_kind settle_result(struct restoring *r, struct restore_result 
     return rc;
 }
 
-/* syncfs() tells of every failed write since the descriptor was opened, which was before the first one. */
+/*
+ * From Linux 5.8 on syncfs() tells of every failed write since the descriptor was opened, which was before the first one. Before, it tells
+ * of none: there the reading back (P9) is the only witness.
+ */
 static enum error_kind sync_all(struct restoring *r, const char *path, const struct progress *progress,
                                 struct error *err)
 {
