@@ -435,7 +435,7 @@ static enum error_kind open_format(struct catalog *cat, struct error *err)
 static enum error_kind lock_for(struct catalog *cat, int timeout_ms, struct error *err)
 {
     struct error first = ERROR_INIT;
-    enum error_kind rc = take_lock(cat, cat->mode == CATALOG_ALONE, timeout_ms, &first);
+    enum error_kind rc = take_lock(cat, false, timeout_ms, &first);
 
     /* On read-only media nobody can change anything: what can't be locked need not be. */
     if (rc && rc != ERR_BUSY && cat->read_only && cat->mode == CATALOG_READ)
@@ -467,8 +467,6 @@ static enum error_kind open_all(struct catalog *cat, const char *path, int timeo
         rc = open_index(cat, err);
     if (!rc)
         rc = chunk_cache_new(&cat->cache, err);
-    if (!rc && cat->mode == CATALOG_ALONE)
-        rc = catalog_finish_announced(cat, err);
     if (!rc && cat->mode != CATALOG_READ)
         rc = catalog_check_packs(cat, err);
     return rc;

@@ -704,7 +704,7 @@ enum error_kind catalog_rebuild(const char *path, const struct progress *progres
     enum error_kind rc;
 
     r.cat.dirfd = -1;
-    r.cat.mode = CATALOG_ALONE;
+    r.cat.mode = CATALOG_WRITE;
     r.cat.lock = (struct file_lock)FILE_LOCK_INIT;
     pthread_mutex_init(&r.cat.lookup_lock, NULL);
     rc = begin(&r, path, err);

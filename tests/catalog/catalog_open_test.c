@@ -150,7 +150,6 @@ static void open__index_missing_or_garbage(void **state)
     replace_file(CATALOGUE "/catalog.sqlite", garbage, sizeof(garbage));
     assert_needs_rebuild(CATALOG_READ);
     assert_needs_rebuild(CATALOG_WRITE);
-    assert_needs_rebuild(CATALOG_ALONE);
     replace_file(CATALOGUE "/catalog.sqlite", "", 0);
     assert_needs_rebuild(CATALOG_WRITE);
     assert_int_equal(unlink(CATALOGUE "/catalog.sqlite"), 0);
@@ -193,7 +192,6 @@ static void open__old_copy_of_the_index_is_noticed(void **state)
     catalog_close(cat);
     assert_int_equal(system("cp old.sqlite " CATALOGUE "/catalog.sqlite"), 0);
     assert_needs_rebuild(CATALOG_WRITE);
-    assert_needs_rebuild(CATALOG_ALONE);
     cat = open_catalogue(CATALOG_READ); /* what it does know can be read */
     assert_reads(cat, &one, "one", 3);
     catalog_close(cat);
@@ -237,7 +235,10 @@ static void open__announced_pack_is_finished_by_who_is_alone(void **state)
     assert_ok(index_chunk_find(cat->index, &id, &chunk, &found, &err));
     assert_false(chunk.in_place);
     catalog_close(cat);
-    catalog_close(open_catalogue(CATALOG_ALONE));
+    cat = open_catalogue(CATALOG_WRITE);
+    assert_ok(catalog_lock_alone(cat, 0, &err));
+    assert_ok(catalog_finish_announced(cat, &err));
+    catalog_close(cat);
     cat = open_catalogue(CATALOG_WRITE);
     assert_reads(cat, &id, "one", 3);
     catalog_close(cat);
@@ -249,7 +250,7 @@ static void lock__one_alone_or_many_together(void **state)
     struct error err = ERROR_INIT;
 
     (void)state;
-    assert_int_equal(open_kind(CATALOG_ALONE, &err), ERR_BUSY);
+    assert_int_equal(catalog_lock_alone(cat, 0, &err), ERR_BUSY);
     assert_non_null(strstr(err.text, "process")); /* the holder is named */
     catalog_close(second);
     assert_ok(catalog_lock_alone(cat, 0, &err));
