@@ -47,6 +47,8 @@ enum error_kind store_begin(struct catalog *cat, const struct store_options *opt
  */
 enum error_kind store_put(struct store *store, enum chunk_type type, uint32_t group, const void *bytes, size_t len,
                           store_ticket *ticket, struct error *err);
+/* Does this id stand, undamaged, in place? (stat caches) */
+enum error_kind store_has(struct store *store, const struct chunk_id *id, bool *out, struct error *err);
 /*
  * Decide the ids of everything put so far (a short index transaction), without closing the pack: store_resolve() works for them from now
  * on, so that a parent directory can be encoded. Not durable, not visible; until its pack is in place nobody else compares with such a claim.
