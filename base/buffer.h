@@ -6,7 +6,8 @@
  *     buffer_release(&b);
  *
  * The ceiling is set where the buffer is made, so that hostile input can't make the process run out of memory (P11).
- * data is always followed by a NUL byte that len does not count, once anything was appended.
+ * What is appended is followed by a NUL byte that len does not count. Who reserves room and writes into it himself has room for one,
+ * and writes it or does without.
  */
 #ifndef NOPSNAP_BUFFER_H
 #define NOPSNAP_BUFFER_H

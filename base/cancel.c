@@ -41,11 +41,6 @@ enum error_kind cancel_install(struct error *err)
     return OK;
 }
 
-bool cancel_requested(void)
-{
-    return atomic_load(&received) != 0;
-}
-
 int cancel_signal(void)
 {
     return atomic_load(&received);

@@ -99,19 +99,6 @@ enum error_kind directory_sync(int dirfd, const char *path, struct error *err)
     return rc;
 }
 
-enum error_kind directory_remove(int dirfd, const char *path, struct error *err)
-{
-    int failed;
-
-    do
-        failed = unlinkat(dirfd, path, AT_REMOVEDIR);
-    while (failed && errno == EINTR);
-    if (!failed)
-        return OK;
-    return error_set(err, errno == ENOENT || errno == ENOTDIR ? ERR_NOT_FOUND : ERR_IO, errno,
-                     "cannot remove the folder %s", path);
-}
-
 /*
  * Removal of a tree.
  *

@@ -58,7 +58,6 @@ enum error_kind file_rename_new(int from_dirfd, const char *from, int to_dirfd, 
 enum error_kind file_exchange(int a_dirfd, const char *a, int b_dirfd, const char *b, struct error *err);
 enum error_kind file_link(int from_dirfd, const char *from, int to_dirfd, const char *to, struct error *err);
 enum error_kind file_unlink(int dirfd, const char *path, struct error *err); /* ERR_NOT_FOUND if absent */
-enum error_kind directory_remove(int dirfd, const char *path, struct error *err);
 /* Remove a tree that nopsnap itself made. Never crosses a mount, never follows a symlink (P8). Absent is OK. */
 enum error_kind directory_remove_tree(int dirfd, const char *path, struct error *err);
 

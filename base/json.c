@@ -297,11 +297,6 @@ void json_put_number(struct json *object, const char *key, int64_t n)
     json_put(object, key, outer(json_object_new_int64(n)));
 }
 
-void json_put_real(struct json *object, const char *key, double n)
-{
-    json_put(object, key, outer(json_object_new_double(n)));
-}
-
 void json_put_flag(struct json *object, const char *key, bool on)
 {
     json_put(object, key, outer(json_object_new_boolean(on)));

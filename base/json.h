@@ -37,7 +37,6 @@ void json_put(struct json *object, const char *key, struct json *value);    /* t
 void json_put_text(struct json *object, const char *key, const char *text); /* NULL: null */
 void json_put_bytes(struct json *object, const char *key, const void *bytes, size_t len);
 void json_put_number(struct json *object, const char *key, int64_t n);
-void json_put_real(struct json *object, const char *key, double n);
 void json_put_flag(struct json *object, const char *key, bool on);
 void json_push(struct json *array, struct json *value);
 void json_push_text(struct json *array, const char *text);

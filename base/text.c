@@ -63,15 +63,6 @@ void text_moment(int64_t unix_ns, char out[TEXT_MAX])
         snprintf(out, TEXT_MAX, "@%lld", (long long)seconds);
 }
 
-void text_moment_utc(int64_t unix_ns, char out[TEXT_MAX])
-{
-    time_t seconds = seconds_of(unix_ns);
-    struct tm tm;
-
-    if (!gmtime_r(&seconds, &tm) || strftime(out, TEXT_MAX, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
-        snprintf(out, TEXT_MAX, "@%lld", (long long)seconds);
-}
-
 size_t utf8_length(const unsigned char *p, size_t left, uint32_t *out)
 {
     static const uint32_t smallest[] = {0, 0, 0x80, 0x800, 0x10000};

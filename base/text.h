@@ -9,10 +9,9 @@
 
 #define TEXT_MAX 32
 
-void text_size(uint64_t bytes, char out[TEXT_MAX]);        /* "1.4 GiB" */
-void text_duration(uint64_t ms, char out[TEXT_MAX]);       /* "4 min 12 s" */
-void text_moment(int64_t unix_ns, char out[TEXT_MAX]);     /* "2026-11-23 03:00:07" local time */
-void text_moment_utc(int64_t unix_ns, char out[TEXT_MAX]); /* "2026-11-23T03:00:07Z" */
+void text_size(uint64_t bytes, char out[TEXT_MAX]);    /* "1.4 GiB" */
+void text_duration(uint64_t ms, char out[TEXT_MAX]);   /* "4 min 12 s" */
+void text_moment(int64_t unix_ns, char out[TEXT_MAX]); /* "2026-11-23 03:00:07" local time */
 /* A name as a terminal may see it: control characters and bad UTF-8 as \n, \x1b; cut with "..." to fit out_len. */
 void text_name(const void *bytes, size_t len, char *out, size_t out_len);
 /* "10m", "7d", "1h30m", "45s" to milliseconds; -1 if malformed. */

@@ -28,10 +28,9 @@ int thread_processors(void); /* online processors that this process may use, at 
  * SIGINT, SIGTERM and SIGHUP set a flag; long loops test it and return ERR_CANCELLED through their normal way out.
  */
 enum error_kind cancel_install(struct error *err); /* also ignores SIGPIPE */
-bool cancel_requested(void);
-int cancel_signal(void);                         /* which one, 0 if none */
-enum error_kind cancel_check(struct error *err); /* ERR_CANCELLED once a signal came */
-void cancel_reset(void);                         /* an undo that has begun must not be cut short by the same signal */
+int cancel_signal(void);                           /* which one, 0 if none */
+enum error_kind cancel_check(struct error *err);   /* ERR_CANCELLED once a signal came */
+void cancel_reset(void);                           /* an undo that has begun must not be cut short by the same signal */
 /*
  * A signal also ends the wait for a child (process.h), unless what the child belongs to must finish: an undo, the end of a transaction.
  */

@@ -14,6 +14,7 @@
 
 #define GENERATION "generation"
 #define INDEX_COPY_MAX (16ull << 30)
+#define INIT_WAIT_MS 10000
 
 /* Not in every linux/magic.h. */
 #define CIFS_MAGIC 0xff534d42
@@ -166,11 +167,51 @@ done:
     return rc;
 }
 
-enum error_kind catalog_init(const char *path, struct error *err)
+/*
+ * One init at a time: each begins by removing what another that was cut short left, which one that is running would not survive.
+ * Rebuild takes the same lock, so format.json has one writer.
+ */
+static enum error_kind lock_init(struct file_lock *lock, const char *path, int dirfd, struct error *err)
+{
+    struct error why = ERROR_INIT;
+    char *file = NULL;
+    enum error_kind rc = directory_make(dirfd, LOCKS_NAME, 0700, &why);
+
+    if (rc && rc != ERR_EXISTS) {
+        *err = why;
+        return rc;
+    }
+    rc = memory_format(&file, err, "%s/" LOCKS_NAME "/catalog.lock", path);
+    if (!rc)
+        rc = file_lock_take(lock, file, LOCK_EXCLUSIVE, INIT_WAIT_MS, path, err);
+    free(file);
+    return rc;
+}
+
+/* format.json last: what has none is no catalogue yet. */
+static enum error_kind make_catalogue(const char *path, int dirfd, struct error *err)
 {
     struct catalog_format format;
     struct index *ix = NULL;
     char *index_path = NULL;
+    enum error_kind rc = make_folders(dirfd, err);
+
+    if (!rc)
+        rc = path_join(path, INDEX_NAME, &index_path, err);
+    if (!rc)
+        rc = format_make(&format, err);
+    if (!rc)
+        rc = catalog_make_index(index_path, &format, 1, &ix, err);
+    index_close(ix);
+    free(index_path);
+    if (!rc)
+        rc = directory_sync(AT_FDCWD, path, err);
+    return rc ? rc : format_write(path, &format, err);
+}
+
+enum error_kind catalog_init(const char *path, struct error *err)
+{
+    struct file_lock lock = FILE_LOCK_INIT;
     enum error_kind rc;
     int dirfd = -1;
 
@@ -181,30 +222,20 @@ enum error_kind catalog_init(const char *path, struct error *err)
     if (rc)
         goto done;
     rc = refuse_network(dirfd, path, err);
-    if (!rc)
+    if (!rc) /* before anything is put there */
         rc = require_empty(path, dirfd, err);
     if (!rc)
-        rc = make_folders(dirfd, err);
+        rc = lock_init(&lock, path, dirfd, err);
+    if (!rc) /* and with nobody else at it */
+        rc = require_empty(path, dirfd, err);
     if (!rc)
-        rc = path_join(path, INDEX_NAME, &index_path, err);
-    if (!rc)
-        rc = format_make(&format, err);
-    if (!rc)
-        rc = catalog_make_index(index_path, &format, 1, &ix, err);
-    if (rc)
-        goto done;
-    index_close(ix);
-    ix = NULL;
-    rc = directory_sync(AT_FDCWD, path, err);
-    if (!rc) /* last: what has no format.json is no catalogue yet */
-        rc = format_write(path, &format, err);
+        rc = make_catalogue(path, dirfd, err);
 
 done:
     if (rc)
         error_context(err, "making a catalogue");
-    index_close(ix);
+    file_lock_drop(&lock);
     file_close(&dirfd);
-    free(index_path);
     return rc;
 }
 
@@ -404,7 +435,7 @@ static enum error_kind open_format(struct catalog *cat, struct error *err)
 static enum error_kind lock_for(struct catalog *cat, int timeout_ms, struct error *err)
 {
     struct error first = ERROR_INIT;
-    enum error_kind rc = take_lock(cat, cat->mode == CATALOG_ALONE, timeout_ms, &first);
+    enum error_kind rc = take_lock(cat, false, timeout_ms, &first);
 
     /* On read-only media nobody can change anything: what can't be locked need not be. */
     if (rc && rc != ERR_BUSY && cat->read_only && cat->mode == CATALOG_READ)
@@ -436,8 +467,6 @@ static enum error_kind open_all(struct catalog *cat, const char *path, int timeo
         rc = open_index(cat, err);
     if (!rc)
         rc = chunk_cache_new(&cat->cache, err);
-    if (!rc && cat->mode == CATALOG_ALONE)
-        rc = catalog_finish_announced(cat, err);
     if (!rc && cat->mode != CATALOG_READ)
         rc = catalog_check_packs(cat, err);
     return rc;

@@ -65,7 +65,6 @@ struct catalog_format {
 enum catalog_mode {
     CATALOG_READ,  /* works on a read-only mount too; takes the shared lock where it can */
     CATALOG_WRITE, /* shared lock; announced and real packs must agree: ERR_CORRUPT with hint: rebuild (C1) */
-    CATALOG_ALONE, /* exclusive lock: prune's removals, rebuild */
 };
 
 struct catalog;

@@ -105,7 +105,18 @@ static enum error_kind index_is_wrong(const unsigned char name[PACK_NAME_LEN], c
     return rc;
 }
 
-/* A pack's name is committed to the index before its rename (C1), and the folder is listed before the index is read. */
+static bool is_there(const struct catalog *cat, const unsigned char name[PACK_NAME_LEN])
+{
+    char path[PACK_PATH_MAX];
+
+    pack_path(name, false, path);
+    return faccessat(cat->dirfd, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT;
+}
+
+/*
+ * A pack's name is committed to the index before its rename (C1), and the folder is listed before the index is read. What was taken back
+ * between the two, a record whose writer failed, is there no more: the file goes before its row does.
+ */
 static enum error_kind file_is_known(void *arg, const unsigned char name[PACK_NAME_LEN], bool part, uint64_t size,
                                      struct error *err)
 {
@@ -120,7 +131,7 @@ static enum error_kind file_is_known(void *arg, const unsigned char name[PACK_NA
     rc = index_pack_find_name(cat->index, name, &row, &found, err);
     if (rc)
         return rc;
-    if (!found)
+    if (!found && is_there(cat, name))
         return index_is_wrong(name, "is not in the index", err);
     return OK; /* its length is not looked at: a pack cut short is damage to that pack, and read errors say so */
 }

@@ -40,7 +40,8 @@ enum error_kind catalog_require_write(const struct catalog *cat, struct error *e
 /*
  * Change the lock that this process holds: drop, then take (others may come between: look again at everything).
  *
- * On failure the shared lock is held again (waiting for it without a deadline is safe: an exclusive holder ends).
+ * When alone() fails the shared lock is held again (waiting for it without a deadline is safe: an exclusive holder ends), unless the
+ * text says that it could not be taken: a signal ends that wait, too.
  */
 enum error_kind catalog_lock_alone(struct catalog *cat, int timeout_ms, struct error *err);
 enum error_kind catalog_lock_shared(struct catalog *cat, struct error *err);

@@ -59,13 +59,10 @@ void index_bind_bytes(struct index_statement *st, int at, const void *bytes, siz
 enum error_kind index_step(struct index_statement *st, bool *row, struct error *err);
 /* prepare, bind numbers only, step to the end. */
 enum error_kind index_execute(struct index *ix, const char *sql, const int64_t *numbers, int count, struct error *err);
-/* Start the same statement again with new parameters, without preparing it anew. */
-void index_again(struct index_statement *st);
 /* Columns count from 0. Borrowed until the next step. */
 int64_t index_number(const struct index_statement *st, int column);
 const char *index_text(const struct index_statement *st, int column); /* NULL for NULL */
 const void *index_bytes(const struct index_statement *st, int column, size_t *len);
-bool index_is_null(const struct index_statement *st, int column);
 int64_t index_changes(const struct index *ix);  /* rows changed by the last statement */
 int64_t index_last_row(const struct index *ix); /* rowid of the last insert */
 

@@ -321,12 +321,6 @@ void index_finish(struct index_statement *st)
     st->busy = false;
 }
 
-void index_again(struct index_statement *st)
-{
-    sqlite3_reset(st->stmt);
-    st->bad = SQLITE_OK;
-}
-
 static void bound(struct index_statement *st, int code)
 {
     if (st->bad == SQLITE_OK)
@@ -395,11 +389,6 @@ const void *index_bytes(const struct index_statement *st, int column, size_t *le
 
     *len = (size_t)sqlite3_column_bytes(st->stmt, column);
     return bytes;
-}
-
-bool index_is_null(const struct index_statement *st, int column)
-{
-    return sqlite3_column_type(st->stmt, column) == SQLITE_NULL;
 }
 
 int64_t index_changes(const struct index *ix)

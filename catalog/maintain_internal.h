@@ -75,6 +75,5 @@ bool mark_has(const struct mark *m, int64_t row);
 /* Raw bytes and chunks that are marked in a pack. */
 uint64_t mark_pack_bytes(const struct mark *m, uint64_t pack);
 uint64_t mark_pack_chunks(const struct mark *m, uint64_t pack);
-uint64_t mark_chunks(const struct mark *m);
 
 #endif

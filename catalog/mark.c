@@ -19,7 +19,6 @@ struct mark {
     struct pack_use *packs;
     size_t pack_cap;
     uint64_t row_limit, pack_limit; /* 0: not asked for yet */
-    uint64_t chunks;
     /* one run */
     struct buffer path;
     size_t held; /* bytes of the readers that are open above */
@@ -66,11 +65,6 @@ uint64_t mark_pack_bytes(const struct mark *m, uint64_t pack)
 uint64_t mark_pack_chunks(const struct mark *m, uint64_t pack)
 {
     return pack < m->pack_cap ? m->packs[pack].chunks : 0;
-}
-
-uint64_t mark_chunks(const struct mark *m)
-{
-    return m->chunks;
 }
 
 /* At least `need` elements, zeroed, growing by half: rows and packs are numbered densely. */
@@ -143,7 +137,6 @@ static enum error_kind set_mark(struct mark *m, const struct chunk_row *row, str
     m->bits[row->row / 8] |= (unsigned char)(1u << (row->row % 8));
     m->packs[row->pack].bytes += row->len;
     m->packs[row->pack].chunks++;
-    m->chunks++;
     return OK;
 }
 

@@ -436,7 +436,7 @@ enum error_kind catalog_prune(struct catalog *cat, const struct prune_options *o
     rc = catalog_lock_alone(cat, options->lock_timeout_ms, &why);
     if (rc == ERR_BUSY) {
         out->removal_postponed = true;
-        rc = OK;
+        rc = same_index(&p, &index_file, err);
         goto done;
     }
     if (rc) {
@@ -448,6 +448,8 @@ enum error_kind catalog_prune(struct catalog *cat, const struct prune_options *o
         *err = later;
         rc = later.kind;
     }
+    if (!rc) /* no lock was held for a moment */
+        rc = same_index(&p, &index_file, err);
     copied = copied_bytes(&p);
     out->bytes_freed = out->bytes_freed > copied ? out->bytes_freed - copied : 0;
 

@@ -20,8 +20,9 @@
  *   5  what has no twin in a pack (history, damage, checks) comes from the old index, row by row, as far as it can be read
  *   6  synced, exchanged, the old one removed
  *
- * Until 6 nothing of the old state is touched. A kill after 3 may leave a new pack that the old index does not know: then that one is
- * refused (C1), and the way out is another rebuild.
+ * Until 6 nothing is taken from the old state, though something may come: missing folders, a lost format.json, in 3 new packs; stat caches
+ * go just before 6. A kill after 3 may leave a new pack that the old index does not know: then that one is refused (C1), and the way out is
+ * another rebuild.
  */
 #define NEW_NAME INDEX_NAME ".new"
 #define OLD_NAME INDEX_NAME ".old"
@@ -167,17 +168,15 @@ static enum error_kind drop_cache(void *arg, const char *name, struct error *err
     return OK;
 }
 
-static enum error_kind choose_generation(struct rebuild *r, struct error *err)
+static void choose_generation(struct rebuild *r)
 {
     struct error ignored = ERROR_INIT;
     int64_t old = 0;
 
-    (void)err;
     if (r->old && index_meta_get(r->old, "generation", &old, &ignored) == OK && old > 0)
         r->generation = (uint64_t)old;
     (void)folder_each(r->cat.dirfd, CACHE_NAME, look_at_cache, r, &ignored);
     r->cat.generation = ++r->generation;
-    return OK;
 }
 
 /* ---- 3: packs and chunks ---- */
@@ -624,10 +623,10 @@ static enum error_kind open_indexes(struct rebuild *r, struct error *err)
     bring_back_old(r);
     if (!rc && faccessat(r->cat.dirfd, INDEX_NAME, F_OK, 0) == 0)
         (void)index_open(old, INDEX_WRITE, &r->old, &ignored);
-    if (!rc)
-        rc = choose_generation(r, err);
-    if (!rc)
+    if (!rc) {
+        choose_generation(r);
         rc = remove_index(r, NEW_NAME, err);
+    }
     if (!rc)
         rc = catalog_make_index(new, &r->cat.format, (int64_t)r->generation, &r->cat.index, err);
     if (!rc)
@@ -705,7 +704,7 @@ enum error_kind catalog_rebuild(const char *path, const struct progress *progres
     enum error_kind rc;
 
     r.cat.dirfd = -1;
-    r.cat.mode = CATALOG_ALONE;
+    r.cat.mode = CATALOG_WRITE;
     r.cat.lock = (struct file_lock)FILE_LOCK_INIT;
     pthread_mutex_init(&r.cat.lookup_lock, NULL);
     rc = begin(&r, path, err);

@@ -177,21 +177,38 @@ static struct json *roots_json(const struct snapshot_record *r)
     return roots;
 }
 
+static void push_left_out(struct json *array, const struct snapshot_left_out *l)
+{
+    struct json *one = json_object();
+
+    put_bytes(one, "path", l->path);
+    put_bytes(one, "reason", l->reason);
+    json_put_number(one, "files", (int64_t)l->files);
+    json_put_number(one, "bytes", (int64_t)l->bytes);
+    json_push(array, one);
+}
+
+/* What finds no room is added up in a last one, as a snapshot does with what it can't list. */
 static struct json *left_out_json(const struct snapshot_record *r)
 {
+    char everywhere[] = ".", further[] = "further paths";
+    struct snapshot_left_out rest = {.path = everywhere, .reason = further};
     struct json *array = json_array();
     size_t used = 0;
 
-    for (size_t i = 0; i < r->left_out_count && used <= RECORD_LINES_MAX; i++) {
-        struct json *one = json_object();
+    for (size_t i = 0; i < r->left_out_count; i++) {
+        const struct snapshot_left_out *l = &r->left_out[i];
 
-        put_bytes(one, "path", r->left_out[i].path);
-        put_bytes(one, "reason", r->left_out[i].reason);
-        json_put_number(one, "files", (int64_t)r->left_out[i].files);
-        json_put_number(one, "bytes", (int64_t)r->left_out[i].bytes);
-        json_push(array, one);
-        used += strlen(r->left_out[i].path) + 64;
+        if (used <= RECORD_LINES_MAX) {
+            push_left_out(array, l);
+            used += strlen(l->path) + strlen(l->reason) + 64;
+            continue;
+        }
+        rest.files += l->files;
+        rest.bytes += l->bytes;
     }
+    if (used > RECORD_LINES_MAX && (rest.files > 0 || rest.bytes > 0))
+        push_left_out(array, &rest);
     return array;
 }
 

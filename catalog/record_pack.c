@@ -99,8 +99,27 @@ static enum error_kind make_it_stand(struct record_draft *d, record_rows_fn *row
 }
 
 /*
- * Take back what did not become a record: file, folder, then rows, so that no moment has a pack that the index does not know.
- * What can't be taken back stays announced; that is a state which everybody understands (C1).
+ * A commit that failed may have come down all the same: the row is marked before the file goes, so that no index ever says that a pack is
+ * in place which is not there.
+ */
+static enum error_kind mark_for_removal(struct record_draft *d, struct error *err)
+{
+    struct index *ix = d->cat->index;
+    enum error_kind rc = index_begin(ix, err);
+
+    d->pack_row.state = PACK_TO_REMOVE;
+    if (!rc)
+        rc = index_pack_update(ix, &d->pack_row, err);
+    if (!rc)
+        rc = index_commit(ix, err);
+    if (rc)
+        index_rollback(ix);
+    return rc;
+}
+
+/*
+ * Take back what did not become a record: mark, file, folder, then rows, so that no moment has a pack that the index does not know.
+ * What can't be taken back stays announced, or marked; those are states which everybody understands (C1).
  */
 static void withdraw(struct record_draft *d)
 {
@@ -109,7 +128,7 @@ static void withdraw(struct record_draft *d)
     char path[PACK_PATH_MAX];
     enum error_kind rc;
 
-    if (!d->announced)
+    if (!d->announced || mark_for_removal(d, &ignored) != OK)
         return;
     pack_path(d->pack_row.name, false, path);
     rc = file_unlink(d->cat->dirfd, path, &ignored);

@@ -60,7 +60,6 @@ struct verify_pack {
 };
 
 struct verify_packs {
-    struct catalog *cat;
     struct verify_pack *items;
     size_t count, cap;
     uint64_t bytes;
@@ -539,7 +538,7 @@ enum error_kind catalog_verify(struct catalog *cat, const struct verify_options 
                                const struct progress *progress, struct verify_report *out, struct error *err)
 {
     struct verify v = {.cat = cat, .options = options, .progress = progress, .report = out};
-    struct verify_packs packs = {.cat = cat};
+    struct verify_packs packs = {.items = NULL};
     struct error why = ERROR_INIT;
     enum error_kind rc;
 

@@ -1,7 +1,7 @@
 /*
  * Restoring: catalogue -> a place beside. Nothing here writes into a live tree (P2).
  *
- *     plan:    difference_each() between a snapshot and a tree, or two snapshots
+ *     plan:    difference_live() between a snapshot and a tree, difference_snapshots() between two snapshots
  *     act:     restore_files() into a new folder; restore_verify() proves it (P9); restore_database_load() fills a database beside
  *
  * R1  nothing is written outside the target: every step is openat() below a directory descriptor with O_NOFOLLOW (P11)
@@ -53,7 +53,7 @@ enum error_kind difference_live(struct catalog *cat, const struct snapshot_recor
 /* ---- files ---- */
 
 /* What became of each file: for the transaction's record of linked files. Called in no particular order, from one thread. */
-enum restore_how { RESTORE_WRITTEN, RESTORE_LINKED, RESTORE_REFLINKED, RESTORE_COPIED };
+enum restore_how { RESTORE_WRITTEN, RESTORE_LINKED, RESTORE_REFLINKED };
 typedef enum error_kind restore_placed_fn(void *arg, const char *path, enum restore_how how, const struct stat *st,
                                           const void *encoded, size_t len, struct error *err);
 
@@ -106,7 +106,11 @@ enum error_kind restore_verify(struct catalog *cat, const struct snapshot_record
 
 /* Content of one file of a snapshot to a descriptor (`cat`). path is relative to the root. */
 enum error_kind restore_file_content(struct catalog *cat, const struct tree_entry *entry, int fd, struct error *err);
-/* Replace one file below an open directory by the snapshot's content and attributes, as a new inode (undoing an in-place rewrite). */
+/*
+ * Replace one file below an open directory by the snapshot's content and attributes, as a new inode (undoing an in-place rewrite).
+ *
+ * Returns    ERR_REFUSED for a device where we may make none
+ */
 enum error_kind restore_replace_file(struct catalog *cat, const void *encoded, size_t len, int dirfd, const char *name,
                                      struct error *err);
 

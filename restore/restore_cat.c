@@ -142,8 +142,10 @@ enum error_kind restore_replace_file(struct catalog *cat, const void *encoded, s
         rc = write_draft(&r, err);
     else
         rc = target_special(&r.target, dirfd, r.draft, &e, name, &special, err);
-    r.made |= !rc && special;
-    if (!rc && special)
+    if (!rc && !special)
+        rc = error_set(err, ERR_REFUSED, 0, "a device can't be made without root's rights");
+    r.made |= !rc;
+    if (!rc)
         rc = put_in_place(&r, &folder, err);
 
 done:

@@ -29,20 +29,32 @@ struct restoring {
 
 /* ---- the target ---- */
 
-static bool is_empty(int fd)
+static enum error_kind require_empty(int fd, const char *path, struct error *err)
 {
     int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *d = copy >= 0 ? fdopendir(copy) : NULL;
     struct dirent *e;
-    bool empty = d != NULL;
+    enum error_kind rc = OK;
+    bool empty;
 
-    while (empty && (e = readdir(d)))
-        empty = strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0;
-    if (d)
-        closedir(d);
-    else if (copy >= 0)
-        close(copy);
-    return empty;
+    if (!d) {
+        rc = error_set(err, ERR_IO, errno, "cannot look into the folder %s", path);
+        file_close(&copy);
+        return rc;
+    }
+    do {
+        errno = 0;
+        e = readdir(d);
+        empty = !e || strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0;
+    } while (e && empty);
+    if (!empty) {
+        rc = error_set(err, ERR_EXISTS, 0, "the folder %s is not empty", path);
+        error_hint(err, "name a folder that does not exist, or an empty one");
+    } else if (errno) {
+        rc = error_set(err, ERR_IO, errno, "cannot look into the folder %s", path);
+    }
+    closedir(d);
+    return rc;
 }
 
 /*
@@ -63,11 +75,9 @@ static enum error_kind open_target(struct restoring *r, const char *path, struct
         return error_set(err, ERR_EXISTS, err->sys, "%s is there and is no folder", path);
     if (rc)
         return rc;
-    if (!is_empty(r->target.fd)) {
-        rc = error_set(err, ERR_EXISTS, 0, "the folder %s is not empty", path);
-        error_hint(err, "name a folder that does not exist, or an empty one");
+    rc = require_empty(r->target.fd, path, err);
+    if (rc)
         return rc;
-    }
     fremovexattr(r->target.fd, "system.posix_acl_default"); /* mostly there is none */
     fremovexattr(r->target.fd, "system.posix_acl_access");
     if (fchmod(r->target.fd, 0700))
@@ -234,7 +244,10 @@ static enum error_kind settle_result(struct restoring *r, struct restore_result 
     return rc;
 }
 
-/* syncfs() tells of every failed write since the descriptor was opened, which was before the first one. */
+/*
+ * From Linux 5.8 on syncfs() tells of every failed write since the descriptor was opened, which was before the first one. Before, it tells
+ * of none: there the reading back (P9) is the only witness.
+ */
 static enum error_kind sync_all(struct restoring *r, const char *path, const struct progress *progress,
                                 struct error *err)
 {

@@ -126,7 +126,7 @@ enum error_kind content_write(void *arg, uint64_t offset, const void *bytes, siz
  *
  * fd         open for reading, at any position
  * equal      false when length or content differ
- * damaged    ids that the index does not know count as different
+ * Returns    ERR_CORRUPT when an id that has to be looked up for its chunk's length is not in the index
  */
 enum error_kind content_compare(struct catalog *cat, const struct tree_entry *e, int fd, struct buffer *buffer,
                                 const char *shown, bool *equal, struct error *err);

@@ -16,7 +16,8 @@
 
 #include "restore_internal.h"
 
-#define HOP_MAX 4000 /* bytes of a path that one system call gets: less than PATH_MAX */
+#define HOP_MAX 4000   /* bytes of a path that one system call gets: less than PATH_MAX */
+#define AGAIN_MAX 1000 /* openat2() gives up while renames go on anywhere: then stepwise, which doesn't mind them */
 
 /* ---- opening ---- */
 
@@ -61,12 +62,13 @@ static int open_hop(int base, char *path, int flags, mode_t mode)
                            .mode = flags & O_CREAT ? mode : 0,
                            .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS};
     long fd;
+    int left = AGAIN_MAX;
 
     if (!atomic_load_explicit(&stepwise, memory_order_relaxed)) {
         do
             fd = syscall(SYS_openat2, base, path, &how, sizeof(how));
-        while (fd < 0 && (errno == EINTR || errno == EAGAIN));
-        if (fd >= 0 || (errno != ENOSYS && errno != EPERM))
+        while (fd < 0 && (errno == EINTR || (errno == EAGAIN && left-- > 0)));
+        if (fd >= 0 || (errno != ENOSYS && errno != EPERM && errno != EAGAIN))
             return (int)fd;
         if (errno == ENOSYS)
             atomic_store(&stepwise, true);

@@ -34,7 +34,10 @@ static enum error_kind remembered(struct root_taking *r, const struct walk_item 
     return stat_cache_get(r->cache, item->path, &key, encoded, len, err);
 }
 
-/* Attributes of what need not be opened. *encoded stays NULL when there are none to be had, which has been said then (T1). */
+/*
+ * Attributes of what need not be opened. *got false when there are none to be had, or more than an entry can hold, which has been said
+ * then (T1): one entry is no reason to have no snapshot.
+ */
 static enum error_kind look(struct root_taking *r, const struct walk_item *item, struct buffer *out, bool *got,
                             struct error *err)
 {
@@ -42,14 +45,11 @@ static enum error_kind look(struct root_taking *r, const struct walk_item *item,
     struct error fault = ERROR_INIT;
 
     *got = false;
-    if (walk_attributes_read(r->t->attributes, item, &entry, &fault)) {
-        if (fault.kind == ERR_MEMORY)
-            return *err = fault, fault.kind;
+    if (walk_attributes_read(r->t->attributes, item, &entry, &fault) || tree_entry_encode(&entry, out, &fault))
         return fault.kind == ERR_NOT_FOUND ? say_gone(r->t, item->path, err)
                                            : say_unread(r->t, item->path, &fault, err);
-    }
     *got = true;
-    return tree_entry_encode(&entry, out, err);
+    return OK;
 }
 
 static bool is_catalogue(const struct taking *t, const struct walk_item *item)

@@ -2,6 +2,8 @@
  * A block of a pack that the disk can't read any more is damage (P6, P7): named, gone round, repaired. The function below stands before
  * the C library's.
  */
+#undef _FORTIFY_SOURCE /* its inline functions stand where ours shall */
+
 #include "maintain_support.h"
 
 #include <errno.h>

@@ -150,7 +150,6 @@ static void open__index_missing_or_garbage(void **state)
     replace_file(CATALOGUE "/catalog.sqlite", garbage, sizeof(garbage));
     assert_needs_rebuild(CATALOG_READ);
     assert_needs_rebuild(CATALOG_WRITE);
-    assert_needs_rebuild(CATALOG_ALONE);
     replace_file(CATALOGUE "/catalog.sqlite", "", 0);
     assert_needs_rebuild(CATALOG_WRITE);
     assert_int_equal(unlink(CATALOGUE "/catalog.sqlite"), 0);
@@ -193,7 +192,6 @@ static void open__old_copy_of_the_index_is_noticed(void **state)
     catalog_close(cat);
     assert_int_equal(system("cp old.sqlite " CATALOGUE "/catalog.sqlite"), 0);
     assert_needs_rebuild(CATALOG_WRITE);
-    assert_needs_rebuild(CATALOG_ALONE);
     cat = open_catalogue(CATALOG_READ); /* what it does know can be read */
     assert_reads(cat, &one, "one", 3);
     catalog_close(cat);
@@ -237,7 +235,10 @@ static void open__announced_pack_is_finished_by_who_is_alone(void **state)
     assert_ok(index_chunk_find(cat->index, &id, &chunk, &found, &err));
     assert_false(chunk.in_place);
     catalog_close(cat);
-    catalog_close(open_catalogue(CATALOG_ALONE));
+    cat = open_catalogue(CATALOG_WRITE);
+    assert_ok(catalog_lock_alone(cat, 0, &err));
+    assert_ok(catalog_finish_announced(cat, &err));
+    catalog_close(cat);
     cat = open_catalogue(CATALOG_WRITE);
     assert_reads(cat, &id, "one", 3);
     catalog_close(cat);
@@ -249,7 +250,7 @@ static void lock__one_alone_or_many_together(void **state)
     struct error err = ERROR_INIT;
 
     (void)state;
-    assert_int_equal(open_kind(CATALOG_ALONE, &err), ERR_BUSY);
+    assert_int_equal(catalog_lock_alone(cat, 0, &err), ERR_BUSY);
     assert_non_null(strstr(err.text, "process")); /* the holder is named */
     catalog_close(second);
     assert_ok(catalog_lock_alone(cat, 0, &err));
@@ -418,6 +419,73 @@ static void open__read_only_mount_after_a_crash_can_be_read(void **state)
     assert_int_equal(rc, 0);
 }
 
+static void init__of_several_at_once_one_makes_it(void **state)
+{
+    enum { PROCESSES = 8, ROUNDS = 10 };
+
+    (void)state;
+    for (int round = 0; round < ROUNDS; round++) {
+        struct error err = ERROR_INIT;
+        int made = 0, there = 0;
+        int gate[2];
+        char byte;
+
+        assert_int_equal(pipe(gate), 0);
+        for (int i = 0; i < PROCESSES; i++) {
+            if (fork() == 0) {
+                close(gate[1]);
+                (void)!read(gate[0], &byte, 1); /* ends for all at once */
+                _exit((int)catalog_init(CATALOGUE, &err));
+            }
+        }
+        close(gate[0]);
+        close(gate[1]);
+        for (int i = 0; i < PROCESSES; i++) {
+            int status = 0;
+
+            assert_true(wait(&status) > 0 && WIFEXITED(status));
+            made += WEXITSTATUS(status) == OK;
+            there += WEXITSTATUS(status) == ERR_EXISTS;
+        }
+        assert_int_equal(made, 1);
+        assert_int_equal(there, PROCESSES - 1);
+        catalog_close(open_catalogue(CATALOG_WRITE));
+        assert_int_equal(system("rm -r " CATALOGUE), 0);
+    }
+}
+
+static bool vanishing;
+
+/* Stands before the C library's. What is looked at below packs/ is taken away behind the look. */
+int fstatat(int fd, const char *file, struct stat *buf, int flag)
+{
+    int found = openat(fd, file, O_PATH | O_CLOEXEC | (flag & AT_SYMLINK_NOFOLLOW ? O_NOFOLLOW : 0));
+    int failed = found < 0 || fstat(found, buf) ? -1 : 0;
+
+    file_close(&found);
+    if (vanishing && !failed && strstr(file, ".pack"))
+        (void)unlinkat(fd, file, 0);
+    return failed;
+}
+
+/* A record that was taken back between the listing of the folder and the look into the index. */
+static void open__pack_that_went_while_it_was_looked_at_is_no_accusation(void **state)
+{
+    struct error err = ERROR_INIT;
+    struct catalog *cat = make_catalogue();
+
+    (void)state;
+    assert_int_equal(
+        system("mkdir -p " CATALOGUE "/packs/ab && touch " CATALOGUE "/packs/ab/ab00000000000000000000000000000f.pack"),
+        0);
+    assert_int_equal(catalog_check_packs(cat, &err), ERR_CORRUPT);
+    error_clear(&err);
+    vanishing = true;
+    assert_ok(catalog_check_packs(cat, &err));
+    vanishing = false;
+    catalog_close(cat);
+}
+
 /* P11: nor can a single value of an index from elsewhere be as large as memory. */
 static void index__value_beyond_all_measure_is_refused(void **state)
 {
@@ -433,9 +501,11 @@ static void index__value_beyond_all_measure_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        folder_test(open__pack_that_went_while_it_was_looked_at_is_no_accusation),
         folder_test(index__value_beyond_all_measure_is_refused),
         folder_test(init__makes_private_files_and_only_once),
         folder_test(init__refuses_a_folder_that_is_not_empty),
+        folder_test(init__of_several_at_once_one_makes_it),
         folder_test(init__goes_on_after_one_that_was_cut_short),
         folder_test(open__absent_is_not_found),
         folder_test(open__format_file_is_checked),

@@ -385,6 +385,34 @@ static void prune__fault_of_the_index_is_not_blamed_on_a_pack(void **state)
     catalog_close(cat);
 }
 
+static void exchange_index(void *arg, const char *what)
+{
+    (void)arg;
+    if (strstr(what, "removing"))
+        assert_int_equal(system("cp cat/catalog.sqlite new && mv new cat/catalog.sqlite"), 0);
+}
+
+/* Nobody may go on with an index that a rebuild has replaced while no lock was held. */
+static void prune__notices_an_exchanged_index_also_when_it_could_not_remove(void **state)
+{
+    struct prune_options options = {.max_unused_percent = 0, .lock_timeout_ms = 200};
+    struct progress progress = {.step = exchange_index};
+    struct shop shop = {.seed = 1, .folders = 2, .files = 5};
+    struct snapshot_record record;
+    struct prune_report report;
+    struct error err = ERROR_INIT;
+    struct catalog *cat = open_catalog(CATALOG_WRITE), *other;
+
+    (void)state;
+    take(cat, &shop, &record);
+    other = open_catalog(CATALOG_READ); /* its shared lock keeps the exclusive one away */
+    assert_int_equal(catalog_prune(cat, &options, &progress, &report, &err), ERR_BUSY);
+    assert_non_null(strstr(err.text, "made again in the meantime"));
+    catalog_close(other);
+    catalog_close(cat);
+    snapshot_record_release(&record);
+}
+
 static void prune__what_a_dead_writer_left_goes(void **state)
 {
     struct shop a = {.seed = 1, .folders = 2, .files = 5}, b = {.seed = 2, .folders = 2, .files = 9};
@@ -563,6 +591,7 @@ int main(void)
         folder_test(prune__keeps_damaged_data_and_still_takes_what_nobody_needs),
         folder_test(prune__damage_it_meets_is_the_frames_and_not_the_packs),
         folder_test(prune__fault_of_the_index_is_not_blamed_on_a_pack),
+        folder_test(prune__notices_an_exchanged_index_also_when_it_could_not_remove),
         folder_test(prune__what_a_dead_writer_left_goes),
         folder_test(prune__killed_at_any_moment_costs_nothing_but_space),
         folder_test(prune__beside_two_writers_loses_nothing),

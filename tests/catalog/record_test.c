@@ -108,6 +108,43 @@ static void record__a_great_many_unread_files_are_counted_not_dropped(void **sta
     buffer_release(&bytes);
 }
 
+static void record__left_out_paths_without_room_are_added_up(void **state)
+{
+    enum { MANY = 2000 };
+    struct snapshot_record r, back = SNAPSHOT_RECORD_INIT;
+    struct buffer bytes = BUFFER_INIT(8 << 20);
+    struct error err = ERROR_INIT;
+    uint64_t files = 0, sum = 0;
+    char path[2001];
+
+    (void)state;
+    fill_record(&r);
+    for (size_t i = 0; i < r.left_out_count; i++) {
+        free(r.left_out[i].path);
+        free(r.left_out[i].reason);
+    }
+    r.left_out = reallocarray(r.left_out, MANY, sizeof(*r.left_out));
+    r.left_out_count = MANY;
+    memset(path, 'p', sizeof(path) - 1);
+    path[sizeof(path) - 1] = '\0';
+    for (size_t i = 0; i < MANY; i++)
+        r.left_out[i] = (struct snapshot_left_out){strdup(path), strdup("excluded"), 2, 10 + i};
+    assert_int_equal(snapshot_record_encode(&r, &bytes, &err), OK);
+    assert_true(bytes.len < RECORD_LEN_MAX);
+    assert_int_equal(snapshot_record_decode(bytes.data, bytes.len, &back, &err), OK);
+    assert_true(back.left_out_count < MANY);
+    assert_string_equal(back.left_out[back.left_out_count - 1].path, ".");
+    for (size_t i = 0; i < back.left_out_count; i++) {
+        files += back.left_out[i].files;
+        sum += back.left_out[i].bytes;
+    }
+    assert_int_equal(files, 2 * MANY);
+    assert_int_equal(sum, 10 * MANY + MANY * (MANY - 1) / 2);
+    snapshot_record_release(&r);
+    snapshot_record_release(&back);
+    buffer_release(&bytes);
+}
+
 /* Replace one piece of the text; it must be there. */
 static void replace(const struct buffer *in, const char *what, const char *by, struct buffer *out)
 {
@@ -200,6 +237,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(record__comes_back_whole),
         cmocka_unit_test(record__a_great_many_unread_files_are_counted_not_dropped),
+        cmocka_unit_test(record__left_out_paths_without_room_are_added_up),
         cmocka_unit_test(record__nonsense_is_refused),
         cmocka_unit_test(small_records__come_back),
     };

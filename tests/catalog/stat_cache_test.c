@@ -1,4 +1,6 @@
 /* The stat cache: what it answers, and above all what it does not. */
+#undef _FORTIFY_SOURCE /* its inline functions stand where ours shall */
+
 #include "stat_cache_internal.h"
 
 #include "maintain_support.h"

@@ -80,11 +80,39 @@ static void replaced_file__is_a_new_inode_and_the_folder_keeps_its_time(void **s
     catalog_close(cat);
 }
 
+static void replaced_device__that_cannot_be_made_is_an_error(void **state)
+{
+    struct tree_entry e = {.type = TREE_CHARACTER_DEVICE, .mode = 0600, .device_major = 1, .device_minor = 7};
+    struct buffer encoded = BUFFER_INIT(4096);
+    struct catalog *cat = plant_catalog("cat");
+    struct error err = ERROR_INIT;
+    uid_t user = geteuid();
+    enum error_kind rc;
+    int fd;
+
+    (void)state;
+    assert_int_equal(shell("mkdir d; echo mine >d/f; chmod 0777 . d"), 0);
+    assert_int_equal(tree_entry_encode(&e, &encoded, &err), OK);
+    fd = open("d", O_RDONLY | O_DIRECTORY);
+    assert_true(fd >= 0);
+    if (user == 0)
+        assert_int_equal(seteuid(65534), 0);
+    rc = restore_replace_file(cat, encoded.data, encoded.len, fd, "f", &err);
+    if (user == 0)
+        assert_int_equal(seteuid(0), 0);
+    assert_int_equal(rc, ERR_REFUSED);
+    assert_int_equal(shell("[ \"$(ls -A d)\" = f ] && [ \"$(cat d/f)\" = mine ]"), 0);
+    close(fd);
+    buffer_release(&encoded);
+    catalog_close(cat);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         folder_test(content__comes_out_with_its_holes_as_zeros),
         folder_test(replaced_file__is_a_new_inode_and_the_folder_keeps_its_time),
+        folder_test(replaced_device__that_cannot_be_made_is_an_error),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

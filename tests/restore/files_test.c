@@ -2,6 +2,26 @@
 #include "plant_shell.h"
 #include "restore.h"
 
+#include <dirent.h>
+#include <dlfcn.h>
+#include <errno.h>
+
+static bool readdir_fails;
+
+/* Stands before the C library's. With 64-bit offsets its symbol is readdir64. */
+struct dirent *readdir(DIR *dir)
+{
+    struct dirent *(*next)(DIR *) = NULL;
+    void *found = dlsym(RTLD_NEXT, sizeof(long) == sizeof(off_t) ? "readdir" : "readdir64");
+
+    if (readdir_fails) {
+        errno = EIO;
+        return NULL;
+    }
+    memcpy(&next, &found, sizeof(next));
+    return next(dir);
+}
+
 static void write_all(struct catalog *cat, const struct snapshot_record *s, const char *target,
                       const struct restore_options *options)
 {
@@ -30,6 +50,25 @@ static void odd_tree__comes_back_in_every_attribute(void **state)
     assert_int_equal(shell("python3 $S/compare_trees.py tree out --ignore-sockets >&2"), 0);
     if (restore_verify(cat, &s, "site", "out", NULL, NULL, NULL, NULL, &err))
         fail_msg("reading back: %s", err.text);
+    snapshot_record_release(&s);
+    catalog_close(cat);
+}
+
+static void target_that_cannot_be_looked_into__is_not_taken_for_empty(void **state)
+{
+    struct snapshot_record s;
+    struct catalog *cat = plant_catalog("cat");
+    struct restore_result result;
+    struct error err = ERROR_INIT;
+
+    (void)state;
+    assert_int_equal(shell("mkdir tree out; echo a >tree/a; echo mine >out/mine"), 0);
+    plant_snapshot(cat, "tree", &s);
+    readdir_fails = true;
+    assert_int_equal(restore_files(cat, &s, "site", "out", NULL, NULL, &result, &err), ERR_IO);
+    readdir_fails = false;
+    restore_result_release(&result);
+    assert_int_equal(shell("[ \"$(ls -A out)\" = mine ]"), 0);
     snapshot_record_release(&s);
     catalog_close(cat);
 }
@@ -209,6 +248,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         folder_test(odd_tree__comes_back_in_every_attribute),
         folder_test(target_that_is_not_empty__is_refused_untouched),
+        folder_test(target_that_cannot_be_looked_into__is_not_taken_for_empty),
         folder_test(include__brings_only_what_matches_and_the_folders_above),
         folder_test(exclude__leaves_that_out_and_links_the_rest),
         folder_test(verify__names_every_kind_of_difference),
