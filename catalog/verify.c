@@ -653,7 +653,7 @@ enum error_kind snapshot_verify(struct catalog *cat, const struct snapshot_recor
                                 const struct progress *progress, struct error *err)
 {
     struct verify v = {.cat = cat, .progress = progress};
-    struct verify_packs packs = {NULL};
+    struct verify_packs packs = {.items = NULL};
     struct error first = ERROR_INIT;
     struct mark *mark = NULL;
     uint64_t done = 0;

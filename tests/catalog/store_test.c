@@ -81,7 +81,7 @@ static void put__comes_back_after_the_flush(void **state)
 static void put__small_packs_come_back_too(void **state)
 {
     static store_ticket tickets[MANY];
-    const struct store_options options = {.pack_size = 1 << 20, .workers = 3, .level = 1};
+    const struct store_options options = {.pack_size = 16 << 10, .workers = 3, .level = 1};
     struct catalog *cat = make_catalogue();
     struct store *store = NULL;
     struct error err = ERROR_INIT;
