@@ -15,7 +15,7 @@
 #include "walk.h"
 
 #define RING_SIZE (8u << 20)
-#define WHOLE_MAX (RING_SIZE / 4) /* longer files are streamed */
+#define WHOLE_MAX (RING_SIZE / 2) /* longer files are streamed */
 #define SLOTS 256                 /* results in flight */
 #define THREADS_MAX 32
 /* A reader takes several neighbours at once, since handing over one by one costs as much as reading a small file. */
@@ -362,18 +362,7 @@ static void give_back(struct reading *r)
         pthread_cond_broadcast(&r->room);
 }
 
-/* Is the slot's result that of the job to hand out next? With the lock held. */
-static bool is_ready(const struct reading *r, const struct slot *slot)
-{
-    return r->handed < r->taken && slot->done;
-}
-
-bool reading_ended(const struct reading *r)
-{
-    return r->handed == r->count && !r->borrowed;
-}
-
-enum error_kind reading_next(struct reading *r, bool wait, const struct read_result **out, struct error *err)
+enum error_kind reading_next(struct reading *r, const struct read_result **out, struct error *err)
 {
     struct slot *slot;
 
@@ -382,9 +371,9 @@ enum error_kind reading_next(struct reading *r, bool wait, const struct read_res
     if (r->borrowed)
         give_back(r);
     slot = &r->slots[r->handed % SLOTS];
-    while (wait && r->handed < r->count && !is_ready(r, slot))
-        pthread_cond_wait(&r->ready, &r->lock);
-    if (is_ready(r, slot)) {
+    if (r->handed < r->count) {
+        while (r->taken <= r->handed || !slot->done)
+            pthread_cond_wait(&r->ready, &r->lock);
         r->handed++;
         r->borrowed = true;
         *out = &slot->result;

@@ -2,7 +2,7 @@
  * Reading many files at once, handed out in the order they were asked for: several threads read ahead into one ring of memory.
  *
  *     rc = reading_begin(rootfd, jobs, count, &options, &r, err);
- *     while (!(rc = reading_next(r, true, &result, err)) && result) ...
+ *     while (!(rc = reading_next(r, &result, err)) && result) ...
  *     reading_end(r);
  *
  * Files of moderate size come whole, with their encoded attributes, the places where they are to be cut and their chunks' digests. Large, sparse and changing
@@ -20,7 +20,7 @@
 #include "stat_cache.h"
 #include "store.h"
 
-#define READ_PIECES_MAX 64 /* chunks of a file that is read whole */
+#define READ_PIECES_MAX 128 /* chunks of a file that is read whole */
 
 struct read_job {
     const char *path; /* relative to rootfd */
@@ -62,12 +62,8 @@ struct reading;
 /* jobs, options and rootfd are borrowed until reading_end(). */
 enum error_kind reading_begin(int rootfd, const struct read_job *jobs, size_t count,
                               const struct reading_options *options, struct reading **out, struct error *err);
-/*
- * The next job's result, borrowed until the next call; NULL at the end or, if wait is false, when it is not there yet: then
- * reading_ended() tells which.
- */
-enum error_kind reading_next(struct reading *r, bool wait, const struct read_result **out, struct error *err);
-bool reading_ended(const struct reading *r);
+/* The next job's result, borrowed until the next call; NULL at the end. */
+enum error_kind reading_next(struct reading *r, const struct read_result **out, struct error *err);
 void reading_end(struct reading *r); /* stops the threads; accepts NULL */
 
 /* How often a file that changes is read before the last reading is kept. */

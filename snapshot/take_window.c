@@ -9,11 +9,7 @@
 
 #define ITEMS_MAX 65536
 #define TEXT_MAX_BYTES (8u << 20) /* paths: the window is closed above */
-#define PATH_ROOM (1u << 20)      /* more than the longest path */
 #define ENCODED_CLOSE (8u << 20)  /* encoded entries: the window is closed above */
-#define EARLY_SIZE (128u << 10)   /* files of this size and more are read while the walk goes on, */
-#define EARLY_BYTES (24u << 20)   /* once there are so many bytes of them */
-#define PUMP_EVERY 16             /* items of the walk between two looks at what was read */
 #define ENCODED_MAX (24u << 20)   /* those of files read fit up to here; what comes then is read when its turn comes */
 
 enum item_state {
@@ -38,29 +34,19 @@ struct item {
     struct stat_key key;
 };
 
-/*
- * Reading begins while the walk is still under way, so that no processor waits for it: a few large files are read as a batch of
- * their own, all others together. Small files, or more batches, would cost more than they win: like meets like within a batch, and
- * what equals a file of an earlier one is compared with bytes that have left the memory.
- */
 struct window {
     struct root_taking *r;
     struct item *items;
     size_t count;
-    struct buffer text; /* TEXT_MAX_BYTES and a path more from the beginning: jobs point into it */
+    struct buffer text;
     struct buffer encoded;
     struct read_job *jobs;
     size_t job_count;
-    uint64_t early_bytes; /* of the files that may be read early */
-    bool early;           /* the early batch was begun */
-    struct reading *reading;
-    struct reading_options reading_options;
     struct cutter *cutter;
 };
 
 enum error_kind window_new(struct root_taking *r, struct window **out, struct error *err)
 {
-    const struct snapshot_options *o = r->t->options;
     void *memory = NULL;
     struct window *w;
     enum error_kind rc = memory_zeroed(1, sizeof *w, &memory, err);
@@ -69,12 +55,10 @@ enum error_kind window_new(struct root_taking *r, struct window **out, struct er
         return rc;
     w = memory;
     w->r = r;
-    w->text = (struct buffer)BUFFER_INIT(TEXT_MAX_BYTES + PATH_ROOM);
+    w->text = (struct buffer)BUFFER_INIT(TEXT_MAX_BYTES + (1u << 20));
     w->encoded = (struct buffer)BUFFER_INIT(ENCODED_MAX + (16u << 20));
     memory = NULL;
-    rc = buffer_reserve(&w->text, TEXT_MAX_BYTES + PATH_ROOM, err);
-    if (!rc)
-        rc = memory_allocate(ITEMS_MAX * sizeof *w->items, &memory, err);
+    rc = memory_allocate(ITEMS_MAX * sizeof *w->items, &memory, err);
     w->items = memory;
     memory = NULL;
     if (!rc)
@@ -86,11 +70,6 @@ enum error_kind window_new(struct root_taking *r, struct window **out, struct er
         window_free(w);
         return rc;
     }
-    w->reading_options = (struct reading_options){
-        .threads = o->readers ? o->readers : READERS_DEFAULT,
-        .format = catalog_format(r->t->cat),
-        .cutter = w->cutter,
-    };
     *out = w;
     return OK;
 }
@@ -99,7 +78,6 @@ void window_free(struct window *w)
 {
     if (!w)
         return;
-    reading_end(w->reading);
     free(w->items);
     free(w->jobs);
     cutter_free(w->cutter);
@@ -212,6 +190,20 @@ enum error_kind window_known(struct window *w, const struct walk_item *item, con
     return rc;
 }
 
+enum error_kind window_file(struct window *w, const struct walk_item *item, struct error *err)
+{
+    struct item *i = NULL;
+    enum error_kind rc = add_item(w, ITEM_JOB, item, &i, err);
+
+    if (rc || !i->linked)
+        return rc;
+    if (hard_links_expected(w->r->t->links, &i->key))
+        i->state = ITEM_LINK;
+    else
+        (void)hard_links_expect(w->r->t->links, &i->key);
+    return OK;
+}
+
 /* ---- reading: like by like, so that frames compress and equal files meet ---- */
 
 static int compare_jobs(const void *a, const void *b)
@@ -227,13 +219,13 @@ static int compare_jobs(const void *a, const void *b)
     return order ? order : (x->item > y->item) - (x->item < y->item);
 }
 
-static void gather_jobs(struct window *w, uint64_t min_size)
+static void gather_jobs(struct window *w)
 {
     w->job_count = 0;
     for (size_t n = 0; n < w->count; n++) {
         struct item *i = &w->items[n];
 
-        if (i->state == ITEM_JOB && i->key.size >= min_size)
+        if (i->state == ITEM_JOB)
             w->jobs[w->job_count++] = (struct read_job){.path = path_of(w, i), .key = i->key, .item = (uint32_t)n};
     }
     qsort(w->jobs, w->job_count, sizeof *w->jobs, compare_jobs);
@@ -338,64 +330,26 @@ static enum error_kind take_result(struct window *w, const struct read_result *r
     return rc ? rc : say_outcome(w, i, result->outcome, result->error, err);
 }
 
-/* Files of at least this size that were not read yet. */
-static enum error_kind begin_batch(struct window *w, uint64_t min_size, struct error *err)
+static enum error_kind read_jobs(struct window *w, struct error *err)
 {
-    gather_jobs(w, min_size);
-    if (!w->job_count)
-        return OK;
-    return reading_begin(walk_root(w->r->walk), w->jobs, w->job_count, &w->reading_options, &w->reading, err);
-}
-
-/* Take what was read: all of the batch, or what is there. */
-static enum error_kind take_batch(struct window *w, bool wait, struct error *err)
-{
+    const struct snapshot_options *o = w->r->t->options;
+    struct reading_options options = {
+        .threads = o->readers ? o->readers : READERS_DEFAULT,
+        .format = catalog_format(w->r->t->cat),
+        .cutter = w->cutter,
+    };
+    struct reading *reading = NULL;
     const struct read_result *result = NULL;
     enum error_kind rc = OK;
 
-    while (!rc && !(rc = reading_next(w->reading, wait, &result, err)) && result)
-        rc = take_result(w, result, err);
-    if (rc || reading_ended(w->reading)) {
-        reading_end(w->reading);
-        w->reading = NULL;
-    }
-    return rc;
-}
-
-/* While the walk goes on. */
-static enum error_kind pump(struct window *w, struct error *err)
-{
-    if (w->reading)
-        return take_batch(w, false, err);
-    if (w->early || w->early_bytes < EARLY_BYTES)
+    gather_jobs(w);
+    if (!w->job_count)
         return OK;
-    w->early = true;
-    return begin_batch(w, EARLY_SIZE, err);
-}
-
-static enum error_kind read_rest(struct window *w, struct error *err)
-{
-    enum error_kind rc = w->reading ? take_batch(w, true, err) : OK;
-
-    if (!rc)
-        rc = begin_batch(w, 0, err);
-    return !rc && w->reading ? take_batch(w, true, err) : rc;
-}
-
-enum error_kind window_file(struct window *w, const struct walk_item *item, struct error *err)
-{
-    struct item *i = NULL;
-    enum error_kind rc = add_item(w, ITEM_JOB, item, &i, err);
-
-    if (rc)
-        return rc;
-    if (i->linked && hard_links_expected(w->r->t->links, &i->key))
-        i->state = ITEM_LINK;
-    else if (i->linked)
-        (void)hard_links_expect(w->r->t->links, &i->key);
-    if (i->state == ITEM_JOB && i->key.size >= EARLY_SIZE)
-        w->early_bytes += i->key.size;
-    return w->count % PUMP_EVERY ? OK : pump(w, err);
+    rc = reading_begin(walk_root(w->r->walk), w->jobs, w->job_count, &options, &reading, err);
+    while (!rc && !(rc = reading_next(reading, &result, err)) && result)
+        rc = take_result(w, result, err);
+    reading_end(reading);
+    return rc;
 }
 
 /* ---- handing over, in walk order ---- */
@@ -473,13 +427,11 @@ static enum error_kind hand_over(struct window *w, struct item *i, struct error 
 
 enum error_kind window_finish(struct window *w, struct error *err)
 {
-    enum error_kind rc = read_rest(w, err);
+    enum error_kind rc = read_jobs(w, err);
 
     for (size_t n = 0; !rc && n < w->count; n++)
         rc = hand_over(w, &w->items[n], err);
     w->count = 0;
-    w->early_bytes = 0;
-    w->early = false;
     buffer_clear(&w->text);
     buffer_clear(&w->encoded);
     if (w->encoded.cap > ENCODED_CLOSE * 2)
