@@ -122,6 +122,10 @@ def one_kill(shop, verb, delay, rnd, tally):
     count_outcome(tally, verb, "KILL at random", code, state)
 
 
+# Of the time that is left, when it is bounded: a rollback has the most steps, and the most to lose.
+SHARES = {"rollback": 9, "recover": 6, "snapshot": 3, "prune": 2}
+
+
 def scratch():
     """In memory where there is room: what counts here is the order of calls, not the disk."""
     shm = "/dev/shm"
@@ -155,9 +159,10 @@ def main():
         with harness.Shop(args.engine, args.program, folder, args.faultlib, in_place=args.in_place) as shop:
             shop.rollback_calls = count_calls(shop, "rollback", folder)
             verbs = args.verb or ("rollback", "recover", "snapshot", "prune")
-            for left, verb in zip(range(len(verbs), 0, -1), verbs):
+            for n, verb in enumerate(verbs):
                 now = time.monotonic()
-                run_verb(shop, verb, args, now + (begun + args.budget - now) / left if args.budget else None, tally, failures)
+                share = SHARES[verb] / sum(SHARES[v] for v in verbs[n:])
+                run_verb(shop, verb, args, now + (begun + args.budget - now) * share if args.budget else None, tally, failures)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     for key in sorted(tally, key=str):

@@ -3,9 +3,10 @@
 #
 #   NOPSNAP_PROGRAM=... NOPSNAP_BUILD=... torture.sh [MINUTES [SEED]]
 #
-# MINUTES (60) are for faults and kills, shared by the two engines: first every step of the journal, killed before and after, then
-# kills at random moments (100 an engine and verb), then every call that changes a disk with every error, in an order drawn by SEED,
-# as far as the time goes: the report says how far. Bit flips and power cuts come after that and take as long as they take.
+# MINUTES (60) are for faults and kills, the two engines side by side: first every step of the journal, killed before and after, then
+# kills at random moments (100 an engine and verb; NOPSNAP_KILLS), then every call that changes a disk with every error, in an order
+# drawn by SEED, as far as the time goes: the report says how far. Bit flips and power cuts (200 a filesystem and verb;
+# NOPSNAP_POWER_CUTS) come after that and take as long as they take.
 set -uo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -18,7 +19,6 @@ build=${NOPSNAP_BUILD:?the build folder that has faultlib.so}
 failed=0
 
 draft=$(mktemp)
-trap 'rm -f "$draft"' EXIT
 
 version_of() {
     "$@" 2>/dev/null | head -1
@@ -36,40 +36,60 @@ version_of() {
     echo "## Faults and kills"
 } >"$draft"
 
-for engine in postgresql mysql; do
-    python3 "$here/crash_test.py" --program "$program" --faultlib "$build/tests/fault/faultlib.so" --engine "$engine" --steps -1 \
-        --random 100 --budget $((minutes * 60 / 2)) --seed "$seed" --keep-going --report "$draft" || {
-        [ $? -eq 77 ] && echo "$engine: skipped, no such server here." >>"$draft" || failed=1
+# Engines, then filesystems, side by side: each mostly waits for its server or its disk.
+parts=$(mktemp -d)
+trap 'rm -rf "$draft" "$parts"' EXIT
+
+crash() {
+    python3 "$here/crash_test.py" --program "$program" --faultlib "$build/tests/fault/faultlib.so" --engine "$1" --steps -1 \
+        --random "${NOPSNAP_KILLS:-100}" --budget $((minutes * 60)) --seed "$seed" --keep-going --report "$parts/$1" || {
+        [ $? -eq 77 ] || return 1
+        echo "$1: skipped, no such server here." >>"$parts/$1"
     }
-done
+}
+
+power() {
+    python3 "$here/powerloss/powerloss_test.py" --program "$program" --recorder "$build/tests/fault/powerloss/powerloss_recorder.so" \
+        --filesystem "$1" --points "${NOPSNAP_POWER_CUTS:-200}" --seed "$seed" --report "$parts/$1" || {
+        [ $? -eq 77 ] || return 1
+        echo "$1: skipped, see the test for what it needs." >>"$parts/$1"
+    }
+}
+
+# side_by_side FUNCTION A B: both reports, one after the other
+side_by_side() {
+    "$1" "$2" &
+    local other=$!
+    "$1" "$3" || failed=1
+    wait $other || failed=1
+    cat "$parts/$2" "$parts/$3" >>"$draft"
+}
+
+side_by_side crash postgresql mysql
 
 {
     echo
     echo "## Bit flips"
     echo
 } >>"$draft"
-if NOPSNAP_FLIPS=2000 "$build/tests/fault/fault_flip_test" >"$draft.flips" 2>&1; then
+if NOPSNAP_FLIPS=2000 "$build/tests/fault/fault_flip_test" >"$parts/flips" 2>&1; then
     echo "2000 in packs and 2000 in \`catalog.sqlite\`: each harmless or reported, never wrong bytes." >>"$draft"
 else
     echo "FAILED:" >>"$draft"
-    grep -E 'FAILED|ERROR' "$draft.flips" | head -5 >>"$draft"
+    grep -E 'FAILED|ERROR' "$parts/flips" | head -5 >>"$draft"
     failed=1
 fi
-rm -f "$draft.flips"
 
-if [ -f "$build/tests/fault/powerloss/powerloss_recorder.so" ]; then
-    {
-        echo
-        echo "## Power cuts"
-        echo
-    } >>"$draft"
-    for filesystem in ext4 xfs; do
-        python3 "$here/powerloss/powerloss_test.py" --program "$program" --recorder "$build/tests/fault/powerloss/powerloss_recorder.so" \
-            --filesystem "$filesystem" --points "${NOPSNAP_POWER_CUTS:-200}" --seed "$seed" --report "$draft" || {
-            [ $? -eq 77 ] && echo "$filesystem: skipped, see the test for what it needs." >>"$draft" || failed=1
-        }
-    done
-fi
+{
+    echo
+    echo "## Power cuts"
+    echo
+    echo "${NOPSNAP_POWER_CUTS:-200} moments a filesystem and verb: what had been flushed by then, and a random part of what had not, is on the disk."
+    echo
+    echo "| filesystem | verb | the cut came | the shop is then | cases |"
+    echo "|---|---|---|---|---|"
+} >>"$draft"
+side_by_side power ext4 xfs
 
 [ $failed -eq 0 ] || echo >>"$draft" "
 Something FAILED, see above."
