@@ -18,6 +18,7 @@
  *   exchanged                     NEW in live, OLD in kept             NEW
  *   finished                      none in live, OLD in kept, noting    NEW
  *                                 that NEW is live
+ *   undone, NEW dropped           none, and neither private schema     OLD
  */
 #include <stdlib.h>
 #include <string.h>
@@ -157,6 +158,9 @@ static bool is_live(const struct state *s, enum database_side side)
         return !s->has_live;
     if (!s->has_live || s->live_has_marker || set->marked_in_private)
         return false;
+    /* Undone and ended: the mark is gone, and so is what was to take its place. */
+    if (side == DATABASE_OLD && !set->has_private && !other->has_private)
+        return true;
     /* Finished: the live one's marker is gone, and the other one's, in its private place, tells who it was. */
     return !other->identity || (other->marked_in_private && strcmp(other->marker.live, set->identity) == 0);
 }

@@ -207,6 +207,28 @@ static void kept__can_be_dumped_as_it_was(void **state)
     exchange_release(&x);
 }
 
+/* Killed between the end of an undo and the end of its journal: recovery comes a second time. */
+static void swap__undone_and_ended_is_old_for_ever(void **state)
+{
+    struct error err = ERROR_INIT;
+    struct exchange x;
+
+    my_plain_shop_make(state);
+    exchange_make(&x, NULL, 0);
+    assert_ok(database_swap_to(x.db, &x.swap, DATABASE_NEW, &err));
+    for (int time = 0; time < 2; time++) {
+        enum database_side side = DATABASE_NEW;
+
+        assert_ok(database_swap_to(x.db, &x.swap, DATABASE_OLD, &err));
+        assert_ok(database_swap_finish(x.db, &x.swap, &err));
+        assert_ok(database_kept_drop(x.db, BESIDE, x.swap.new_identity, &err));
+        assert_ok(database_swap_side(x.db, &x.swap, &side, &err));
+        assert_int_equal(side, DATABASE_OLD);
+    }
+    assert_live(&x, DATABASE_OLD);
+    exchange_release(&x);
+}
+
 static void kept_drop__drops_what_was_recorded_and_nothing_else(void **state)
 {
     struct error err = ERROR_INIT;
@@ -530,6 +552,8 @@ static void swap__server_killed_reaches_either_side(void **state)
     char command[768];
 
     (void)state;
+    my_sql("shop",
+           "DROP TABLE parted"); /* the server's own renames of partitions do not survive this: the probe says so */
     exchange_make(&x, NULL, 1);
     x.crashed = 1;
     forget_numbers(x.old_text);
@@ -632,6 +656,7 @@ int main(void)
         shop_test(swap__to_new_and_back_is_exact),
         shop_test(swap__what_happens_on_the_new_side_goes_with_it),
         shop_test(kept__can_be_dumped_as_it_was),
+        shop_test(swap__undone_and_ended_is_old_for_ever),
         shop_test(kept_drop__drops_what_was_recorded_and_nothing_else),
         shop_test(swap__no_live_database_before),
         cmocka_unit_test(swap__by_the_shops_own_login),
