@@ -315,6 +315,23 @@ static enum error_kind probe_server(struct database *db, struct database_info *o
 
 /* ---- what a person should know ---- */
 
+/* Atomic renames end at partitions: each is a file of its own. */
+static enum error_kind probe_partitions(struct database *db, struct database_info *out, struct error *err)
+{
+    int64_t count = 0;
+    enum error_kind rc = mysql_number(db, 0, &count, err,
+                                      "SELECT COUNT(DISTINCT TABLE_NAME) FROM information_schema.PARTITIONS WHERE "
+                                      "TABLE_SCHEMA = %t AND PARTITION_NAME IS NOT NULL",
+                                      db->name);
+
+    if (!rc && count > 0)
+        rc = text_list_addf(&out->remarks, err,
+                            "%lld partitioned table(s): if the server itself dies in the moment of the exchange, their "
+                            "files may need the hands of a database administrator",
+                            (long long)count);
+    return rc;
+}
+
 static enum error_kind probe_remarks(struct database *db, struct database_info *out, struct error *err)
 {
     int64_t flush = 1;
@@ -335,6 +352,8 @@ static enum error_kind probe_remarks(struct database *db, struct database_info *
     if (!rc && out->can_beside && !mysql_renames_atomically(db))
         rc = text_list_add(&out->remarks,
                            "this server renames table by table: after a crash `recover` finishes or undoes that", err);
+    if (!rc && out->can_beside)
+        rc = probe_partitions(db, out, err);
     if (!rc)
         rc = mysql_may(db, NULL, "PROCESS", &sees_all, err);
     if (!rc && !sees_all)

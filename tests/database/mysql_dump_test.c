@@ -526,6 +526,7 @@ static void open__each_failure_is_told_apart_without_the_password(void **state)
 static void probe__tells_what_the_plan_needs(void **state)
 {
     struct database_info info = DATABASE_INFO_INIT;
+    bool partitions = false;
 
     (void)state;
     my_sql(
@@ -540,6 +541,9 @@ static void probe__tells_what_the_plan_needs(void **state)
     assert_non_null(strstr(info.server_version, "MariaDB"));
     assert_int_equal(info.obstacles.count, 1);
     assert_non_null(strstr(info.obstacles.items[0], "elsewhere.child"));
+    for (size_t i = 0; i < info.remarks.count; i++)
+        partitions |= strstr(info.remarks.items[i], "1 partitioned table") != NULL;
+    assert_true(partitions);
     database_info_release(&info);
     CLOSE();
 }
