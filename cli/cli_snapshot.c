@@ -131,6 +131,8 @@ static void print_json(const struct site *site, const struct snapshot_result *s,
     json_put_number(v, "dump_bytes", (int64_t)r->dump_bytes);
     json_put_number(v, "stored_bytes", (int64_t)r->bytes_stored);
     json_put_number(v, "unread", (int64_t)r->unread.count);
+    if (s->pictures_compared)
+        json_put_number(v, "pictures_missing", (int64_t)s->pictures_missing);
     json_put_number(v, "took_ms", (int64_t)ms);
     for (size_t i = 0; i < r->left_out_count; i++) {
         struct json *l = json_object();

@@ -246,6 +246,12 @@ enum error_kind database_dump_begin(struct database *db, struct database_dump **
     return OK;
 }
 
+void database_dump_pictures(struct database_dump *dump, database_id_fn *fn, void *arg)
+{
+    dump->picture = fn;
+    dump->picture_arg = arg;
+}
+
 enum error_kind database_dump_run(struct database_dump *dump, database_sink_fn *sink, void *arg, struct error *err)
 {
     enum error_kind rc = dump->db->ops->dump_run(dump, sink, arg, err);

@@ -180,6 +180,12 @@ struct database_dump;
 
 /* Open the consistent view (D1). On return OK everything committed before is in it. */
 enum error_kind database_dump_begin(struct database *db, struct database_dump **out, struct error *err);
+/*
+ * Before the run: have it hand over, by its own thread and before it returns, the Id of every row of the shop's table Picture in the dump's
+ * own view (D1): each once, in no order, none where there is no such table. A failure of fn is the run's.
+ */
+typedef enum error_kind database_id_fn(void *arg, int64_t id, struct error *err);
+void database_dump_pictures(struct database_dump *dump, database_id_fn *fn, void *arg);
 /* Stream it, in constant memory. */
 enum error_kind database_dump_run(struct database_dump *dump, database_sink_fn *sink, void *arg, struct error *err);
 /* Close the view and hand over what is to be recorded. Call exactly once, also after a failure (out may be NULL then). */

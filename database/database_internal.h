@@ -27,7 +27,9 @@ struct database {
 
 struct database_dump {
     struct database *db;
-    void *engine; /* set by ops->dump_begin, freed by ops->dump_end */
+    void *engine;            /* set by ops->dump_begin, freed by ops->dump_end */
+    database_id_fn *picture; /* what ops->dump_run hands the Ids of table Picture to, or NULL */
+    void *picture_arg;
 };
 
 /* The login to work with: the administrative one if there is one. */

@@ -368,6 +368,8 @@ enum error_kind mysql_dump_run(struct database_dump *dump, database_sink_fn *sin
     enum error_kind rc;
 
     rc = mysql_scan_new(to_lines, d, &d->scan, err);
+    if (!rc && dump->picture)
+        mysql_scan_ids(d->scan, "Picture", dump->picture, dump->picture_arg);
     if (!rc)
         rc = mysql_lines_new(&d->held_back, NULL, sink, arg, &d->lines, err);
     if (!rc)

@@ -147,6 +147,8 @@ enum error_kind mysql_may_define_as_others(struct database *db, bool *out, struc
 struct mysql_scan;
 
 enum error_kind mysql_scan_new(database_sink_fn *sink, void *arg, struct mysql_scan **out, struct error *err);
+/* Before the first feed: hand over the Id of every row of `table` (ignoring case; borrowed) as it passes. A failure of fn is the feed's. */
+void mysql_scan_ids(struct mysql_scan *s, const char *table, database_id_fn *fn, void *arg);
 enum error_kind mysql_scan_feed(struct mysql_scan *s, const void *bytes, size_t len, struct error *err);
 /* End of the dump: hands over what is left. ERR_REMOTE when the dump stops within a statement. */
 enum error_kind mysql_scan_end(struct mysql_scan *s, struct error *err);

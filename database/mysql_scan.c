@@ -60,6 +60,11 @@ struct mysql_scan {
     long id_position; /* of the column Id in its definition, -1: none that is an integer */
     long id_in_rows;  /* the same in the rows of this statement */
 
+    const char *ids_table; /* whose Ids are handed over; NULL: none's */
+    database_id_fn *ids;
+    void *ids_arg;
+    bool ids_wanted; /* of the rows that are coming */
+
     /* the row */
     int depth;
     long column;
@@ -101,6 +106,13 @@ enum error_kind mysql_scan_new(database_sink_fn *sink, void *arg, struct mysql_s
     s->id_position = -1;
     *out = s;
     return OK;
+}
+
+void mysql_scan_ids(struct mysql_scan *s, const char *table, database_id_fn *fn, void *arg)
+{
+    s->ids_table = table;
+    s->ids = fn;
+    s->ids_arg = arg;
 }
 
 void mysql_scan_free(struct mysql_scan *s)
@@ -495,6 +507,7 @@ static enum error_kind rows_begin(struct mysql_scan *s, struct error *err)
     if (!name)
         return error_set(err, ERR_REMOTE, 0, "the dump has rows of a table without a name");
     rc = use_table(s, name, err);
+    s->ids_wanted = s->ids_table && strcasecmp(name, s->ids_table) == 0;
     free(name);
     if (rc)
         return rc;
@@ -552,17 +565,24 @@ static enum error_kind row_begin(struct mysql_scan *s, struct error *err)
     return rc;
 }
 
-static void row_end(struct mysql_scan *s)
+static enum error_kind note_id(struct mysql_scan *s, struct error *err)
 {
     struct database_table *t = &s->counts.tables[s->table];
-    uint32_t mixed = s->hash * 2654435761u;
+    int64_t id = s->number_negative ? -s->number : s->number;
 
-    t->rows++;
-    if (s->number_seen && s->number_ok) {
-        int64_t id = s->number_negative ? -s->number : s->number;
-        if (id > t->max_id)
-            t->max_id = id;
-    }
+    if (id > t->max_id)
+        t->max_id = id;
+    return s->ids_wanted ? s->ids(s->ids_arg, id, err) : OK;
+}
+
+static enum error_kind row_end(struct mysql_scan *s, struct error *err)
+{
+    uint32_t mixed = s->hash * 2654435761u;
+    enum error_kind rc = OK;
+
+    s->counts.tables[s->table].rows++;
+    if (s->number_seen && s->number_ok)
+        rc = note_id(s, err);
     s->open_len += s->row_len;
     if (s->open_len > s->largest)
         s->largest = s->open_len;
@@ -570,6 +590,7 @@ static void row_end(struct mysql_scan *s)
     mixed ^= mixed >> 15;
     s->cut = (uint64_t)mixed * STATEMENT_TARGET < s->row_len << 32 || s->open_len >= STATEMENT_MAX;
     s->place = BEFORE_ROW;
+    return rc;
 }
 
 static void step_number(struct mysql_scan *s, char c)
@@ -618,6 +639,7 @@ static enum error_kind step_row(struct mysql_scan *s, const char *at, const char
 {
     const char *from = at;
     bool ended = false;
+    enum error_kind rc = OK;
 
     while (at < end && !ended) {
         if (!s->escaped)
@@ -639,8 +661,8 @@ static enum error_kind step_row(struct mysql_scan *s, const char *at, const char
     s->row_len += (uint64_t)(at - from);
     *next = at;
     if (ended)
-        row_end(s);
-    return put(s, from, (size_t)(at - from), err);
+        rc = row_end(s, err);
+    return rc ? rc : put(s, from, (size_t)(at - from), err);
 }
 
 static enum error_kind step_before_row(struct mysql_scan *s, char c, const char **at, struct error *err)

@@ -10,6 +10,7 @@
 
 #include "file.h"
 #include "postgres_internal.h"
+#include "shop_table_internal.h"
 #include "thread.h"
 
 enum { PIECE = 256 * 1024, PIPE_BYTES = 1024 * 1024, LOOK_UP_MS = 500 };
@@ -169,6 +170,63 @@ static enum error_kind wait_readable(int fd, struct error *err)
     return rc;
 }
 
+static void stop_counting(struct dump *d)
+{
+    if (!d->counting)
+        return;
+    if (!d->complete) {
+        d->stop = true;
+        postgres_cancel(d->view);
+    }
+    pthread_join(d->counter, NULL);
+    d->counting = false;
+}
+
+/* ---- pictures ---- */
+
+static enum error_kind take_picture(void *arg, const struct database_row *row, struct error *err)
+{
+    const struct database_dump *dump = arg;
+    const char *text = row->values[0] ? row->values[0] : "";
+    char *end = NULL;
+    int64_t id = strtoll(text, &end, 10);
+
+    return *text && !*end ? dump->picture(dump->picture_arg, id, err) : OK;
+}
+
+/*
+ * After the tool's end: a statement that waits for a lock behind somebody's ALTER TABLE, which waits for the tool, must not keep us from
+ * reading what the tool writes. Where counting failed the view may hold no more, and the dump has failed anyway.
+ */
+static enum error_kind hand_over_pictures(struct database_dump *dump, struct error *err)
+{
+    struct dump *d = dump->engine;
+    struct shop_table picture = SHOP_TABLE_INIT;
+    struct buffer sql = BUFFER_INIT(4096);
+    enum error_kind rc = OK;
+
+    if (!dump->picture)
+        return OK;
+    stop_counting(d);
+    if (d->count_error.kind)
+        return OK;
+    rc = shop_table_find(dump->db, "Picture", &picture, err);
+    if (rc || !picture.quoted || !shop_table_column(&picture, "Id"))
+        goto done;
+    rc = buffer_append_text(&sql, "SELECT ", err);
+    if (!rc)
+        rc = shop_sql_column(dump->db, &picture, "p", "Id", &sql, err);
+    if (!rc)
+        rc = buffer_append_format(&sql, err, " FROM %s p", picture.quoted);
+    if (!rc)
+        rc = postgres_query(d->view, (char *)sql.data, take_picture, dump, err);
+
+done:
+    buffer_release(&sql);
+    shop_table_release(&picture);
+    return rc;
+}
+
 enum error_kind postgres_dump_run(struct database_dump *dump, database_sink_fn *sink, void *arg, struct error *err)
 {
     struct dump *d = dump->engine;
@@ -195,22 +253,12 @@ enum error_kind postgres_dump_run(struct database_dump *dump, database_sink_fn *
     if (!rc)
         rc = postgres_tool_wait(&d->tool, "pg_dump", err);
     d->complete = !rc;
+    if (!rc)
+        rc = hand_over_pictures(dump, err);
 
 done:
     free(piece);
     return rc;
-}
-
-static void stop_counting(struct dump *d)
-{
-    if (!d->counting)
-        return;
-    if (!d->complete) {
-        d->stop = true;
-        postgres_cancel(d->view);
-    }
-    pthread_join(d->counter, NULL);
-    d->counting = false;
 }
 
 enum error_kind postgres_dump_end(struct database_dump *dump, struct database_facts *out, struct error *err)

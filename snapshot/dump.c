@@ -28,7 +28,9 @@ static enum error_kind run(struct taking *t, struct database_facts *facts, struc
 
     if (rc)
         return rc;
-    rc = database_dump_run(dump, sink, t, err);
+    rc = pictures_expect(t, dump, err);
+    if (!rc)
+        rc = database_dump_run(dump, sink, t, err);
     if (rc)
         (void)database_dump_end(dump, NULL, &ignored);
     else
@@ -71,12 +73,16 @@ static enum error_kind find_pictures(struct taking *t, const struct database_fac
         progress_warn(t->progress, "the shop's pictures are said to be in /, which is not read");
         return text_list_add(&t->result->record.unread, "pictures: said to be in /", err);
     }
-    if (path[0] == '/' && strcmp(path, t->site->path)) {
+    if (path[0] != '/') {
+        t->pictures_folder = path;
+        return OK;
+    }
+    if (strcmp(path, t->site->path)) {
         t->pictures = path;
         path = NULL;
     }
     free(path);
-    return OK;
+    return memory_string("", &t->pictures_folder, err);
 }
 
 enum error_kind dump_take(struct taking *t, struct error *err)
@@ -97,6 +103,8 @@ enum error_kind dump_take(struct taking *t, struct error *err)
         rc = record_facts(t, &facts, err);
     if (!rc)
         rc = find_pictures(t, &facts, err);
+    if (!t->pictures_folder)
+        pictures_forget(t);
     database_facts_release(&facts);
     return rc;
 }

@@ -5,7 +5,8 @@
  *     rc = snapshot_take(cat, &site, db, &o, &progress, &result, err);
  *
  * Order (design, "Snapshots"): the database's consistent view is opened first and dumped, then the files are walked, so that every
- * picture that the view knows is there. Then the trees are encoded, everything is flushed, and the record is committed (P4).
+ * picture that the view knows is there. Then the trees are encoded and everything is flushed, rows of table Picture without a file are counted,
+ * and the record is committed (P4).
  */
 #ifndef NOPSNAP_SNAPSHOT_H
 #define NOPSNAP_SNAPSHOT_H
@@ -57,6 +58,8 @@ struct snapshot_result {
     struct snapshot_record record;
     uint64_t files, files_read, bytes, bytes_read;
     uint64_t changed_while_read; /* files that never held still */
+    bool pictures_compared;      /* they lie on disk, and rows and files are both in the snapshot */
+    uint64_t pictures_missing;   /* then: rows of table Picture without a file in it */
 };
 void snapshot_result_release(struct snapshot_result *r);
 

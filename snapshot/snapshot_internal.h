@@ -5,6 +5,7 @@
  *   dump.c           database -> store
  *   take_root.c      walk -> windows; take_window.c  window -> files read in the best order -> spill, in walk order
  *   encode.c         spill -> trees; the stat cache
+ *   pictures.c       rows of table Picture -> trees: which have no file
  *
  * Invariants:
  *   T1  an entry is in the tree exactly if its attributes and its whole content are; what is not in the tree is named in the record
@@ -64,9 +65,12 @@ struct taking {
     struct hard_links *links;
     struct store_stream *dump;
     uint64_t dump_chunks;
-    char *pictures;         /* folder of the pictures outside the root, or NULL */
-    char *scratch;          /* the catalogue's folder for temporary files */
-    struct stat catalog_st; /* the catalogue's own folder is in no snapshot */
+    char *pictures;                   /* folder of the pictures outside the root, or NULL */
+    char *pictures_folder;            /* of their root, where they are files; NULL: they are none, or not known */
+    char *scratch;                    /* the catalogue's folder for temporary files */
+    struct stat catalog_st;           /* the catalogue's own folder is in no snapshot */
+    struct sorter *pictures_expected; /* how the files of the dump's rows begin; NULL: nothing to compare */
+    struct error pictures_fault;      /* why they are not known */
     struct root_taking roots[2];
     uint64_t bytes_done, bytes_expected; /* for the progress bar; expected 0: unknown */
     uint64_t said[SAID_KINDS];
@@ -91,6 +95,17 @@ enum error_kind say_bytes(struct taking *t, uint64_t bytes, struct error *err);
 enum error_kind dump_take(struct taking *t, struct error *err);
 /* After a flush: the list of its chunks into the record. */
 enum error_kind dump_list(struct taking *t, struct error *err);
+
+/* ---- pictures.c ---- */
+
+/* Before the dump is run: keep which files its rows of table Picture should have, if files are taken too. */
+enum error_kind pictures_expect(struct taking *t, struct database_dump *dump, struct error *err);
+/* There is nothing to compare. */
+void pictures_forget(struct taking *t);
+/* The site's rules leave this out. Where originals are left out, which the record tells, none is missed. */
+void pictures_left_out(struct taking *t, const struct walk_item *item);
+/* After the trees are in place: count what has no file, show and record it. */
+enum error_kind pictures_compare(struct taking *t, struct error *err);
 
 /* ---- take_root.c ---- */
 

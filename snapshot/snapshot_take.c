@@ -239,7 +239,8 @@ static enum error_kind finish(struct taking *t, struct error *err)
     warn_of_damage(t, &stats);
     record->bytes_new = stats.bytes_new;
     record->bytes_stored = stats.bytes_stored;
-    return snapshot_commit(t->store, record, err);
+    rc = pictures_compare(t, err);
+    return rc ? rc : snapshot_commit(t->store, record, err);
 }
 
 static enum error_kind check(const struct site *site, const struct database *db, const struct snapshot_options *o,
@@ -280,6 +281,8 @@ static void release(struct taking *t)
     store_free(t->store);
     free(t->scratch);
     free(t->pictures);
+    free(t->pictures_folder);
+    pictures_forget(t);
 }
 
 enum error_kind snapshot_take(struct catalog *cat, const struct site *site, struct database *db,

@@ -133,6 +133,7 @@ static enum error_kind handle(struct root_taking *r, const struct walk_item *ite
     case WALK_LEAVE:
         return leave(r, err);
     case WALK_SKIPPED:
+        pictures_left_out(r->t, item);
         return left_out_add(&r->t->result->record, item, err);
     case WALK_UNREADABLE:
         return unreadable(r, item, err);

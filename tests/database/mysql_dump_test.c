@@ -103,6 +103,40 @@ static void dump__view_is_open_when_begin_returns(void **state)
     CLOSE();
 }
 
+static enum error_kind add_picture(void *arg, int64_t id, struct error *err)
+{
+    int64_t *sum = arg;
+
+    (void)err;
+    *sum += id;
+    return OK;
+}
+
+static void dump__hands_over_the_pictures_of_its_view(void **state)
+{
+    struct my_dumped d = MY_DUMPED_INIT;
+    struct database_dump *dump = NULL;
+    int64_t sum = 0;
+
+    (void)state;
+    OPEN(NULL, "shop");
+    /* Before the pictures come, more than the tool could hold in its buffers. */
+    my_sql(
+        "shop",
+        "INSERT INTO Log (ShortMessage, LogLevelId, FullMessage, CreatedOnUtc) WITH RECURSIVE n (n) AS (SELECT 1 UNION "
+        "ALL SELECT n + 1 FROM n WHERE n < 900) SELECT 'x', 40, REPEAT('y', 20000), NOW() FROM n");
+    my_sql("shop", "INSERT INTO Picture (Id, MimeType, IsNew) VALUES (10000000, 'image/png', 0)");
+    assert_ok(database_dump_begin(db, &dump, &err));
+    my_sql("shop", "INSERT INTO Picture (Id, MimeType, IsNew) VALUES (5000, 'image/png', 0)");
+    my_sql("shop", "DELETE FROM Picture WHERE Id = 60");
+    database_dump_pictures(dump, add_picture, &sum);
+    assert_ok(database_dump_run(dump, my_sink, &d, &err));
+    assert_ok(database_dump_end(dump, &d.facts, &err));
+    assert_int_equal(sum, 60 * 61 / 2 + 10000000);
+    my_dumped_release(&d);
+    CLOSE();
+}
+
 static void dump__unchanged_database_gives_equal_bytes(void **state)
 {
     struct my_dumped a = MY_DUMPED_INIT;
@@ -602,6 +636,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         shop_test(dump__counts_every_row_and_highest_id),
         shop_test(dump__view_is_open_when_begin_returns),
+        shop_test(dump__hands_over_the_pictures_of_its_view),
         shop_test(dump__unchanged_database_gives_equal_bytes),
         shop_test(dump__table_altered_meanwhile_is_an_error),
         shop_test(dump__missing_database_is_not_found),

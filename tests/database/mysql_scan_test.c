@@ -168,6 +168,64 @@ static void mysql_scan__a_dump_cut_short_is_an_error(void **state)
     }
 }
 
+struct noted {
+    int64_t ids[8];
+    size_t count, fail_at;
+};
+
+static enum error_kind note_id(void *arg, int64_t id, struct error *err)
+{
+    struct noted *n = arg;
+
+    if (n->fail_at && n->count + 1 == n->fail_at)
+        return error_set(err, ERR_CANCELLED, 0, "enough");
+    assert_true(n->count < 8);
+    n->ids[n->count++] = id;
+    return OK;
+}
+
+static void mysql_scan__hands_over_the_ids_of_one_table(void **state)
+{
+    (void)state;
+    for (size_t piece = 1; piece < 70; piece++) {
+        struct error err = ERROR_INIT;
+        struct collected c = {BUFFER_INIT(1024 * 1024)};
+        struct noted noted = {.count = 0};
+        struct mysql_scan *s = NULL;
+        size_t len = strlen(small);
+
+        assert_int_equal(mysql_scan_new(collect, &c, &s, &err), OK);
+        mysql_scan_ids(s, "T", note_id, &noted);
+        for (size_t at = 0; at < len; at += piece)
+            assert_int_equal(mysql_scan_feed(s, small + at, len - at < piece ? len - at : piece, &err), OK);
+        assert_int_equal(mysql_scan_end(s, &err), OK);
+        assert_string_equal((char *)c.bytes.data, small);
+        assert_int_equal(noted.count, 3); /* 0x00FF is no number, and the trigger's row none of the table's */
+        assert_int_equal(noted.ids[0], 5);
+        assert_int_equal(noted.ids[1], -7);
+        assert_int_equal(noted.ids[2], 8);
+        mysql_scan_free(s);
+        buffer_release(&c.bytes);
+    }
+}
+
+static void mysql_scan__ends_where_an_id_is_refused(void **state)
+{
+    struct error err = ERROR_INIT;
+    struct collected c = {BUFFER_INIT(1024 * 1024)};
+    struct noted noted = {.fail_at = 2};
+    struct mysql_scan *s = NULL;
+
+    (void)state;
+    assert_int_equal(mysql_scan_new(collect, &c, &s, &err), OK);
+    mysql_scan_ids(s, "w", note_id, &noted);
+    assert_int_equal(mysql_scan_feed(s, small, strlen(small), &err), ERR_CANCELLED);
+    assert_int_equal(noted.count, 1);
+    assert_int_equal(noted.ids[0], 100);
+    mysql_scan_free(s);
+    buffer_release(&c.bytes);
+}
+
 /* ---- events ---- */
 
 static char *switch_events(const char *text, size_t piece, const struct text_list *enable, struct text_list *found)
@@ -294,6 +352,8 @@ int main(void)
         cmocka_unit_test(mysql_scan__few_rows_pass_unchanged),
         cmocka_unit_test(mysql_scan__statements_end_where_the_rows_say_so),
         cmocka_unit_test(mysql_scan__a_dump_cut_short_is_an_error),
+        cmocka_unit_test(mysql_scan__hands_over_the_ids_of_one_table),
+        cmocka_unit_test(mysql_scan__ends_where_an_id_is_refused),
         cmocka_unit_test(mysql_lines__come_out_disabled_and_are_named),
         cmocka_unit_test(mysql_lines__held_back_ones_come_out_enabled),
         cmocka_unit_test(mysql_lines__the_name_of_the_dumped_database_is_taken_out),

@@ -215,6 +215,64 @@ static void database_dump__is_the_view_at_begin(void **state)
     session_close(&s);
 }
 
+struct pictures {
+    uint64_t count;
+    int64_t sum;
+    uint64_t fail_after; /* 0: never */
+};
+
+static enum error_kind add_picture(void *arg, int64_t id, struct error *err)
+{
+    struct pictures *p = arg;
+
+    if (p->fail_after && p->count == p->fail_after)
+        return error_set(err, ERR_SPACE, 0, "no more room for names");
+    p->count++;
+    p->sum += id;
+    return OK;
+}
+
+static void database_dump__hands_over_the_pictures_of_its_view(void **state)
+{
+    struct error err = ERROR_INIT;
+    struct database_facts facts = DATABASE_FACTS_INIT;
+    struct database_dump *dump = NULL;
+    struct pictures pictures = {0, 0, 0};
+    struct session s;
+    size_t bytes = 0;
+
+    (void)state;
+    pg_sql("shop", "INSERT INTO \"Picture\" (\"Id\", \"MimeType\", \"IsNew\") VALUES (10000000, 'image/png', false)");
+    session_open(&s, "shop", NULL);
+    assert_ok(database_dump_begin(s.db, &dump, &err));
+    pg_sql("shop", "INSERT INTO \"Picture\" (\"Id\", \"MimeType\", \"IsNew\") VALUES (5000, 'image/png', false); "
+                   "DELETE FROM \"Picture\" WHERE \"Id\" = 60");
+    database_dump_pictures(dump, add_picture, &pictures);
+    assert_ok(database_dump_run(dump, discard, &bytes, &err));
+    assert_ok(database_dump_end(dump, &facts, &err));
+    assert_int_equal(pictures.count, 61);
+    assert_int_equal(pictures.sum, 60 * 61 / 2 + 10000000);
+    database_facts_release(&facts);
+
+    pictures = (struct pictures){0, 0, 7};
+    assert_ok(database_dump_begin(s.db, &dump, &err));
+    database_dump_pictures(dump, add_picture, &pictures);
+    assert_int_equal(database_dump_run(dump, discard, &bytes, &err), ERR_SPACE);
+    assert_non_null(strstr(err.text, "no more room for names"));
+    assert_int_equal(pictures.count, 7);
+    error_clear(&err);
+    assert_ok(database_dump_end(dump, NULL, &err));
+
+    pg_sql("shop", "DROP TABLE \"Picture\" CASCADE");
+    pictures = (struct pictures){0, 0, 0};
+    assert_ok(database_dump_begin(s.db, &dump, &err));
+    database_dump_pictures(dump, add_picture, &pictures);
+    assert_ok(database_dump_run(dump, discard, &bytes, &err));
+    assert_ok(database_dump_end(dump, NULL, &err));
+    assert_int_equal(pictures.count, 0);
+    session_close(&s);
+}
+
 static void database_dump__is_stable(void **state)
 {
     struct pg_dumped a = PG_DUMPED_INIT;
@@ -805,7 +863,8 @@ int main(void)
         cmocka_unit_test(database_probe__names_the_missing_right),
         cmocka_unit_test_setup(database_probe__lists_obstacles, fresh_shop),
         cmocka_unit_test_setup(database_dump__is_the_view_at_begin, fresh_shop),
-        cmocka_unit_test(database_dump__is_stable),
+        cmocka_unit_test_setup(database_dump__hands_over_the_pictures_of_its_view, fresh_shop),
+        cmocka_unit_test_setup(database_dump__is_stable, fresh_shop),
         cmocka_unit_test(database_dump__shows_no_password),
         cmocka_unit_test(database_dump__given_up_leaves_nothing_behind),
         cmocka_unit_test(database_dump__unreadable_table_is_named),

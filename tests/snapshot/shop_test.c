@@ -1,5 +1,7 @@
 /* Snapshots of a shop with its database, on a real PostgreSQL server. Each test has a fresh shop and an empty folder. */
 #include <fcntl.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "chunk.h"
@@ -202,6 +204,121 @@ static void take__a_picture_folder_that_is_not_there_is_a_warning(void **state)
     assert_int_equal(shop.result.record.unread.count, 1);
 }
 
+/* ---- rows of table Picture without a file ---- */
+
+static void make_pictures(const char *folder, unsigned count)
+{
+    char path[128];
+
+    for (unsigned i = 1; i <= count; i++) {
+        snprintf(path, sizeof path, "%s/%07u_0.%s", folder, i, i % 2 ? "jpeg" : "png");
+        make_file(path, "a picture");
+    }
+}
+
+static void take__every_row_has_its_file(void **state)
+{
+    struct error err = ERROR_INIT;
+
+    (void)state;
+    make_pictures("s/wwwroot/images", 60);
+    assert_ok(take(&err));
+    assert_true(shop.result.pictures_compared);
+    assert_int_equal(shop.result.pictures_missing, 0);
+    assert_int_equal(shop.result.record.notes.count, 0);
+}
+
+/* The shop goes on: it takes away a picture that the view has. */
+static void delete_a_picture(void *arg, const char *what)
+{
+    (void)arg;
+    if (strcmp(what, "reading files") != 0)
+        return;
+    pg_sql("shop", "DELETE FROM \"Picture\" WHERE \"Id\" = 17");
+    assert_int_equal(unlink("s/wwwroot/images/0000017_0.jpeg"), 0);
+}
+
+static void take__a_picture_that_goes_after_the_view_is_told(void **state)
+{
+    struct error err = ERROR_INIT;
+
+    (void)state;
+    make_pictures("s/wwwroot/images", 60);
+    shop.progress.step = delete_a_picture;
+    assert_ok(take(&err));
+    assert_int_equal(shop.warnings, 0);
+    assert_int_equal(shop.result.pictures_missing, 1);
+    assert_int_equal(shop.result.record.notes.count, 1);
+    assert_string_equal(shop.result.record.notes.items[0],
+                        "1 row of table Picture has no file in wwwroot/images of the snapshot: 0000017_0.*");
+    shop.progress.step = NULL;
+    assert_ok(take(&err));
+    assert_int_equal(shop.result.pictures_missing, 0);
+    assert_int_equal(shop.result.record.notes.count, 0);
+}
+
+static void take__pictures_of_3x_are_looked_for_in_their_folder(void **state)
+{
+    static const char *const folders[] = {"old",     "old/Administration", "old/App_Data",
+                                          "old/bin", "old/Content",        "old/Content/Images"};
+    struct error err = ERROR_INIT;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof folders / sizeof folders[0]; i++)
+        assert_int_equal(mkdir(folders[i], 0755), 0);
+    make_file("old/Global.asax", "");
+    make_file("old/bin/Nop.Core.dll", "MZ");
+    make_pictures("old/Content/Images", 58);
+    site_release(&shop.site);
+    assert_ok(site_inspect("old", NULL, &shop.site, &err));
+    assert_int_equal(shop.site.layout, SITE_LEGACY);
+    assert_ok(take(&err));
+    assert_int_equal(shop.result.pictures_missing, 2);
+    assert_int_equal(shop.result.record.notes.count, 1);
+    assert_string_equal(
+        shop.result.record.notes.items[0],
+        "2 rows of table Picture have no file in Content/Images of the snapshot: 0000059_0.*, 0000060_0.*");
+}
+
+/* More names than are sorted in memory, and a folder whose listing is in parts. */
+static void take__no_number_of_pictures_is_too_many(void **state)
+{
+    struct error err = ERROR_INIT;
+
+    (void)state;
+    make_pictures("s/wwwroot/images", 20000);
+    pg_sql("shop", "INSERT INTO \"Picture\" (\"Id\", \"MimeType\", \"IsNew\") SELECT n, 'image/png', false "
+                   "FROM generate_series(61, 600000) n");
+    assert_ok(take(&err));
+    assert_int_equal(shop.result.pictures_missing, 580000);
+    assert_string_equal(shop.result.record.notes.items[0],
+                        "580000 rows of table Picture have no file in wwwroot/images of the snapshot: 0020001_0.*, "
+                        "0020002_0.*, 0020003_0.*, 0020004_0.*, 0020005_0.* and 579995 more");
+}
+
+/* The names' temporary file is the one file of this snapshot that passes the limit. */
+static void take__names_that_find_no_room_cost_the_count_alone(void **state)
+{
+    struct error err = ERROR_INIT;
+    struct rlimit before, limit;
+
+    (void)state;
+    pg_sql("shop", "INSERT INTO \"Picture\" (\"Id\", \"MimeType\", \"IsNew\") SELECT n, 'image/png', false "
+                   "FROM generate_series(61, 600000) n");
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    limit = before;
+    limit.rlim_cur = 5 << 20;
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    assert_ok(take(&err));
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    assert_int_equal(shop.warnings, 1);
+    assert_false(shop.result.pictures_compared);
+    assert_int_equal(shop.result.record.notes.count, 1);
+    assert_non_null(strstr(shop.result.record.notes.items[0], "was not found out: "));
+    assert_true(shop.result.record.has_dump);
+}
+
 static void take__an_unchanged_database_costs_next_to_nothing(void **state)
 {
     struct error err = ERROR_INIT;
@@ -254,6 +371,11 @@ int main(void)
         shop_test(take__the_database_alone_has_no_root),
         shop_test(take__pictures_outside_the_site_are_a_root_of_their_own),
         shop_test(take__a_picture_folder_that_is_not_there_is_a_warning),
+        shop_test(take__every_row_has_its_file),
+        shop_test(take__a_picture_that_goes_after_the_view_is_told),
+        shop_test(take__pictures_of_3x_are_looked_for_in_their_folder),
+        shop_test(take__no_number_of_pictures_is_too_many),
+        shop_test(take__names_that_find_no_room_cost_the_count_alone),
         shop_test(take__an_unchanged_database_costs_next_to_nothing),
         shop_test(take__a_dump_that_fails_leaves_no_snapshot),
     };
