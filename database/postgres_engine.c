@@ -466,6 +466,20 @@ static enum error_kind unreadable(struct postgres *pg, struct text_list *out, st
     return postgres_query_with(pg, sql, 0, NULL, add_line, out, err);
 }
 
+/* Its drop was cut short (PostgreSQL marks it so from 15.4 on): nobody can log in, and DROP DATABASE is all that it takes. */
+static bool half_dropped(struct database *db)
+{
+    const char *parameters[] = {db->name};
+    struct error ignored = ERROR_INIT;
+    struct postgres *pg = NULL;
+    int64_t count = 0;
+
+    return postgres_maintenance(db, &pg, &ignored) == OK &&
+           postgres_number(pg, "SELECT count(*) FROM pg_database WHERE datname = $1 AND datconnlimit = -2", 1,
+                           parameters, 0, &count, &ignored) == OK &&
+           count > 0;
+}
+
 static enum error_kind engine_probe(struct database *db, struct database_info *out, struct error *err)
 {
     const char *parameters[] = {db->name};
@@ -476,7 +490,7 @@ static enum error_kind engine_probe(struct database *db, struct database_info *o
 
     rc = postgres_live(db, &pg, &missing);
     out->exists = !rc;
-    if (rc && rc != ERR_NOT_FOUND) {
+    if (rc && rc != ERR_NOT_FOUND && !half_dropped(db)) {
         error_copy(err, &missing);
         return rc;
     }
