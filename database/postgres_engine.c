@@ -52,6 +52,7 @@ void postgres_close_live(struct database *db)
 
 enum door { DOOR_MISSING, DOOR_CLOSED, DOOR_OPEN };
 
+/* A connection limit of -2 marks a database whose drop was cut short: all that it takes any more is another drop. */
 static enum error_kind look_at_door(struct postgres *pg, const char *name, enum door *out, struct error *err)
 {
     const char *parameters[] = {name};
@@ -59,8 +60,8 @@ static enum error_kind look_at_door(struct postgres *pg, const char *name, enum 
     enum error_kind rc;
 
     rc = postgres_number(pg,
-                         "SELECT CASE WHEN datallowconn THEN 2 WHEN datistemplate THEN 2 ELSE 1 END FROM pg_database "
-                         "WHERE datname = $1",
+                         "SELECT CASE WHEN datconnlimit = -2 THEN 0 WHEN datallowconn THEN 2 WHEN datistemplate THEN 2 "
+                         "ELSE 1 END FROM pg_database WHERE datname = $1",
                          1, parameters, DOOR_MISSING, &found, err);
     *out = (enum door)found;
     return rc;
@@ -466,20 +467,6 @@ static enum error_kind unreadable(struct postgres *pg, struct text_list *out, st
     return postgres_query_with(pg, sql, 0, NULL, add_line, out, err);
 }
 
-/* Its drop was cut short (PostgreSQL marks it so from 15.4 on): nobody can log in, and DROP DATABASE is all that it takes. */
-static bool half_dropped(struct database *db)
-{
-    const char *parameters[] = {db->name};
-    struct error ignored = ERROR_INIT;
-    struct postgres *pg = NULL;
-    int64_t count = 0;
-
-    return postgres_maintenance(db, &pg, &ignored) == OK &&
-           postgres_number(pg, "SELECT count(*) FROM pg_database WHERE datname = $1 AND datconnlimit = -2", 1,
-                           parameters, 0, &count, &ignored) == OK &&
-           count > 0;
-}
-
 static enum error_kind engine_probe(struct database *db, struct database_info *out, struct error *err)
 {
     const char *parameters[] = {db->name};
@@ -490,7 +477,7 @@ static enum error_kind engine_probe(struct database *db, struct database_info *o
 
     rc = postgres_live(db, &pg, &missing);
     out->exists = !rc;
-    if (rc && rc != ERR_NOT_FOUND && !half_dropped(db)) {
+    if (rc && rc != ERR_NOT_FOUND) {
         error_copy(err, &missing);
         return rc;
     }

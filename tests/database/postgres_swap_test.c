@@ -175,6 +175,29 @@ static void kept_is_dumpable(const char *admin)
     scene_end(&s);
 }
 
+/* The power went in the midst of its DROP DATABASE: nobody can log in to it any more. */
+static void database_kept__half_dropped_counts_as_gone_and_can_be_dropped(void **state)
+{
+    struct scene s;
+    struct error err = ERROR_INIT;
+    struct database_info info = DATABASE_INFO_INIT;
+    struct database *kept = NULL;
+
+    (void)state;
+    scene_begin(&s, "shop", "nop");
+    scene_prepare(&s);
+    assert_ok(database_swap_to(s.db, &s.swap, DATABASE_NEW, &err));
+    pg_sql("postgres", "UPDATE pg_database SET datconnlimit = -2 WHERE datname = '%s'", s.swap.kept);
+    assert_ok(database_open_kept(s.db, &s.swap, DATABASE_OLD, &kept, &err));
+    assert_ok(database_probe(kept, &info, &err));
+    assert_false(info.exists);
+    database_info_release(&info);
+    database_close(kept);
+    assert_ok(database_kept_drop(s.db, s.swap.kept, s.swap.old_identity, &err));
+    assert_false(database_exists(s.swap.kept));
+    scene_end(&s);
+}
+
 static void database_kept__can_be_dumped_by_an_administrator(void **state)
 {
     (void)state;
@@ -665,6 +688,7 @@ int main(void)
         cmocka_unit_test_setup(database_swap__goes_to_and_fro_with_the_shops_login, fresh_shop),
         cmocka_unit_test_setup(database_kept__can_be_dumped_by_an_administrator, fresh_shop),
         cmocka_unit_test_setup(database_kept__can_be_dumped_by_the_shops_login, fresh_shop),
+        cmocka_unit_test_setup(database_kept__half_dropped_counts_as_gone_and_can_be_dropped, fresh_shop),
         cmocka_unit_test_setup(database_swap__ends_sessions_that_come_back, fresh_shop),
         cmocka_unit_test_setup(database_swap__is_not_stopped_by_autovacuum, fresh_shop),
         cmocka_unit_test_setup(database_swap__killed_anywhere_is_old_or_new, fresh_shop),
