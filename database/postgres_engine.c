@@ -493,6 +493,12 @@ static enum error_kind engine_probe(struct database *db, struct database_info *o
     if (!rc)
         rc = why_not_beside(db, pg, &out->why_in_place, err);
     out->can_beside = !rc && !out->why_in_place;
+    if (!rc && !out->exists && !out->can_beside) /* the in-place way needs a database to work in */
+        rc = text_list_addf(
+            &out->obstacles, err,
+            "there is no database %s, and %s: make an empty one that the login owns, or name a login that may with "
+            "database-admin in the config",
+            db->name, out->why_in_place);
     if (!rc)
         rc = postgres_obstacles(pg, db->name, &out->obstacles, err);
     if (!rc && out->exists)

@@ -48,6 +48,8 @@ enum error_kind fence_problems(const struct txn *t, struct text_list *out, struc
 
     if (t->service && geteuid() != 0) /* with a `stop` of the owner's too: the drop-in is ours */
         rc = text_list_addf(out, err, "stopping %s and keeping it stopped needs root", t->service);
+    if (!rc && t->service)
+        rc = fence_unit_problems(t->service, out, err);
     if (!rc && t->stop && !t->start && !t->service)
         rc = text_list_add(out, "the config has `stop` without `start` or `service`: the shop would stay stopped", err);
     return rc;

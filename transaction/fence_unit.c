@@ -175,6 +175,30 @@ enum error_kind fence_unit_run(const char *unit, char out[FENCE_RUN_MAX], struct
     return rc;
 }
 
+/* A start or stop of what is not loaded (not there, masked, spoilt) fails, and an undo's too: a journal with it could not be ended. */
+enum error_kind fence_unit_problems(const char *unit, struct text_list *out, struct error *err)
+{
+    struct buffer state = BUFFER_INIT(1u << 16);
+    struct error unasked = ERROR_INIT;
+    enum error_kind rc = OK;
+
+    if (show(unit, "LoadState", &state, &unasked)) {
+        rc = text_list_addf(out, err, "systemd can't be asked about %s: %s", unit, unasked.text);
+    } else {
+        char *word = (char *)state.data;
+
+        word[strcspn(word, "\n")] = '\0';
+        if (!strcmp(word, "not-found"))
+            rc =
+                text_list_addf(out, err, "there is no unit %s: name the shop's own with `service` in the config", unit);
+        else if (strcmp(word, "loaded") != 0)
+            rc = text_list_addf(out, err, "systemd can't start %s: it is %s; see `systemctl status %s`", unit,
+                                *word ? word : "not loaded", unit);
+    }
+    buffer_release(&state);
+    return rc;
+}
+
 enum error_kind fence_unit_active(const char *unit, bool *out, struct error *err)
 {
     int status = 0;

@@ -218,13 +218,13 @@ static enum error_kind plan_database(struct transaction_context *x, const struct
         rc = txn_describe_database(&x->txn, &x->reach.target, info.identity, err);
     x->txn.database_in_place = !rc && !info.can_beside;
     plan->mails_marked = !x->txn.database_in_place;
-    if (x->txn.database_in_place)
+    if (x->txn.database_in_place && info.exists)
         rc = text_list_addf(&plan->in_place, err,
                             "the database is changed in place: %s; the present state is saved first",
                             info.why_in_place ? info.why_in_place : "no other database can be made");
     if (!rc && info.exists)
         rc = plan_losses(x, plan, err);
-    else if (!rc)
+    else if (!rc && !info.obstacles.count)
         rc = text_list_addf(&plan->remarks, err, "the database does not exist: it is made again whole");
     database_info_release(&info);
     return rc;

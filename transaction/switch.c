@@ -186,7 +186,9 @@ static enum error_kind in_place(struct transaction_context *x, bool new_side, co
     if (!x->txn.safety)
         return OK; /* it was not begun */
     rc = snapshot_find(x->cat, NULL, x->txn.safety, &safety, err);
-    if (!rc)
+    if (!rc && !safety.has_dump) /* files only: there was no database when it was taken */
+        progress_note(progress, "there was no database to put back; one that was made meanwhile stays");
+    else if (!rc)
         rc = load_in_place(x, &safety, progress, err);
     snapshot_record_release(&safety);
     return rc;

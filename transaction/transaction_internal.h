@@ -206,6 +206,8 @@ enum error_kind fence_unit_write(const char *unit, const char *dropin, const cha
                                  struct error *err);
 enum error_kind fence_unit_remove(const char *dropin, struct error *err);
 enum error_kind fence_unit_active(const char *unit, bool *out, struct error *err);
+/* Preflight (P12): why systemd would not start or stop the unit; nothing is added where it would. */
+enum error_kind fence_unit_problems(const char *unit, struct text_list *out, struct error *err);
 /* Which run of the unit this is: another text after each restart. */
 #define FENCE_RUN_MAX 64
 enum error_kind fence_unit_run(const char *unit, char out[FENCE_RUN_MAX], struct error *err);

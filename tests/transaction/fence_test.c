@@ -18,6 +18,7 @@ static const char model[] =
     "echo \"$1 fence=$fence dropin=$dropin\" >>log\n"
     "case $1 in\n"
     "show) [ $4 = InvocationID ] && { cat run 2>/dev/null; exit 0; }\n"
+    "      [ $4 = LoadState ] && { [ -e unasked ] && exit 1; cat state 2>/dev/null || echo loaded; exit 0; }\n"
     "      [ -e loaded ] && echo $MODEL/units/$unit.d/*.conf; exit 0 ;;\n"
     "daemon-reload) rm -f loaded; [ -e units/$unit.d ] && cat units/$unit.d/*.conf >loaded 2>/dev/null; exit 0 ;;\n"
     "start) path=$(sed -n 's/^ConditionPathExists=!//p' loaded 2>/dev/null)\n"
@@ -219,8 +220,10 @@ static size_t problems_of(bool service, bool stop, bool start, const char *word)
 static void problems__are_a_stop_without_a_start_and_a_unit_that_needs_root(void **state)
 {
     bool root = geteuid() == 0;
+    struct shop s;
 
-    (void)state;
+    shop_make(&s, *state); /* systemd, who knows the unit */
+    assert_int_equal(chmod(*state, 0755), 0);
     assert_int_equal(problems_of(false, false, false, ""), 0);
     assert_int_equal(problems_of(false, true, true, ""), 0);
     assert_int_equal(problems_of(false, true, false, "stay stopped"), 1);
@@ -232,6 +235,32 @@ static void problems__are_a_stop_without_a_start_and_a_unit_that_needs_root(void
     assert_int_equal(problems_of(true, true, true, "needs root"), 1);
     if (root)
         assert_int_equal(seteuid(0), 0);
+    shop_release(&s);
+}
+
+static void problems__are_a_unit_that_systemd_would_not_start(void **state)
+{
+    static const struct {
+        const char *state, *word;
+    } cases[] = {{"echo not-found >state", "there is no unit nop"},
+                 {"echo masked >state", "masked"},
+                 {"touch unasked", "can't be asked"}};
+    size_t others = geteuid() == 0 ? 0 : 1; /* "needs root" */
+    struct error err = ERROR_INIT;
+    struct shop s;
+
+    shop_make(&s, *state);
+    assert_int_equal(unlink("active"), 0);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct text_list problems = TEXT_LIST_INIT;
+
+        assert_int_equal(system(cases[i].state), 0);
+        assert_int_equal(fence_problems(&s.txn, &problems, &err), OK);
+        assert_int_equal(problems.count, others + 1);
+        assert_non_null(strstr(problems.items[others], cases[i].word));
+        text_list_release(&problems);
+    }
+    shop_release(&s);
 }
 
 static void fence__the_owners_commands_are_run_and_their_failure_told(void **state)
@@ -347,6 +376,7 @@ int main(void)
         folder_test(fence__a_stop_that_fails_is_told),
         folder_test(fence__a_start_that_is_refused_counts_only_if_the_unit_does_not_run),
         folder_test(problems__are_a_stop_without_a_start_and_a_unit_that_needs_root),
+        folder_test(problems__are_a_unit_that_systemd_would_not_start),
         folder_test(fence__the_owners_commands_are_run_and_their_failure_told),
         folder_test(health__a_unit_that_falls_over_after_its_start_is_unhealthy),
         folder_test(health__a_unit_that_is_started_again_and_again_is_unhealthy),

@@ -647,6 +647,48 @@ def recover__never_loads_into_a_database_that_today_s_settings_name(shop):
         may_make_databases(shop, True)
 
 
+def drop_statement(shop):
+    """For a script: the shop's database goes, by another login's hand."""
+    if shop.server.name == "postgresql":
+        return f"psql -X -q -h {shop.server.dir} -U nop -d postgres -c 'drop database shop with (force)'"
+    return f"mariadb --no-defaults -S {shop.server.socket} -u root -e 'drop database shop'"
+
+
+def rollback__to_a_database_that_is_gone_and_can_not_be_made_is_a_problem(shop):
+    """Nothing to change in place, and no right to make one: said before the shop is stopped."""
+    if shop.server.name != "postgresql":
+        return  # MySQL's rights are on names: who may change it in place may make it
+    stopped = os.path.join(shop.folder, "stopped14")
+    configure(shop, stop=script(shop, "stop14", f"touch {stopped}\n"), start="true")
+    may_make_databases(shop, False)
+    try:
+        subprocess.run(drop_statement(shop), shell=True, check=True)
+        code = back(shop)
+        check(code == 1 and "there is no database shop, and login shop may not create databases" in shop.said, "exit", code, shop.said)
+        check("database-admin" in shop.said and "made again whole" not in shop.said, shop.said)
+        check(not os.path.exists(stopped), "the shop was stopped for nothing")
+        shop.server.sql("create database shop owner shop", "postgres")
+        check(back(shop) in (0, 3), "an empty one was not enough", shop.said)
+        is_state(shop, "new")
+    finally:
+        may_make_databases(shop, True)
+
+
+def rollback__in_place_is_undone_where_there_was_no_database(shop):
+    """It went after the plan. PostgreSQL's can't be loaded then; MySQL's is made, and the shop does not start on it."""
+    may_make_databases(shop, False)
+    try:
+        configure(shop, stop=script(shop, "stop15", f"[ -e $0.tried ] && exit 0; touch $0.tried\n{drop_statement(shop)}\n"),
+                  start=script(shop, "start15", "[ -e $0.tried ] && exit 0; touch $0.tried; exit 1\n" if shop.server.name == "mysql" else "true\n"))
+        before = harness.tree_digest(shop.site)
+        code = back(shop)
+        check(code == 4 and "there was no database to put back" in shop.said, "exit", code, shop.said)
+        check(harness.tree_digest(shop.site) == before, "the files are not what they were")
+        check(not os.path.exists(os.path.join(os.path.dirname(shop.site), ".nopsnap-shop", "journal")), "the transaction did not end", shop.said)
+    finally:
+        may_make_databases(shop, True)
+
+
 def rollback__another_database_in_the_restored_settings_is_a_problem(shop):
     """The shop moved to another database since: what is in it must neither be lost sight of nor left out of the safety snapshot (P3)."""
     one_row(shop, "shop48")
