@@ -144,9 +144,12 @@ def hold__keeps_from_forget_and_forget_gives_room_to_prune():
         b.run("forget", newest, "abcdef0123").expect(1)
         same("after a wrong id", len(b.objects("list")), 2)
         b.run("forget", newest).expect(0, out="nopsnap prune")
+        told = [o for o in b.objects("prune", "--max-unused", "0%", "--dry-run") if o["type"] == "prune"][0]
         pruned = [o for o in b.objects("prune", "--max-unused", "0%") if o["type"] == "prune"][0]
         if pruned["bytes_freed"] < 3 << 20:
             raise Failed(f"prune freed too little: {pruned}")
+        if abs(told["bytes_freed"] - pruned["bytes_freed"]) > 64 << 10 or not told["packs_removed"]:
+            raise Failed(f"prune would have done {told}, and did {pruned}")
         b.run("verify", "--read-data").expect(0)
         b.run("rebuild").expect(0)
         same("after a rebuild", len(b.objects("list")), 1)
