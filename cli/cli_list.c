@@ -89,6 +89,8 @@ int cli_list(struct cli *cli, int argc, char **argv)
     rc = cli_catalog_open(cli, CATALOG_READ, false, &cat, &err);
     if (!rc && one)
         rc = cli_site_open(cli, argv[optind], true, &site, &err);
+    if (!rc && one)
+        rc = cli_site_known(cli, cat, argv[optind], site.path, &err);
     if (!rc && one) {
         cli_warn_pending(cli, site.path);
         rc = catalog_site_id(cat, site.path, site_id, &err);

@@ -38,6 +38,24 @@ def site__that_does_not_exist():
         same("the list", b.objects("list"), [])
 
 
+def site__that_nobody_knows_is_said():
+    with shop() as b:
+        b.run("init").expect(0)
+        for verb in ("status", "list", "history", "recover"):
+            b.run(verb, "shpo").expect(1, err="nopsnap: shpo is no site", hint="known are: shop", not_out="no")
+        b.write_config(f"[nopsnap]\ncatalog = {b.catalog}\n")
+        b.run("status", "shpo").expect(1, hint="nopsnap snapshot SITE")
+        b.run("snapshot", b.site).expect(0)
+        b.run("list", "shpo").expect(1, hint="known are: " + b.site)
+        b.remove_site()
+        for verb in ("status", "list", "history", "recover"):
+            b.run(verb, b.site).expect(0)
+        b.run("forget", b.newest()).expect(0)
+        b.run("history", b.site).expect(0, out="snapshot")
+        shutil.rmtree(b.catalog)
+        b.run("recover", "shpo").expect(1, err="shpo is no site")
+
+
 def settings__that_are_broken_stop_a_snapshot_but_no_rollback():
     with shop() as b:
         b.run("init").expect(0)
