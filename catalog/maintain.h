@@ -45,7 +45,7 @@ enum error_kind catalog_rebuild(const char *path, const struct progress *progres
 
 struct prune_options {
     int max_unused_percent; /* rewrite packs until at most this share of the stored bytes is unused; default 10 */
-    bool dry_run;
+    bool dry_run;           /* the report tells what a run would come to, about */
     int lock_timeout_ms; /* for the exclusive lock of the removal; when readers stay, removal is left to the next run */
 };
 struct prune_report {

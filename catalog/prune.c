@@ -384,6 +384,23 @@ static enum error_kind prune_alone(struct prune *p, const struct stat *index_fil
     return rc;
 }
 
+/*
+ * What a run would do, by the fates. An estimate: how well copies compress is not known, and records that only void what
+ * would go are not counted, nor what dead writers left.
+ */
+static void foretell(const struct prune *p)
+{
+    for (size_t i = 0; i < p->packs.count; i++) {
+        const struct prune_pack *pack = &p->packs.items[i];
+
+        if (pack->fate == FATE_KEEP)
+            continue;
+        p->report->packs_removed++;
+        p->report->packs_rewritten += pack->fate == FATE_REWRITE;
+        p->report->bytes_freed += pack->fate == FATE_REWRITE ? prune_pack_unused(p, pack) : pack->row.size;
+    }
+}
+
 static enum error_kind prune_shared(struct prune *p, struct error *err)
 {
     enum error_kind rc = catalog_check_packs(p->cat, err);
@@ -394,8 +411,10 @@ static enum error_kind prune_shared(struct prune *p, struct error *err)
     if (rc)
         return rc;
     prune_decide(p);
-    if (p->options->dry_run)
+    if (p->options->dry_run) {
+        foretell(p);
         return OK;
+    }
     if (any_of(p, FATE_REWRITE))
         progress_step(p->progress, "rewriting sparse packs");
     return prune_rewrite(p, err);

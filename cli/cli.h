@@ -112,6 +112,12 @@ enum error_kind cli_catalog_check_place(struct cli *cli, const char *catalog, co
 
 /* A path, or a name of the config. loose: settings may be broken. */
 enum error_kind cli_site_open(struct cli *cli, const char *name, bool loose, struct site *out, struct error *err);
+/*
+ * Is a site with this path and name known: in the config, on the disk, or in the catalogue (NULL: there is none)?
+ * ERR_NOT_FOUND with a hint that names those that are: most likely a typo.
+ */
+enum error_kind cli_site_known(struct cli *cli, struct catalog *cat, const char *name, const char *path,
+                               struct error *err);
 /* Connect to the site's database; *out NULL when it has none. The targets live in r. */
 struct cli_database {
     struct database_target target, admin;

@@ -74,6 +74,8 @@ int cli_history(struct cli *cli, int argc, char **argv)
     if (!rc)
         rc = cli_site_open(cli, argv[optind], true, &site, &err);
     if (!rc)
+        rc = cli_site_known(cli, cat, argv[optind], site.path, &err);
+    if (!rc)
         rc = catalog_site_id(cat, site.path, site_id, &err);
     if (!rc) {
         cli_warn_pending(cli, site.path);

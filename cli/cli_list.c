@@ -42,7 +42,7 @@ static void site_column(const char *path, char *out, size_t room)
     text_name(tail, strlen(tail), out + strlen(out), room - strlen(out));
 }
 
-/* id 8, moment to the minute 16, version 6, kind 10, size 9, flags 3, site 18: 80 columns with the gaps. */
+/* id 8, moment to the minute 16, version 6, kind 10, size 10, flags 3, site 17: 80 columns with the gaps. */
 static enum error_kind row_text(const struct snapshot_row *r)
 {
     char when[TEXT_MAX];
@@ -52,12 +52,12 @@ static enum error_kind row_text(const struct snapshot_row *r)
 
     text_moment(r->made_ns, when);
     text_size(r->bytes + r->dump_bytes, size);
-    site_column(r->site_path ? r->site_path : "?", site, 19);
+    site_column(r->site_path ? r->site_path : "?", site, 18);
     (void)snprintf(kind, sizeof(kind), "%.10s",
                    r->part == SNAPSHOT_FILES_ONLY      ? "files only"
                    : r->part == SNAPSHOT_DATABASE_ONLY ? "db only"
                                                        : cli_kind_word(r->kind));
-    printf("%.8s  %-16.16s  %-6.6s  %-10s  %9s %c%c%c %s\n", r->id, when, r->nop_version ? r->nop_version : "-", kind,
+    printf("%.8s  %-16.16s  %-6.6s  %-10s  %10s %c%c%c %s\n", r->id, when, r->nop_version ? r->nop_version : "-", kind,
            size, r->held ? 'H' : ' ', r->suspicious ? '?' : ' ', r->warned ? '!' : ' ', site);
     return OK;
 }
@@ -68,7 +68,7 @@ static enum error_kind on_row(void *arg, const struct snapshot_row *r, struct er
 
     (void)err;
     if (!l->count++ && !l->cli->json)
-        printf("%-8s  %-16s  %-6s  %-10s  %9s     %s\n", "ID", "MOMENT", "SHOP", "KIND", "SIZE", "SITE");
+        printf("%-8s  %-16s  %-6s  %-10s  %10s     %s\n", "ID", "MOMENT", "SHOP", "KIND", "SIZE", "SITE");
     return l->cli->json ? row_json(r) : row_text(r);
 }
 
@@ -89,6 +89,8 @@ int cli_list(struct cli *cli, int argc, char **argv)
     rc = cli_catalog_open(cli, CATALOG_READ, false, &cat, &err);
     if (!rc && one)
         rc = cli_site_open(cli, argv[optind], true, &site, &err);
+    if (!rc && one)
+        rc = cli_site_known(cli, cat, argv[optind], site.path, &err);
     if (!rc && one) {
         cli_warn_pending(cli, site.path);
         rc = catalog_site_id(cat, site.path, site_id, &err);

@@ -59,7 +59,7 @@ static void tell(struct cli *cli, const struct prune_options *o, const struct pr
         cli_json(v);
     } else if (!cli->quiet) {
         printf("of %s stored, %s are in no snapshot\n", before, unused);
-        printf("%s %s: %llu packs removed, %llu rewritten\n", o->dry_run ? "would free" : "freed", freed,
+        printf("%s %s: %llu packs removed, %llu rewritten\n", o->dry_run ? "would free about" : "freed", freed,
                (unsigned long long)r->packs_removed, (unsigned long long)r->packs_rewritten);
     }
     if (r->removal_postponed)

@@ -1,4 +1,5 @@
 #include <string.h>
+#include <unistd.h>
 
 #include "cli.h"
 
@@ -21,6 +22,25 @@ void cli_recover_tell(struct cli *cli, const char *path, const struct transactio
     }
 }
 
+/* Nothing was pending there: of a site, or of a name that was mistyped? */
+static enum error_kind refuse_unknown(struct cli *cli, const char *name, struct error *err)
+{
+    struct error ignored = ERROR_INIT;
+    struct site site = SITE_INIT;
+    struct catalog *cat = NULL;
+    enum error_kind rc;
+
+    if (config_find(&cli->config, name) || access(name, F_OK) == 0)
+        return OK;
+    (void)cli_catalog_open(cli, CATALOG_READ, false, &cat, &ignored); /* recover goes without one, too */
+    rc = site_inspect_loose(name, NULL, &site, err);
+    if (!rc)
+        rc = cli_site_known(cli, cat, name, site.path, err);
+    site_release(&site);
+    catalog_close(cat);
+    return rc;
+}
+
 int cli_recover(struct cli *cli, int argc, char **argv)
 {
     struct transaction_result result = {.outcome = OUTCOME_NOTHING};
@@ -33,7 +53,8 @@ int cli_recover(struct cli *cli, int argc, char **argv)
         return status;
     config = config_find(&cli->config, argv[optind]);
     path = config && config->path ? config->path : argv[optind];
-    if (recover_run(path, &cli->config, &cli->progress, &result, &err))
+    if (recover_run(path, &cli->config, &cli->progress, &result, &err) ||
+        (result.outcome == OUTCOME_NOTHING && refuse_unknown(cli, argv[optind], &err)))
         status = cli_fail(cli, &err);
     else
         cli_recover_tell(cli, path, &result);

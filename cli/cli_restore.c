@@ -83,6 +83,27 @@ static enum error_kind outside_catalog(const struct catalog *cat, const char *ta
     return rc;
 }
 
+/* What is restored holds the shop's passwords: never where visitors could read it (P10). The site's own folder may be filled again. */
+static enum error_kind outside_sites(struct cli *cli, const struct snapshot_record *record, const char *target,
+                                     struct error *err)
+{
+    char *parent = NULL;
+    bool inside;
+    enum error_kind rc = path_parent(target, &parent, err);
+
+    if (rc)
+        return rc;
+    inside = site_serves(target) || (record->site_path && site_holds(record->site_path, parent));
+    for (size_t i = 0; i < cli->config.count && !inside; i++)
+        inside = cli->config.sites[i].path && site_holds(cli->config.sites[i].path, parent);
+    free(parent);
+    if (!inside)
+        return OK;
+    rc = error_set(err, ERR_REFUSED, 0, "%s is inside a site: visitors could read the passwords", target);
+    error_hint(err, "name a folder elsewhere; nopsnap rollback brings a shop back in its place");
+    return rc;
+}
+
 static void files_told(struct cli *cli, const struct snapshot_root *root, const char *target,
                        const struct restore_result *r)
 {
@@ -161,6 +182,8 @@ static enum error_kind restore_roots(struct cli *cli, struct catalog *cat, const
     enum error_kind rc = outside_catalog(cat, a->target, err);
     char *place = NULL;
 
+    if (!rc)
+        rc = outside_sites(cli, record, a->target, err);
     if (!rc && !record->root_count)
         rc = error_set(err, ERR_REFUSED, 0, "snapshot %.8s holds only a database", record->id);
     if (!rc && record->root_count > 1)

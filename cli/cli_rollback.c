@@ -150,21 +150,26 @@ static void remember(struct cli *cli, struct catalog *cat, const struct site *si
     cli_event(cli, cat, site_id, "rollback", detail, status);
 }
 
-/* Where the lost rows go: made if it is not there, and never where visitors could read it (P10). */
+static enum error_kind refuse_place(const char *directory, struct error *err)
+{
+    error_set(err, ERR_REFUSED, 0, "--export-lost %s is inside a site: visitors could read it", directory);
+    error_hint(err, "name a folder elsewhere");
+    return ERR_REFUSED;
+}
+
+/*
+ * Where the lost rows go: made if it is not there, and never where visitors could read it (P10). Looked at before anything
+ * is made, and again after: by a ".." behind a folder that was missing it may lead elsewhere than it seemed.
+ */
 static enum error_kind export_place(const struct site *site, const char *directory, struct error *err)
 {
-    size_t n = strlen(site->path);
-    char *real = NULL;
-    bool served = site_serves(directory); /* looked at before anything is made there, too */
-    enum error_kind rc = served ? OK : directory_make_all(directory, err);
+    enum error_kind rc;
 
-    if (!rc)
-        rc = served ? memory_string(directory, &real, err) : path_real(directory, &real, err);
-    if (!rc && (served || (!strncmp(real, site->path, n) && (real[n] == '/' || real[n] == '\0')))) {
-        rc = error_set(err, ERR_REFUSED, 0, "--export-lost %s is inside a site: visitors could read it", real);
-        error_hint(err, "name a folder elsewhere");
-    }
-    free(real);
+    if (site_serves(directory) || site_holds(site->path, directory))
+        return refuse_place(directory, err);
+    rc = directory_make_all(directory, err);
+    if (!rc && (site_serves(directory) || site_holds(site->path, directory)))
+        rc = refuse_place(directory, err);
     return rc;
 }
 

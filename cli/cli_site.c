@@ -3,6 +3,7 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli.h"
 
@@ -23,6 +24,86 @@ enum error_kind cli_site_open(struct cli *cli, const char *name, bool loose, str
     rc = loose ? site_inspect_loose(path, config, out, err) : site_inspect(path, config, out, err);
     if (!rc)
         tell(cli, out);
+    return rc;
+}
+
+struct known {
+    const struct config *config;
+    const char *path;
+    char names[384]; /* for the hint */
+    bool found;
+};
+
+static void add_name(struct known *k, const char *name)
+{
+    char shown[128];
+    size_t n = strlen(k->names);
+
+    text_name(name, strlen(name), shown, sizeof(shown));
+    if (n + strlen(shown) + 3 <= sizeof(k->names))
+        (void)snprintf(k->names + n, sizeof(k->names) - n, "%s%s", n ? ", " : "", shown);
+}
+
+static bool is_named(const struct known *k, const char *path)
+{
+    size_t n = strlen(path);
+
+    for (const char *at = strstr(k->names, path); at; at = strstr(at + 1, path))
+        if ((at == k->names || at[-1] == ' ') && (at[n] == ',' || at[n] == '\0'))
+            return true;
+    return false;
+}
+
+/* Its snapshots are forgotten, what happened is not. */
+static enum error_kind known_event(void *arg, const struct catalog_event *event, struct error *err)
+{
+    struct known *k = arg;
+
+    (void)event;
+    (void)err;
+    k->found = true;
+    return OK;
+}
+
+static enum error_kind known_row(void *arg, const struct snapshot_row *row, struct error *err)
+{
+    struct known *k = arg;
+    const char *path = row->site_path;
+
+    (void)err;
+    if (!path)
+        return OK;
+    k->found = k->found || !strcmp(path, k->path);
+    if (!config_find(k->config, path) && !is_named(k, path))
+        add_name(k, path);
+    return OK;
+}
+
+enum error_kind cli_site_known(struct cli *cli, struct catalog *cat, const char *name, const char *path,
+                               struct error *err)
+{
+    struct known k = {.config = &cli->config, .path = path, .names = ""};
+    char site_id[17];
+    enum error_kind rc = OK;
+
+    if (config_find(&cli->config, name) || access(path, F_OK) == 0)
+        return OK;
+    for (size_t i = 0; i < cli->config.count; i++)
+        add_name(&k, cli->config.sites[i].name);
+    if (cat)
+        rc = snapshot_row_each(cat, NULL, known_row, &k, err);
+    if (cat && !rc)
+        rc = catalog_site_id(cat, path, site_id, err);
+    if (cat && !rc)
+        rc = catalog_event_each(cat, site_id, known_event, &k, err);
+    if (rc || k.found)
+        return rc;
+    rc = error_set(err, ERR_NOT_FOUND, 0, "%s is no site: neither in the config, nor a folder, nor in the catalogue",
+                   name);
+    if (k.names[0])
+        error_hint(err, "known are: %s", k.names);
+    else
+        error_hint(err, "none is known yet: nopsnap snapshot SITE");
     return rc;
 }
 

@@ -157,6 +157,53 @@ static void hint_files_only(struct error *err)
     error_hint(err, "%.400s%s--files-only saves the files without the database", why, why[0] ? "; " : "");
 }
 
+static enum error_kind note_dump(void *arg, const struct snapshot_row *row, struct error *err)
+{
+    struct snapshot_row *newest = arg;
+
+    (void)err;
+    if (!newest->id[0] && row->dump_bytes)
+        memcpy(newest->id, row->id, sizeof(newest->id));
+    return OK;
+}
+
+/* Where a shop of this version keeps its connection. */
+static const char *settings_file(const struct site *site)
+{
+    if (site->layout == SITE_LEGACY)
+        return "App_Data/Settings.txt";
+    if (site->version.major == 4 && site->version.minor < 50)
+        return "App_Data/dataSettings.json";
+    return "App_Data/appsettings.json";
+}
+
+/*
+ * A shop whose settings are lost looks like one that was never installed. Saved as whole without its database, it would
+ * be what the next rollback goes to: where a database was saved before it is refused, else only the files are taken.
+ */
+static enum error_kind without_database(struct cli *cli, struct catalog *cat, const struct site *site,
+                                        const char *site_id, struct snapshot_arguments *a, struct error *err)
+{
+    struct snapshot_row newest = {.id = ""};
+    enum error_kind rc;
+
+    if (site->layout == SITE_PLAIN || a->options.part != SNAPSHOT_WHOLE)
+        return OK;
+    rc = snapshot_row_each(cat, site_id, note_dump, &newest, err);
+    if (rc)
+        return rc;
+    if (newest.id[0]) {
+        rc = error_set(err, ERR_REFUSED, 0, "%s/%s is missing or names no database, but snapshot %.8s holds one",
+                       site->path, settings_file(site), newest.id);
+        error_hint(err, "bring that file back; --files-only saves the files without the database");
+        return rc;
+    }
+    cli_warn(cli, "%s/%s is missing or names no database: only the files are saved, marked as partial", site->path,
+             settings_file(site));
+    a->options.part = SNAPSHOT_FILES_ONLY;
+    return OK;
+}
+
 static enum error_kind take(struct cli *cli, struct catalog *cat, struct site *site, struct cli_database *database,
                             struct snapshot_arguments *a, int64_t seen_ns, struct snapshot_result *out,
                             struct error *err)
@@ -174,6 +221,8 @@ static enum error_kind take(struct cli *cli, struct catalog *cat, struct site *s
         rc = error_set(err, ERR_REFUSED, 0, "%s names no database", site->path);
         error_hint(err, "leave --database-only away");
     }
+    if (!rc && !database->db)
+        rc = without_database(cli, cat, site, site_id, a, err);
     if (!rc)
         rc = catalog_site_lock(cat, site_id, false, SITE_LOCK_TIMEOUT_MS, &lock, err);
     if (!rc) /* one that began while we waited may have ended, or been killed, in the midst of its exchange */

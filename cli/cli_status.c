@@ -160,6 +160,8 @@ int cli_status(struct cli *cli, int argc, char **argv)
     if (!rc && one)
         rc = cli_site_open(cli, argv[optind], true, &site, &err);
     if (!rc && one)
+        rc = cli_site_known(cli, cat, argv[optind], site.path, &err);
+    if (!rc && one)
         rc = catalog_site_id(cat, site.path, site_id, &err);
     if (!rc)
         rc = snapshot_row_each(cat, one ? site_id : NULL, on_row, &states, &err);

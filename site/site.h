@@ -181,6 +181,9 @@ enum error_kind site_picture_path(const struct site *site, const char *picture_p
 /* Is a directory below a served root (wwwroot, or the root itself in 3.x) of this or any nopCommerce site? (P10) */
 bool site_serves(const char *directory);
 
+/* Is a directory, or what of its path exists already, this root or below it? Links are followed. */
+bool site_holds(const char *root, const char *directory);
+
 /* "4.60", "4.60.5", "3.90" and nothing else. ERR_USAGE. Where the patch is not known it compares as the lowest. */
 enum error_kind site_version_parse(const char *text, struct site_version *out, struct error *err);
 int site_version_compare(const struct site_version *a, const struct site_version *b);

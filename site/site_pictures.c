@@ -143,3 +143,19 @@ bool site_serves(const char *directory)
     free(path);
     return served;
 }
+
+bool site_holds(const char *root, const char *directory)
+{
+    struct error ignored = ERROR_INIT;
+    char *real = NULL;
+    char *path = NULL;
+    bool held;
+
+    if (path_real(root, &real, &ignored) != OK) /* gone: there is only its name */
+        held = site_path_below(root, directory) != NULL;
+    else
+        held = nearest_real(directory, &path, &ignored) == OK && site_path_below(real, path) != NULL;
+    free(real);
+    free(path);
+    return held;
+}

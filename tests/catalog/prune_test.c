@@ -149,7 +149,7 @@ static void prune__dry_run_changes_nothing(void **state)
     struct shop shop = {.seed = 9, .folders = 3, .files = 9};
     struct prune_options options = {.max_unused_percent = 0, .dry_run = true};
     struct snapshot_record record;
-    struct prune_report report;
+    struct prune_report report, told;
     struct error err = ERROR_INIT;
     struct catalog *cat = open_catalog(CATALOG_WRITE);
     size_t packs;
@@ -160,8 +160,14 @@ static void prune__dry_run_changes_nothing(void **state)
     packs = count_files(".pack");
     assert_int_equal(catalog_prune(cat, &options, NULL, &report, &err), OK);
     assert_true(report.bytes_unused > 0);
-    assert_int_equal(report.bytes_freed, 0);
+    assert_true(report.bytes_freed > 0);
+    assert_true(report.packs_removed > 0);
     assert_int_equal(count_files(".pack"), packs);
+    told = report;
+    options.dry_run = false;
+    assert_int_equal(catalog_prune(cat, &options, NULL, &report, &err), OK);
+    assert_true(told.bytes_freed <= report.bytes_freed);
+    assert_in_range(report.packs_removed, told.packs_removed, told.packs_removed + 1); /* the tombstone's */
     snapshot_record_release(&record);
     catalog_close(cat);
 }

@@ -38,6 +38,24 @@ def site__that_does_not_exist():
         same("the list", b.objects("list"), [])
 
 
+def site__that_nobody_knows_is_said():
+    with shop() as b:
+        b.run("init").expect(0)
+        for verb in ("status", "list", "history", "recover"):
+            b.run(verb, "shpo").expect(1, err="nopsnap: shpo is no site", hint="known are: shop", not_out="no")
+        b.write_config(f"[nopsnap]\ncatalog = {b.catalog}\n")
+        b.run("status", "shpo").expect(1, hint="nopsnap snapshot SITE")
+        b.run("snapshot", b.site).expect(0)
+        b.run("list", "shpo").expect(1, hint="known are: " + b.site)
+        b.remove_site()
+        for verb in ("status", "list", "history", "recover"):
+            b.run(verb, b.site).expect(0)
+        b.run("forget", b.newest()).expect(0)
+        b.run("history", b.site).expect(0, out="snapshot")
+        shutil.rmtree(b.catalog)
+        b.run("recover", "shpo").expect(1, err="shpo is no site")
+
+
 def settings__that_are_broken_stop_a_snapshot_but_no_rollback():
     with shop() as b:
         b.run("init").expect(0)
@@ -79,6 +97,41 @@ def restore__refuses_a_folder_that_is_not_empty():
         same("what is in the folder", os.listdir(target), ["mine"])
         b.run("restore", "latest", "--target", os.path.join(b.catalog, "r")).expect(1, err="inside the catalogue")
         b.run("restore", "latest").expect(2, err="--target DIR", hint="nopsnap restore --help")
+
+
+def restore__refuses_a_place_inside_a_site():
+    with shop() as b:
+        b.run("init").expect(0)
+        b.run("snapshot", "shop").expect(0)
+        before = b.files_state()
+        link = os.path.join(b.folder, "link")
+        os.symlink(os.path.join(b.site, "wwwroot"), link)
+        other = os.path.join(b.folder, "other")
+        os.makedirs(os.path.join(other, "wwwroot", "empty"))
+        os.mkdir(os.path.join(other, "App_Data"))
+        for target in (os.path.join(b.site, "wwwroot", "old"), os.path.join(b.site, "Views", "old"), os.path.join(link, "old"),
+                       os.path.join(other, "wwwroot", "old"), os.path.join(other, "wwwroot", "empty")):
+            b.run("restore", "latest", "--target", target).expect(1, err="inside a site", hint="elsewhere")
+        same("files", b.files_state(), before)
+        same("the other's", os.listdir(os.path.join(other, "wwwroot")), ["empty"])
+        b.remove_site()
+        b.run("restore", "latest", "--target", b.site + "/").expect(0)
+        same("its own folder, restored", b.files_state(), before)
+
+
+def export_lost__that_is_refused_makes_nothing():
+    with shop() as b:
+        b.run("init").expect(0)
+        b.run("snapshot", "shop").expect(0)
+        b.put("new.txt", "came later")
+        before = b.files_state()
+        for place in ("lost", "Views/lost", "wwwroot/lost/here"):
+            b.run("rollback", "shop", "--yes", "--export-lost", os.path.join(b.site, place)).expect(1, err="inside a site", hint="elsewhere")
+        same("files", b.files_state(), before)
+        b.run("rollback", "shop", "--yes", "--export-lost", os.path.join(b.folder, "lost")).expect(0)
+        b.remove_site()
+        b.run("rollback", "shop", "--yes", "--export-lost", os.path.join(b.site, "lost")).expect(1, err="inside a site")
+        same("the folder that is gone", os.path.exists(b.site), False)
 
 
 def partial__snapshot_is_refused_without_only():

@@ -112,8 +112,9 @@ class Bench:
                 f.write(self.connection)
             argv += ["--provider", self.server.name, "--connection", file]
         subprocess.run(argv, check=True, stdout=subprocess.DEVNULL)
-        if not self.server:  # a shop that names no database at all
-            self.put("App_Data/appsettings.json", "{}\n")
+        if not self.server:  # a folder of plain files: a shop is not saved whole without its database
+            for name in ("App_Data", "Plugins"):
+                shutil.rmtree(os.path.join(path, name))
 
     def write_config(self, text=None):
         """An ordinary user can't look at every process: the config names stop and start, so that it need not."""

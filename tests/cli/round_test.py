@@ -202,6 +202,32 @@ def sharing__with_another_site_is_refused_without_a_flag():
         b.run("rollback", "shop", "--yes", "--shared").expect(0)
 
 
+def settings__that_are_lost_never_make_a_whole_snapshot():
+    with fresh() as b:
+        b.run("init").expect(0)
+        before = b.state()
+        settings = os.path.join(b.site, "App_Data", "appsettings.json")
+        os.rename(settings, os.path.join(b.folder, "settings"))
+        b.run("snapshot", "shop").expect(3, err="App_Data/appsettings.json is missing or names no database: only the files")
+        same("the first one's part", [o["part"] for o in b.objects("list")], ["files"])
+        b.run("rollback", "shop", "--yes").expect(1)
+        os.rename(os.path.join(b.folder, "settings"), settings)
+        b.run("snapshot", "shop").expect(0)
+        good = b.newest()
+        for text in (None, '{ "Other": { "ConnectionString": "" } }'):
+            os.unlink(settings)
+            if text:
+                b.put("App_Data/appsettings.json", text)
+            b.run("snapshot", "shop").expect(1, err=["App_Data/appsettings.json", f"snapshot {good[:8]} holds one"], hint="--files-only")
+            b.run("snapshot", "shop", "--mode", "stopped").expect(1, hint="--files-only")
+            same("the newest", b.newest(), good)
+            b.put("App_Data/appsettings.json", "{}")
+        b.run("snapshot", "shop", "--files-only").expect(0)
+        drop_orders(b)
+        b.run("rollback", "shop", "--yes").expect(0, out=f"is back at snapshot {good[:8]}")
+        equal(b, before, "after the rollback")
+
+
 def secrets__are_nowhere():
     with fresh() as b:
         watch = CommandLines()
@@ -239,5 +265,5 @@ with Bench(ENGINE) as SHOP:
           rollback__is_undone_by_the_next_one, rollback_only__leaves_the_other_part_alone, dry_run__tells_and_changes_nothing,
           diff__counts_what_differs, restore__loads_another_database_by_a_file, database__that_can_not_be_used_is_told_apart,
           right__that_is_missing_ends_a_snapshot_that_does_not_exist_then, sharing__with_another_site_is_refused_without_a_flag,
-          secrets__are_nowhere]
+          settings__that_are_lost_never_make_a_whole_snapshot, secrets__are_nowhere]
     main([t for t in tests if len(sys.argv) < 3 or sys.argv[2] in t.__name__])

@@ -144,9 +144,12 @@ def hold__keeps_from_forget_and_forget_gives_room_to_prune():
         b.run("forget", newest, "abcdef0123").expect(1)
         same("after a wrong id", len(b.objects("list")), 2)
         b.run("forget", newest).expect(0, out="nopsnap prune")
+        told = [o for o in b.objects("prune", "--max-unused", "0%", "--dry-run") if o["type"] == "prune"][0]
         pruned = [o for o in b.objects("prune", "--max-unused", "0%") if o["type"] == "prune"][0]
         if pruned["bytes_freed"] < 3 << 20:
             raise Failed(f"prune freed too little: {pruned}")
+        if abs(told["bytes_freed"] - pruned["bytes_freed"]) > 64 << 10 or not told["packs_removed"]:
+            raise Failed(f"prune would have done {told}, and did {pruned}")
         b.run("verify", "--read-data").expect(0)
         b.run("rebuild").expect(0)
         same("after a rebuild", len(b.objects("list")), 1)
@@ -188,9 +191,9 @@ def restore__of_one_folder_brings_only_that():
         b.run("init").expect(0)
         b.run("snapshot", "shop").expect(0)
         target = os.path.join(b.folder, "r")
-        b.run("restore", "latest", "--target", target, "--include", "Plugins/**").expect(0)
-        same("top", sorted(os.listdir(target)), ["Plugins"])
-        left = subprocess.run(["diff", "-r", os.path.join(b.site, "Plugins"), os.path.join(target, "Plugins")], capture_output=True, text=True, check=False)
+        b.run("restore", "latest", "--target", target, "--include", "Views/**").expect(0)
+        same("top", sorted(os.listdir(target)), ["Views"])
+        left = subprocess.run(["diff", "-r", os.path.join(b.site, "Views"), os.path.join(target, "Views")], capture_output=True, text=True, check=False)
         same("differences", left.stdout, "")
 
 
@@ -229,7 +232,7 @@ def terminal__gets_a_bar_and_a_question():
         if "\r\x1b[K" not in seen:
             raise Failed(f"no bar: {seen!r}")
         for part in re.split(r"[\r\n]|\x1b\[K", seen):
-            if "/s" in part and len(part) >= 60:
+            if re.search(r"/s\b", part) and len(part) >= 60:
                 raise Failed(f"the bar is too wide: {part!r}")
         b.put("new.txt", "came later")
         status, seen = on_terminal(b, "rollback", "shop", answer=b"n\n")

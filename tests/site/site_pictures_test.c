@@ -95,6 +95,14 @@ static void serves__wwwroot_and_all_of_3x(void **state)
     assert_int_equal(symlink("site/wwwroot/css", "looks-harmless"), 0);
     assert_true(site_serves("looks-harmless/catalog"));
     assert_false(site_serves("/nonexistent/at/all"));
+    assert_true(site_holds("site", "site"));
+    assert_true(site_holds("site", "site/App_Data/not/there/yet"));
+    assert_true(site_holds("site", "looks-harmless/catalog"));
+    assert_false(site_holds("site", "."));
+    assert_false(site_holds("site", "site/../old"));
+    assert_false(site_holds("site", "site2/not/there"));
+    assert_true(site_holds("/nonexistent/shop", "/nonexistent/shop/lost"));
+    assert_false(site_holds("/nonexistent/shop", "/nonexistent/shop2"));
 }
 
 int main(void)
