@@ -494,6 +494,7 @@ enum error_kind kept_clear(struct catalog *cat, struct site *site, const struct 
                            struct transaction_result *out, struct error *err)
 {
     struct place p = PLACE_INIT;
+    bool changed = false;
     enum error_kind rc = place_find(site->path, &p, err);
 
     if (rc)
@@ -505,13 +506,13 @@ enum error_kind kept_clear(struct catalog *cat, struct site *site, const struct 
     }
     if (!exists(p.folder))
         goto done;
-    rc = place_lock(&p, 10000, err);
+    rc = place_lock_since(&p, seen_ns ? *seen_ns : 0, 10000, &changed, err);
     if (!rc && place_has(&p, "journal")) { /* begun since we looked, and killed */
         file_lock_drop(&p.lock);           /* or it would look like one that runs */
         rc = transaction_refuse_pending(site->path, err);
         goto done;
     }
-    if (!rc && seen_ns && place_changed_ns(&p) != *seen_ns) {
+    if (!rc && seen_ns && changed) {
         rc = place_refuse_stale(&p, err);
         goto done;
     }

@@ -245,6 +245,16 @@ enum error_kind place_lock(struct place *p, int timeout_ms, struct error *err)
     return rc;
 }
 
+enum error_kind place_lock_since(struct place *p, int64_t seen_ns, int timeout_ms, bool *changed, struct error *err)
+{
+    bool before = place_changed_ns(p) != seen_ns;
+    bool first = !place_has(p, "lock");
+    enum error_kind rc = place_lock(p, timeout_ms, err);
+
+    *changed = first ? before : place_changed_ns(p) != seen_ns;
+    return rc;
+}
+
 enum error_kind place_path(const struct place *p, const char *name, char **out, struct error *err)
 {
     return path_join(p->folder, name, out, err);

@@ -99,12 +99,13 @@ static enum error_kind refuse_stale(const struct transaction_context *x, struct 
 static enum error_kind lock_place(struct transaction_context *x, struct error *err)
 {
     int64_t seen = x->place.seen_ns;
+    bool changed = false;
     enum error_kind rc;
 
     rc = place_make(&x->place, err);
     if (!rc)
-        rc = place_lock(&x->place, LOCK_TIMEOUT_MS, err);
-    if (!rc && (seen ? place_changed_ns(&x->place) != seen : !x->place.made) && !place_has(&x->place, "journal"))
+        rc = place_lock_since(&x->place, seen, LOCK_TIMEOUT_MS, &changed, err);
+    if (!rc && (seen ? changed : !x->place.made) && !place_has(&x->place, "journal"))
         rc = refuse_stale(x, err);
     return rc;
 }

@@ -44,6 +44,11 @@ int64_t place_changed_ns(const struct place *p);
 enum error_kind place_refuse_stale(const struct place *p, struct error *err);
 /* Take the lock of a folder that exists. ERR_BUSY names the holder. */
 enum error_kind place_lock(struct place *p, int timeout_ms, struct error *err);
+/*
+ * Lock, and tell whether a transaction went since the folder had last changed at seen_ns. Where a power cut took the lock's file, making
+ * it again is a change of ours.
+ */
+enum error_kind place_lock_since(struct place *p, int64_t seen_ns, int timeout_ms, bool *changed, struct error *err);
 void place_release(struct place *p);
 enum error_kind place_path(const struct place *p, const char *name, char **out, struct error *err);
 bool place_has(const struct place *p, const char *name);
