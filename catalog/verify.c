@@ -74,19 +74,19 @@ static int64_t check_sum(uint64_t pack, int64_t moment_ns)
     return row_sum_end(&s);
 }
 
-enum error_kind check_row_read(struct index *ix, uint64_t pack, int64_t *out, struct error *err)
+enum error_kind check_row_read(struct index *ix, uint64_t pack, int64_t *moment_ns, struct error *err)
 {
     struct index_statement *st = NULL;
     bool row = false;
     enum error_kind rc = index_prepare(ix, "SELECT moment, sum FROM checks WHERE pack = ?1", &st, err);
 
-    *out = 0;
+    *moment_ns = 0;
     if (!rc) {
         index_bind_number(st, 1, (int64_t)pack);
         rc = index_step(st, &row, err);
     }
     if (!rc && row && check_sum(pack, index_number(st, 0)) == index_number(st, 1))
-        *out = index_number(st, 0);
+        *moment_ns = index_number(st, 0);
     index_finish(st);
     return rc;
 }

@@ -9,7 +9,8 @@
 static bool readdir_fails;
 
 /* Stands before the C library's. With 64-bit offsets its symbol is readdir64. */
-struct dirent *readdir(DIR *dir)
+struct dirent *readdir(
+    DIR *dir) /* NOLINT(readability-inconsistent-declaration-parameter-name): the other's is reserved */
 {
     struct dirent *(*next)(DIR *) = NULL;
     void *found = dlsym(RTLD_NEXT, sizeof(long) == sizeof(off_t) ? "readdir" : "readdir64");
