@@ -8,12 +8,12 @@
 
 static bool readdir_fails;
 
-/* Stands before the C library's. With 64-bit offsets its symbol is readdir64. */
-struct dirent *readdir(
-    DIR *dir) /* NOLINT(readability-inconsistent-declaration-parameter-name): the other's is reserved */
+/* Stands before the C library's: with 64-bit offsets readdir() is this symbol. */
+struct dirent *failing_readdir(DIR *dir) __asm__("readdir64");
+struct dirent *failing_readdir(DIR *dir)
 {
     struct dirent *(*next)(DIR *) = NULL;
-    void *found = dlsym(RTLD_NEXT, sizeof(long) == sizeof(off_t) ? "readdir" : "readdir64");
+    void *found = dlsym(RTLD_NEXT, "readdir64");
 
     if (readdir_fails) {
         errno = EIO;
