@@ -417,7 +417,8 @@ static enum error_kind make_one(struct database *db, const char *schema, const s
 
     if (old && same_definition(old, o))
         return o->kind == MYSQL_EVENT && old->enabled != on ? switch_event(db, schema, o, on, err) : OK;
-    if (old)
+    /* A server that died while it made or dropped a trigger may have left half of it: not listed, and yet in the way. */
+    if (old || o->kind == MYSQL_TRIGGER)
         rc = drop(db, schema, o, err);
     return rc ? rc : create(db, schema, o, on, err);
 }
