@@ -326,18 +326,6 @@ enum error_kind store_put_stream(struct store *s, uint32_t group, const void *by
     return put(s, CHUNK_DATA, group, true, bytes, len, &digest, ticket, err);
 }
 
-enum error_kind store_has(struct store *s, const struct chunk_id *id, bool *out, struct error *err)
-{
-    struct chunk_row row;
-    enum error_kind rc;
-    bool found = false;
-
-    rc = catalog_chunk_find(s->cat, id, &row, &found, err);
-    if (!rc)
-        *out = found && chunk_row_stands(&row);
-    return rc;
-}
-
 enum error_kind store_flush(struct store *s, struct error *err)
 {
     enum error_kind rc;

@@ -57,8 +57,6 @@ void chunk_digest_of(const struct catalog_format *format, enum chunk_type type, 
 /* store_put() of data whose digest is known. */
 enum error_kind store_put_digested(struct store *store, uint32_t group, const void *bytes, size_t len,
                                    const struct chunk_digest *digest, store_ticket *ticket, struct error *err);
-/* Does this id stand, undamaged, in place? (stat caches) */
-enum error_kind store_has(struct store *store, const struct chunk_id *id, bool *out, struct error *err);
 /*
  * Decide the ids of everything put so far (a short index transaction), without closing the pack: store_resolve() works for them from now
  * on, so that a parent directory can be encoded. Not durable, not visible; until its pack is in place nobody else compares with such a claim.
