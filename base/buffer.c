@@ -6,8 +6,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #define SMALLEST 64
+#define HUGE_PAGE ((size_t)2 << 20) /* of x86-64 and most others */
 
 enum error_kind buffer_reserve(struct buffer *b, size_t extra, struct error *err)
 {
@@ -228,6 +230,18 @@ enum error_kind memory_allocate(size_t len, void **out, struct error *err)
 
     if (!p)
         return error_set(err, ERR_MEMORY, 0, "out of memory: %zu bytes wanted", len);
+    *out = p;
+    return OK;
+}
+
+enum error_kind memory_large(size_t len, void **out, struct error *err)
+{
+    size_t whole = (len + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
+    void *p = whole >= len ? aligned_alloc(HUGE_PAGE, whole) : NULL;
+
+    if (!p)
+        return error_set(err, ERR_MEMORY, 0, "out of memory: %zu bytes wanted", len);
+    (void)madvise(p, whole, MADV_HUGEPAGE); /* a wish */
     *out = p;
     return OK;
 }

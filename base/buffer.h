@@ -74,6 +74,8 @@ void put_u64(unsigned char *p, uint64_t v);
 
 /* malloc, calloc and strdup that report ERR_MEMORY; *out is untouched on failure. */
 enum error_kind memory_allocate(size_t len, void **out, struct error *err);
+/* As memory_allocate(), for some MiB of working memory: on huge pages where the system gives them, since each page costs a fault. */
+enum error_kind memory_large(size_t len, void **out, struct error *err);
 enum error_kind memory_zeroed(size_t count, size_t size, void **out, struct error *err);
 enum error_kind memory_string(const char *text, char **out, struct error *err);
 enum error_kind memory_format(char **out, struct error *err, const char *format, ...)

@@ -1,20 +1,30 @@
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdint.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "thread.h"
 
 /* A handler may store to it (C17 7.14.1.1 allows lock-free atomics), every thread may read it. */
 static atomic_int received;
 static atomic_bool deferred;
+/* An eventfd that the handler rings, so that a wait sees a signal that another thread got, or that came just before it. */
+static atomic_int bell = -1;
 _Static_assert(ATOMIC_INT_LOCK_FREE == 2, "the handler needs a lock-free flag");
 
 static void remember(int number)
 {
     int none = 0;
+    int saved = errno;
+    uint64_t one = 1;
 
     atomic_compare_exchange_strong(&received, &none, number);
+    (void)!write(atomic_load(&bell), &one, sizeof(one)); /* full only if it rings already */
+    errno = saved;
 }
 
 enum error_kind cancel_install(struct error *err)
@@ -22,6 +32,13 @@ enum error_kind cancel_install(struct error *err)
     static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
     struct sigaction action;
 
+    if (atomic_load(&bell) < 0) {
+        int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+
+        if (fd < 0)
+            return error_set(err, ERR_IO, errno, "cannot open an eventfd");
+        atomic_store(&bell, fd); /* for the process's life: a handler may write to it at any moment */
+    }
     memset(&action, 0, sizeof(action));
     sigemptyset(&action.sa_mask);
     action.sa_handler = SIG_IGN;
@@ -65,7 +82,27 @@ enum error_kind cancel_check_child(struct error *err)
     return atomic_load(&deferred) ? OK : cancel_check(err);
 }
 
+enum error_kind cancel_wait_input(int fd, struct error *err)
+{
+    struct pollfd waits[2] = {{.fd = fd, .events = POLLIN}, {.fd = atomic_load(&bell), .events = POLLIN}};
+    enum error_kind rc = cancel_check(err);
+
+    while (!rc) {
+        int n = poll(waits, 2, -1);
+
+        if (n < 0 && errno != EINTR)
+            return error_set(err, ERR_IO, errno, "cannot wait for an answer");
+        rc = cancel_check(err);
+        if (n > 0 && waits[0].revents)
+            break;
+    }
+    return rc;
+}
+
 void cancel_reset(void)
 {
+    uint64_t count;
+
     atomic_store(&received, 0);
+    (void)!read(atomic_load(&bell), &count, sizeof(count)); /* nothing to read if it did not ring */
 }

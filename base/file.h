@@ -124,6 +124,9 @@ struct file_lock {
 enum error_kind file_lock_take(struct file_lock *lock, const char *path, enum lock_mode mode, int timeout_ms,
                                const char *what, struct error *err);
 void file_lock_drop(struct file_lock *lock);
+/* For the room that prints, set before the first lock is taken: called once for each lock that is not free soon, with who holds it. */
+typedef void file_lock_waiting_fn(void *arg, const char *line);
+void file_lock_on_wait(file_lock_waiting_fn *fn, void *arg);
 
 /* Paths. Results are owned by the caller. */
 enum error_kind path_join(const char *a, const char *b, char **out, struct error *err);

@@ -14,6 +14,7 @@
 
 #define NOTE_MAX 512
 #define PAUSE_MS 50
+#define TELL_AFTER_MS 300
 
 /* The command of this process on one line. Arguments hold no secrets (P10). */
 static void own_command(char *out, size_t out_len)
@@ -119,11 +120,31 @@ static enum error_kind try_once(const char *path, int operation, const char *wha
     return rc;
 }
 
+static file_lock_waiting_fn *on_wait;
+static void *on_wait_arg;
+
+void file_lock_on_wait(file_lock_waiting_fn *fn, void *arg)
+{
+    on_wait = fn;
+    on_wait_arg = arg;
+}
+
+/* Most locks are held for a moment: that is not worth a word. */
+static void say_waiting(int64_t since_ms, bool *said, const struct error *busy)
+{
+    if (*said || !on_wait || clock_monotonic_ms() - since_ms < TELL_AFTER_MS)
+        return;
+    *said = true;
+    on_wait(on_wait_arg, busy->text);
+}
+
 enum error_kind file_lock_take(struct file_lock *lock, const char *path, enum lock_mode mode, int timeout_ms,
                                const char *what, struct error *err)
 {
     static const struct timespec pause = {0, PAUSE_MS * 1000000L};
-    int64_t deadline = clock_monotonic_ms() + timeout_ms;
+    int64_t since = clock_monotonic_ms();
+    int64_t deadline = since + timeout_ms;
+    bool said = false;
     struct error attempt = ERROR_INIT;
     char *name = NULL;
     enum error_kind rc;
@@ -142,6 +163,7 @@ enum error_kind file_lock_take(struct file_lock *lock, const char *path, enum lo
         }
         if (!rc)
             continue;
+        say_waiting(since, &said, &attempt);
         error_clear(&attempt);
         rc = cancel_check(err);
         if (rc)

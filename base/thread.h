@@ -30,7 +30,12 @@ int thread_processors(void); /* online processors that this process may use, at 
 enum error_kind cancel_install(struct error *err); /* also ignores SIGPIPE */
 int cancel_signal(void);                           /* which one, 0 if none */
 enum error_kind cancel_check(struct error *err);   /* ERR_CANCELLED once a signal came */
-void cancel_reset(void);                           /* an undo that has begun must not be cut short by the same signal */
+/*
+ * Waits until fd has something to read or has ended, without a limit; ERR_CANCELLED once a signal came, whichever thread got it and
+ * whenever it came. (A bare read(2) misses one that comes just before it.)
+ */
+enum error_kind cancel_wait_input(int fd, struct error *err);
+void cancel_reset(void); /* an undo that has begun must not be cut short by the same signal */
 /*
  * A signal also ends the wait for a child (process.h), unless what the child belongs to must finish: an undo, the end of a transaction.
  */

@@ -2,7 +2,7 @@
 """Compare nopsnap with tar+zstd, restic, borg and rsync on the same data in the same run.
 
     bench.py --program build/cli/nopsnap --work DIR [--tree NAME=PATH]... [--small N] [--database MB] [--big GB] [--runs 5]
-             [--only WORD] [--out FILE]
+             [--other-runs 5] [--out FILE]
 
 Every figure is a ratio of medians, taken in one run with warm caches; what is written is synced on both sides
 (`... && sync -f`). Memory is nopsnap's own peak (VmHWM by wait4), not that of children. restic, borg and rsync are
@@ -12,6 +12,7 @@ measured when they are installed. Nothing here is a test: nothing fails because 
   --small      also a generated tree of N files of about 8 KiB
   --database   also a PostgreSQL database of about that many MB (pgbench's accounts and a shop-like table)
   --big        also one file of that many GB
+  --other-runs how often restic, borg and rsync are run: they take most of the time
 """
 import argparse
 import json
@@ -83,16 +84,28 @@ class Bench:
         self.peak = max(self.peak, peak)
         return took, peak
 
-    def times(self, before, act):
-        """Median wall seconds of act() over the runs; before() is not timed."""
-        result = []
+    def together(self, *pairs):
+        """Median wall seconds of each (before, act), taken in turns: a machine that slows down does so for all of them."""
+        taken = [[] for _ in pairs]
         for _ in range(self.args.runs):
+            for seconds, (before, act) in zip(taken, pairs):
+                before()
+                began = time.monotonic()
+                act()
+                sync(self.work)
+                seconds.append(time.monotonic() - began)
+        return [statistics.median(seconds) for seconds in taken]
+
+    def times(self, before, act):
+        """Median wall seconds of another tool, whose before() is not timed."""
+        taken = []
+        for _ in range(self.args.other_runs):
             before()
             began = time.monotonic()
             act()
             sync(self.work)
-            result.append(time.monotonic() - began)
-        return statistics.median(result)
+            taken.append(time.monotonic() - began)
+        return statistics.median(taken)
 
     def row(self, what, tree, ours, theirs, target, others=None, unit="s"):
         ratio = ours / theirs if theirs else float("nan")
@@ -107,13 +120,13 @@ class Bench:
         parent, base = os.path.split(tree.rstrip("/"))
         warm(tree)
         tar = f"tar -C {parent!r} -c {base!r} | zstd -3 -T2 -q -o {self.path('tree.tar.zst')!r} -f"
-        theirs = self.times(lambda: self.clear("tree.tar.zst"), lambda: run(tar, shell=True))
 
         def fresh():
             self.clear("catalog")
             run([self.args.program, "--catalog", self.path("catalog"), "init"], env=self.env)
 
-        ours = self.times(fresh, lambda: self.nopsnap("snapshot", tree, "--files-only"))
+        theirs, ours = self.together((lambda: self.clear("tree.tar.zst"), lambda: run(tar, shell=True)),
+                                     (fresh, lambda: self.nopsnap("snapshot", tree, "--files-only")))
         others = {}
         if self.has["restic"]:
             def fresh_restic():
@@ -137,10 +150,10 @@ class Bench:
 
     def unchanged(self, name, tree):
         find = f"find {tree!r} -printf '%p %s %T@\\n' >/dev/null"
-        theirs = self.times(lambda: None, lambda: run(find, shell=True))
         time.sleep(2.5)
         self.nopsnap("snapshot", tree, "--files-only")
-        ours = self.times(lambda: None, lambda: self.nopsnap("snapshot", tree, "--files-only"))
+        theirs, ours = self.together((lambda: None, lambda: run(find, shell=True)),
+                                     (lambda: None, lambda: self.nopsnap("snapshot", tree, "--files-only")))
         others = {}
         if self.has["restic"]:
             others["restic"] = self.times(lambda: None, lambda: run(["restic", "-q", "-r", self.path("restic"), "backup", tree], env=self.env))
@@ -153,9 +166,9 @@ class Bench:
 
     def restore(self, name, tree):
         unpack = f"mkdir {self.path('out')!r} && zstd -dc {self.path('tree.tar.zst')!r} | tar -x -C {self.path('out')!r}"
-        theirs = self.times(lambda: self.clear("out"), lambda: run(unpack, shell=True))
-        self.clear("out")
-        ours = self.times(lambda: self.clear("out"), lambda: self.nopsnap("restore", "latest", "--target", self.path("out")))
+        theirs, ours = self.together(
+            (lambda: self.clear("out"), lambda: run(unpack, shell=True)),
+            (lambda: self.clear("out"), lambda: self.nopsnap("restore", "latest", "--target", self.path("out"))))
         others = {}
         if self.has["restic"]:
             others["restic"] = self.times(lambda: self.clear("out"), lambda: run(["restic", "-q", "-r", self.path("restic"), "restore", "latest", "--target", self.path("out")], env=self.env))
@@ -245,13 +258,16 @@ class Bench:
         subprocess.run([sys.executable, os.path.join(HERE, "..", "tests", "fixture", "make_site.py"), site, "--files", "60", "--connection",
                         conn], check=True, stdout=subprocess.DEVNULL)
         plain = f"pg_dump -h {pg} -U nop -Fc -Z0 bench >/dev/null"
-        theirs = self.times(lambda: None, lambda: run(plain, shell=True))
 
         def fresh():
             self.clear("catalog")
             run([self.args.program, "--catalog", self.path("catalog"), "init"], env=self.env)
-        ours = self.times(fresh, lambda: self.nopsnap("snapshot", site, "--database-only"))
-        self.row("dump into the catalogue", "database", ours, theirs, "<= 1.15")
+
+        pipe = f"pg_dump -h {pg} -U nop -Fc -Z0 bench | zstd -q -1 -T2 -f -o {self.path('dump.zst')!r}"
+        theirs, ours, zstd = self.together((lambda: None, lambda: run(plain, shell=True)),
+                                           (fresh, lambda: self.nopsnap("snapshot", site, "--database-only")),
+                                           (lambda: self.clear("dump.zst"), lambda: run(pipe, shell=True)))
+        self.row("dump into the catalogue", "database", ours, theirs, "<= 1.15", {"the same | zstd -1 -T2": zstd})
         first = size_of(self.path("catalog"))
         n = self.rows_in_bulk
         self.sql(pg, f"""update "Bulk" set "Name" = "Name" || '!' where "Id" between {n // 3} and {n // 3 + n // 1000};
@@ -334,6 +350,7 @@ def main():
     p.add_argument("--database", type=int, default=0)
     p.add_argument("--big", type=int, default=0)
     p.add_argument("--runs", type=int, default=5)
+    p.add_argument("--other-runs", type=int, default=5)
     p.add_argument("--out")
     args = p.parse_args()
     args.program = os.path.abspath(args.program)

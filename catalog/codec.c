@@ -141,6 +141,23 @@ void compressor_free(struct compressor *c)
     free(c);
 }
 
+/* How often each value stands in the pieces. Two counts side by side: runs of one value would make a single one wait for itself. */
+static void count_values(const unsigned char *p, size_t step, unsigned counts[256])
+{
+    unsigned odd[256] = {0};
+
+    for (size_t i = 0; i < PROBE_PIECES; i++) {
+        const unsigned char *piece = p + i * step;
+
+        for (size_t k = 0; k < PROBE_PIECE; k += 2) {
+            counts[piece[k]]++;
+            odd[piece[k + 1]]++;
+        }
+    }
+    for (int i = 0; i < 256; i++)
+        counts[i] += odd[i];
+}
+
 static struct probe look(const unsigned char *p, size_t len)
 {
     unsigned counts[256] = {0};
@@ -151,10 +168,7 @@ static struct probe look(const unsigned char *p, size_t len)
 
     if (step < PROBE_PIECE)
         return (struct probe){false, false}; /* too few bytes for a histogram to say anything: zstd decides */
-    for (size_t i = 0; i < PROBE_PIECES; i++) {
-        for (size_t k = 0; k < PROBE_PIECE; k++)
-            counts[p[i * step + k]]++;
-    }
+    count_values(p, step, counts);
     for (int i = 0; i < 256; i++)
         values += counts[i] > 0;
     for (int i = 0; values > DENSE_VALUES && i < 256; i++) {
@@ -173,16 +187,16 @@ enum error_kind codec_compress(struct compressor *c, const void *raw, size_t len
                                const void **stored, size_t *stored_len, struct error *err)
 {
     struct probe probe = look(raw, len);
+    size_t worth = len - (len >> WORTH_SHIFT), got;
     enum error_kind rc;
-    size_t got;
 
     buffer_clear(out);
-    rc = buffer_reserve(out, len, err);
+    rc = buffer_reserve(out, worth, err);
     if (!rc)
         rc = adapt(c, &probe, err);
     if (rc)
         return rc;
-    got = ZSTD_compress2(c->context, out->data, len - (len >> WORTH_SHIFT), raw, len);
+    got = ZSTD_compress2(c->context, out->data, worth, raw, len);
     if (ZSTD_isError(got) && ZSTD_getErrorCode(got) == ZSTD_error_dstSize_tooSmall)
         goto as_it_is; /* no room for what is not worth it */
     if (ZSTD_isError(got))

@@ -40,9 +40,14 @@ enum error_kind index_open(const char *path, enum index_mode mode, struct index 
 void index_close(struct index *ix); /* accepts NULL; rolls back what is open */
 void index_busy_timeout(struct index *ix, int timeout_ms);
 
+/*
+ * Whether what is committed from now on survives power loss at once (so it does from index_open() on), or only together with the next commit
+ * that does: order is kept either way. Outside transactions.
+ */
+enum error_kind index_sync_commits(struct index *ix, bool sync, struct error *err);
 /* BEGIN IMMEDIATE: the write lock is taken now, so that nothing read inside can be overtaken. */
 enum error_kind index_begin(struct index *ix, struct error *err);
-/* Durable    on return OK the transaction survives power loss (WAL, synchronous=FULL) */
+/* Durable    on return OK the transaction survives power loss (WAL, synchronous=FULL), unless index_sync_commits() says otherwise */
 enum error_kind index_commit(struct index *ix, struct error *err);
 void index_rollback(struct index *ix); /* does nothing when no transaction is open; accepts NULL */
 bool index_in_transaction(const struct index *ix);
@@ -134,6 +139,7 @@ struct chunk_row {
 
 enum error_kind index_chunk_find(struct index *ix, const struct chunk_id *id, struct chunk_row *out, bool *found,
                                  struct error *err);
+enum error_kind index_chunk_any(struct index *ix, bool *out, struct error *err); /* is there any row? */
 /* Every row, checked, in no particular order. in_place and damaged are not looked up: they are false. */
 typedef enum error_kind index_chunk_fn(void *arg, const struct chunk_row *row, struct error *err);
 enum error_kind index_chunk_each(struct index *ix, index_chunk_fn *fn, void *arg, struct error *err);

@@ -483,16 +483,25 @@ enum error_kind index_damage_clear(struct index *ix, uint64_t pack, int64_t fram
     return index_execute(ix, "DELETE FROM damage WHERE pack = ?1 AND frame = ?2", numbers, 2, err);
 }
 
-enum error_kind index_damage_any(struct index *ix, bool *out, struct error *err)
+static enum error_kind any_row(struct index *ix, const char *sql, bool *out, struct error *err)
 {
     struct index_statement *st = NULL;
-    enum error_kind rc;
+    enum error_kind rc = index_prepare(ix, sql, &st, err);
 
-    rc = index_prepare(ix, "SELECT 1 FROM damage LIMIT 1", &st, err);
     if (!rc)
         rc = index_step(st, out, err);
     index_finish(st);
     return rc;
+}
+
+enum error_kind index_damage_any(struct index *ix, bool *out, struct error *err)
+{
+    return any_row(ix, "SELECT 1 FROM damage LIMIT 1", out, err);
+}
+
+enum error_kind index_chunk_any(struct index *ix, bool *out, struct error *err)
+{
+    return any_row(ix, "SELECT 1 FROM chunks LIMIT 1", out, err);
 }
 
 enum error_kind index_damage_each(struct index *ix, index_damage_fn *fn, void *arg, struct error *err)

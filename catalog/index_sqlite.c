@@ -1,6 +1,7 @@
 #include "index_internal.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <sqlite3.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,8 +62,13 @@ static enum error_kind fail(sqlite3 *db, int code, const char *doing, struct err
     code = db ? sqlite3_extended_errcode(db) : code;
     kind = code == SQLITE_IOERR_SHORT_READ ? ERR_CORRUPT : kind_of(code);
     assert(kind != OK);
+    if (kind == ERR_SPACE) { /* in the words of every other file */
+        error_set(err, kind, ENOSPC, "index: %s", doing);
+        error_hint(err, "make room on the catalogue's disk, then try again");
+        return kind;
+    }
     error_set(err, kind, 0, "index: %s: %s", doing, db ? sqlite3_errmsg(db) : sqlite3_errstr(code));
-    if (kind == ERR_IO || kind == ERR_SPACE)
+    if (kind == ERR_IO)
         err->sys = sys;
     if (kind == ERR_CORRUPT)
         error_hint(err, "make the index again from the packs: nopsnap rebuild");
@@ -238,6 +244,11 @@ void index_close(struct index *ix)
 void index_busy_timeout(struct index *ix, int timeout_ms)
 {
     sqlite3_busy_timeout(ix->db, timeout_ms);
+}
+
+enum error_kind index_sync_commits(struct index *ix, bool sync, struct error *err)
+{
+    return index_run(ix, sync ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL", err);
 }
 
 enum error_kind index_begin(struct index *ix, struct error *err)

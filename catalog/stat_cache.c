@@ -14,7 +14,8 @@
 /*
  * Why an entry may be believed without looking its ids up:
  *
- *   S1  a cache is put in place only after the snapshot was committed whose ids it holds: then all of them stood (C2)
+ *   S1  a cache is put in place only after the snapshot was committed whose ids it holds: then all of them stood (C2). One that a transaction renews
+ *       holds those of the snapshot that it went to, and what the cache before it was believed for
  *   S2  nothing is removed without raising the generation, and rebuild raises it too (C6): while the cache's generation is the
  *       catalogue's, all of them are still there
  *   S3  the shared lock, held since the catalogue was opened, keeps it so until it is closed

@@ -16,6 +16,8 @@
 #include "buffer.h"
 #include "catalog.h"
 
+#define STAT_CACHE_YOUNG_NS 2000000000ll /* a file may change again without its ctime moving: clocks tick coarsely */
+
 struct stat_key {
     uint64_t device, inode, size;
     int64_t ctime_sec, mtime_sec;

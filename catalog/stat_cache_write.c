@@ -10,8 +10,7 @@
 #include "file.h"
 #include "stat_cache_internal.h"
 
-#define STAT_LEVEL 1          /* of zstd: a third of the size; the cache is written while somebody waits */
-#define YOUNG_NS 2000000000ll /* a file may change again without its ctime moving: clocks tick coarsely */
+#define STAT_LEVEL 1 /* of zstd: a third of the size; the cache is written while somebody waits */
 
 struct stat_cache_writer {
     struct catalog *cat;
@@ -116,7 +115,7 @@ static enum error_kind write_block(struct stat_cache_writer *w, struct error *er
 
 static bool is_young(const struct stat_cache_writer *w, const struct stat_key *key)
 {
-    int64_t limit = w->walk_started_ns - YOUNG_NS;
+    int64_t limit = w->walk_started_ns - STAT_CACHE_YOUNG_NS;
     int64_t limit_sec = limit / 1000000000;
 
     return key->ctime_sec > limit_sec ||

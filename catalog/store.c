@@ -93,7 +93,7 @@ static enum error_kind start_threads(struct store *s, unsigned workers, struct e
 {
     enum error_kind rc;
 
-    rc = queue_new(1, &s->sealed, err);
+    rc = queue_new(SEALED_MAX, &s->sealed, err);
     if (!rc)
         rc = queue_new(1, &s->full, err);
     if (!rc)
@@ -137,6 +137,8 @@ static enum error_kind begin(struct catalog *cat, const struct store_options *op
         rc = index_open(path, INDEX_WRITE, &s->index, err);
     if (!rc)
         rc = index_open(path, INDEX_WRITE, &s->lookup, err);
+    if (!rc)
+        rc = dedup_begin(s, err);
     if (!rc)
         rc = start_threads(s, (unsigned)(workers > WORKERS_MAX ? WORKERS_MAX : workers), err);
     free(path);
@@ -205,6 +207,7 @@ void store_free(struct store *s)
     queue_free(s->sealed);
     queue_free(s->full);
     index_close(s->lookup);
+    free(s->fresh);
     index_close(s->index);
     paged_file_free(s->tickets);
     pthread_cond_destroy(&s->changed);

@@ -116,7 +116,8 @@ static enum error_kind claimed(struct store *s, struct entry *e, enum claim_stat
 
 enum error_kind store_claim(struct store *s, struct error *err)
 {
-    enum error_kind rc;
+    struct error ignored = ERROR_INIT;
+    enum error_kind rc, full;
 
     dedup_rest(s);
     rc = store_check(s, err);
@@ -126,7 +127,13 @@ enum error_kind store_claim(struct store *s, struct error *err)
     /* Only this thread adds to the list, and only a holder of index_lock removes: it stands still. */
     if (!s->oldest_unclaimed)
         goto done;
-    rc = index_begin(s->index, err);
+    /*
+     * No sync of its own: a claim that a power cut takes back is one of a process that is gone too, and a pack gets in place only after a
+     * transaction that is synced, and these with it.
+     */
+    rc = index_sync_commits(s->index, false, err);
+    if (!rc)
+        rc = index_begin(s->index, err);
     for (struct entry *e = s->oldest_unclaimed; !rc && e; e = e->newer)
         rc = claim(s, e, 0, err);
     if (!rc)
@@ -140,6 +147,8 @@ enum error_kind store_claim(struct store *s, struct error *err)
 
 done:
     index_rollback(s->index);
+    full = index_sync_commits(s->index, true, rc ? &ignored : err);
+    rc = rc ? rc : full;
     pthread_mutex_unlock(&s->index_lock);
     if (rc)
         store_break(s, err);

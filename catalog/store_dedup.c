@@ -154,6 +154,46 @@ static enum error_kind lookup_view(struct store *s, struct error *err)
     return rc;
 }
 
+/* The bit for a hash, and the byte that holds it. */
+static unsigned char *fresh_byte(struct store *s, const struct hash *first, unsigned char *bit)
+{
+    uint32_t place = get_u32(first->bytes) & ((1u << FRESH_BITS) - 1);
+
+    *bit = (unsigned char)(1u << (place & 7));
+    return s->fresh + (place >> 3);
+}
+
+enum error_kind dedup_begin(struct store *s, struct error *err)
+{
+    bool any = false;
+    enum error_kind rc = index_chunk_any(s->lookup, &any, err);
+
+    if (rc || any)
+        return rc;
+    return memory_zeroed(1, (1u << FRESH_BITS) / 8, (void **)&s->fresh, err);
+}
+
+void dedup_note(struct store *s, const struct entry *e)
+{
+    unsigned char bit, *byte;
+
+    if (!s->fresh)
+        return;
+    byte = fresh_byte(s, &e->first, &bit);
+    *byte |= bit;
+}
+
+/*
+ * Where the index knew nothing it can't know what this store has not put, unless from another writer meanwhile, which costs a second copy at
+ * most: a claim takes the next attempt.
+ */
+static bool surely_new(struct store *s, const struct hash *first)
+{
+    unsigned char bit;
+
+    return s->fresh && !(*fresh_byte(s, first, &bit) & bit);
+}
+
 /*
  * Attempt by attempt: a copy that stands and is equal ends the search, and so does an attempt that nobody has taken. A copy that is known to
  * be damaged is stored anew even if it reads well now: the check before a commit trusts no such place, and the disk has failed there once.
@@ -167,6 +207,9 @@ static enum error_kind search_index(struct store *s, const struct entry *wanted,
     bool found, equal, damaged;
 
     memcpy(id.hash, wanted->first.bytes, HASH_LEN);
+    out->row.id = id;
+    if (surely_new(s, &wanted->first))
+        return OK;
     rc = lookup_view(s, err);
     if (rc)
         return rc;

@@ -61,6 +61,25 @@ void frame_cache_shrink(struct store *s, size_t wanted)
     }
 }
 
+/*
+ * The memory of a written frame for a new one, while there is no more than the budget: fresh memory costs a page fault every 4 KiB.
+ * With s->lock held.
+ */
+static bool frame_cache_take_over(struct store *s, size_t capacity, struct buffer *raw)
+{
+    struct store_frame *f = s->raw_bytes + capacity > RAW_BUDGET ? s->oldest_cached : NULL;
+
+    while (f && (f->pins > 0 || f->raw.cap < capacity || f->raw.cap > 2 * capacity))
+        f = f->newer;
+    if (!f)
+        return false;
+    cache_unlink(s, f);
+    raw->data = f->raw.data;
+    raw->cap = f->raw.cap;
+    f->raw = (struct buffer)BUFFER_INIT(f->raw.max);
+    return true;
+}
+
 /* open frames */
 
 static enum error_kind frame_open(struct store *s, uint32_t group, size_t capacity, struct store_frame **out,
@@ -76,20 +95,25 @@ static enum error_kind frame_open(struct store *s, uint32_t group, size_t capaci
     f->group = group;
     pthread_mutex_lock(&s->lock);
     for (;;) {
+        if (frame_cache_take_over(s, capacity, &f->raw))
+            break;
         frame_cache_shrink(s, capacity);
         if (s->broken || s->raw_bytes + capacity <= RAW_BUDGET || s->frames_ahead == 0)
             break; /* with nothing ahead, waiting would not help: one frame more than the budget */
         pthread_cond_wait(&s->changed, &s->lock);
     }
     pthread_mutex_unlock(&s->lock);
-    rc = buffer_reserve(&f->raw, capacity, err);
-    if (rc) {
-        frame_free(f);
-        return rc;
+    if (!f->raw.cap) {
+        rc = memory_large(capacity, (void **)&f->raw.data, err);
+        if (rc) {
+            frame_free(f);
+            return rc;
+        }
+        f->raw.cap = capacity; /* just that much: nobody writes a NUL behind it */
+        pthread_mutex_lock(&s->lock);
+        s->raw_bytes += f->raw.cap;
+        pthread_mutex_unlock(&s->lock);
     }
-    pthread_mutex_lock(&s->lock);
-    s->raw_bytes += f->raw.cap;
-    pthread_mutex_unlock(&s->lock);
     *out = f;
     return OK;
 }
@@ -195,6 +219,7 @@ enum error_kind frame_append(struct store *s, uint32_t group, bool swift, const 
         memcpy(f->raw.data + f->raw.len, bytes, proto->len);
     f->raw.len += proto->len;
     f->used = ++s->clock;
+    dedup_note(s, e);
     pthread_mutex_lock(&s->lock);
     f->last_block->used++;
     f->entries++;
@@ -305,7 +330,11 @@ void *store_worker(void *arg)
     uint8_t codec = 0;
     void *item;
 
-    rc = compressor_new(s->level, &compressor, &err);
+    rc = memory_large(s->cat->format.frame_size, (void **)&out.data, &err);
+    if (!rc) {
+        out.cap = s->cat->format.frame_size;
+        rc = compressor_new(s->level, &compressor, &err);
+    }
     if (rc)
         store_break(s, &err);
     while (queue_pop(s->sealed, &item)) {

@@ -23,6 +23,7 @@
 
 #define OPEN_SLOTS 3           /* frames being filled at once, one a group */
 #define RAW_BUDGET (28u << 20) /* raw bytes of frames in memory, of which those not yet written can't be dropped */
+#define SEALED_MAX 3           /* frames that wait for a worker */
 #define GROUP_DENSE \
     UINT32_MAX /* content that looks compressed already, of whatever kind: its frames are stored as they are */
 #define PACK_SIZE_DEFAULT (64u << 20)
@@ -30,6 +31,7 @@
 #define FRAME_CHUNKS_MAX 4096
 #define MAP_BUCKETS 32768 /* a power of two */
 #define LOOKUPS_A_VIEW 512
+#define FRESH_BITS 20 /* of a first hash */
 #define ENTRY_BLOCK 32
 #define WORKERS_MAX 8
 
@@ -116,6 +118,8 @@ struct store {
     struct error failure;
     bool abandoned; /* store_free(): threads drop what they find */
 
+    unsigned char *
+        fresh; /* producer's; NULL: the index knew chunks when the store began. Else a bit for each that was put since */
     struct index *lookup;                 /* producer's: a view of the index, kept for some searches */
     unsigned lookups;                     /* since the view was opened */
     uint64_t lookup_packs;                /* packs of ours that it knows */
@@ -168,6 +172,10 @@ void *store_worker(void *arg);
 void store_rotate(struct store *s);
 
 /* store_dedup.c */
+/* Before the first put: does the index know anything at all? */
+enum error_kind dedup_begin(struct store *s, struct error *err);
+/* A new entry: what is searched for from now on may be this one. */
+void dedup_note(struct store *s, const struct entry *e);
 struct entry **map_bucket(struct store *s, const struct hash *first);
 void map_remove(struct store *s, struct entry *e); /* with s->lock held */
 enum dedup_result {

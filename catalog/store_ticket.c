@@ -1,14 +1,14 @@
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "store_internal.h"
+#include "unnamed_file.h"
 
-#define PAGE_RECORDS 1024
-#define PAGES 32 /* in memory; page n lives in place n modulo PAGES */
+/* Tickets are asked for in the order of the tree and were handed out in the order of reading: pages are small, since most are read for one. */
+#define PAGE_RECORDS 128
+#define PAGES 512 /* in memory; page n lives in place n modulo PAGES */
 
 struct page {
     unsigned char *bytes; /* NULL: not used yet */
@@ -47,36 +47,13 @@ void paged_file_free(struct paged_file *f)
     free(f);
 }
 
-/* A file without a name, which ends with its descriptor. */
-static enum error_kind open_unnamed(struct paged_file *f, struct error *err)
-{
-    struct error first = ERROR_INIT;
-    char name[64];
-    enum error_kind rc;
-
-    if (f->fd >= 0)
-        return OK;
-    rc = file_open(f->cat->dirfd, CACHE_NAME, O_TMPFILE | O_RDWR, 0600, &f->fd, &first);
-    if (!rc)
-        return OK;
-    if (first.sys != EOPNOTSUPP && first.sys != EISDIR && first.sys != EINVAL) {
-        *err = first;
-        return rc;
-    }
-    snprintf(name, sizeof(name), CACHE_NAME "/tickets-%ld-%p", (long)getpid(), (void *)f);
-    rc = file_open(f->cat->dirfd, name, O_CREAT | O_EXCL | O_RDWR, 0600, &f->fd, err);
-    if (!rc)
-        rc = file_unlink(f->cat->dirfd, name, err);
-    return rc;
-}
-
 static enum error_kind page_out(struct paged_file *f, struct page *p, struct error *err)
 {
     enum error_kind rc;
 
     if (!p->bytes || !p->dirty)
         return OK;
-    rc = open_unnamed(f, err);
+    rc = f->fd < 0 ? unnamed_file_open(f->cat->dirfd, CACHE_NAME, &f->fd, err) : OK;
     if (!rc)
         rc = file_write_at(f->fd, p->bytes, f->page_len, p->number * f->page_len, "tickets", err);
     if (rc)

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "file.h"
 #include "tree_internal.h"
@@ -487,7 +488,7 @@ static bool files_equal(const struct tree_entry *a, const struct tree_entry *b)
     return true;
 }
 
-static bool contents_equal(const struct tree_entry *a, const struct tree_entry *b)
+bool tree_content_equal(const struct tree_entry *a, const struct tree_entry *b)
 {
     switch (a->type) {
     case TREE_FILE:
@@ -510,5 +511,45 @@ bool tree_entry_equal(const struct tree_entry *a, const struct tree_entry *b)
     return a->type == b->type && a->mode == b->mode && a->uid == b->uid && a->gid == b->gid &&
            strcmp(a->owner ? a->owner : "", b->owner ? b->owner : "") == 0 &&
            strcmp(a->group ? a->group : "", b->group ? b->group : "") == 0 && a->mtime_sec == b->mtime_sec &&
-           a->mtime_nsec == b->mtime_nsec && xattrs_equal(a, b) && contents_equal(a, b);
+           a->mtime_nsec == b->mtime_nsec && xattrs_equal(a, b) && tree_content_equal(a, b);
+}
+
+bool tree_attributes_equal(const struct tree_entry *a, const struct tree_entry *b)
+{
+    /* The same content on both sides leaves only attributes to differ. */
+    struct tree_entry other = *b;
+
+    other.size = a->size;
+    other.holes = a->holes;
+    other.hole_count = a->hole_count;
+    other.chunks = a->chunks;
+    other.chunk_count = a->chunk_count;
+    other.has_list = a->has_list;
+    other.list = a->list;
+    other.tree = a->tree;
+    other.target = a->target;
+    other.target_len = a->target_len;
+    other.device_major = a->device_major;
+    other.device_minor = a->device_minor;
+    return tree_entry_equal(a, &other);
+}
+
+enum tree_type tree_type_of(mode_t mode)
+{
+    switch (mode & S_IFMT) {
+    case S_IFREG:
+        return TREE_FILE;
+    case S_IFDIR:
+        return TREE_DIRECTORY;
+    case S_IFLNK:
+        return TREE_SYMLINK;
+    case S_IFIFO:
+        return TREE_FIFO;
+    case S_IFCHR:
+        return TREE_CHARACTER_DEVICE;
+    case S_IFBLK:
+        return TREE_BLOCK_DEVICE;
+    default:
+        return (enum tree_type)0;
+    }
 }

@@ -98,6 +98,11 @@ void tree_scratch_free(struct tree_scratch *s);
 
 /* Are two entries equal in all that a restore would make (name apart)? */
 bool tree_entry_equal(const struct tree_entry *a, const struct tree_entry *b);
+/* Of one type and one catalogue: do they hold the same, as far as their ids tell? Are they equal in all but that? */
+bool tree_content_equal(const struct tree_entry *a, const struct tree_entry *b);
+bool tree_attributes_equal(const struct tree_entry *a, const struct tree_entry *b);
+
+enum tree_type tree_type_of(mode_t mode); /* 0 for sockets */
 
 /*
  * Find the entry for a path ("wwwroot/images/0000001_0.jpeg"; "" is the root's own entry ".") below a root's tree.

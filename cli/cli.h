@@ -79,6 +79,9 @@ void cli_help(const struct command *command, FILE *to);
 int cli_arguments(struct cli *cli, const struct command *command, int argc, char **argv, int least, int most,
                   const char *takes);
 enum error_kind cli_snapshot_open(struct catalog *cat, const char *id, struct snapshot_record *out, struct error *err);
+/* The same where a site is named: "latest" is that one's, or of all where it has none (a copy in another place). */
+enum error_kind cli_snapshot_open_of(struct catalog *cat, const char *site_id, const char *id,
+                                     struct snapshot_record *out, struct error *err);
 /* Refuse another host's snapshot unless other_host. */
 enum error_kind cli_snapshot_own(const struct snapshot_record *record, bool other_host, struct error *err);
 /* "ID[:PATH]". Caller frees both, whatever is returned. */
@@ -173,6 +176,7 @@ int cli_show(struct cli *cli, int argc, char **argv);
 int cli_ls(struct cli *cli, int argc, char **argv);
 int cli_cat(struct cli *cli, int argc, char **argv);
 int cli_diff(struct cli *cli, int argc, char **argv);
+int cli_sql(struct cli *cli, int argc, char **argv);
 int cli_status(struct cli *cli, int argc, char **argv);
 int cli_history(struct cli *cli, int argc, char **argv);
 int cli_rollback(struct cli *cli, int argc, char **argv);

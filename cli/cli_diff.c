@@ -156,19 +156,38 @@ static bool looks_like_id(const char *text)
     return !strcmp(text, "latest") || (n >= 4 && n <= 32 && strspn(text, "0123456789abcdef") == n);
 }
 
-/* The second one: a snapshot, a site, or, when it is not named, the site that the first is of. */
-static enum error_kind open_second(struct comparison *c, const char *given, struct error *err)
+static enum error_kind open_site(struct comparison *c, const char *name, struct error *err)
 {
-    enum error_kind rc;
+    enum error_kind rc = cli_site_open(c->cli, name, false, &c->site, err);
 
-    if (given && looks_like_id(given) && !config_find(&c->cli->config, given))
-        return cli_snapshot_open(c->cat, given, &c->b, err);
-    c->live = true;
-    rc = cli_site_open(c->cli, given ? given : c->a.site_path, false, &c->site, err);
     if (!rc && !c->site.exists)
         rc = error_set(err, ERR_NOT_FOUND, 0, "%s does not exist", c->site.path);
     if (!rc)
         cli_warn_pending(c->cli, c->site.path);
+    return rc;
+}
+
+/*
+ * A snapshot, and a second one, a site, or, when it is not named, the site that the first is of. Where one of them tells the site,
+ * "latest" is that site's.
+ */
+static enum error_kind open_both(struct comparison *c, const char *first, const char *second, struct error *err)
+{
+    bool two = second && looks_like_id(second) && !config_find(&c->cli->config, second);
+    char site_id[17];
+    enum error_kind rc = OK;
+
+    c->live = !two;
+    if (second && !two)
+        rc = open_site(c, second, err);
+    if (!rc && second && !two)
+        rc = catalog_site_id(c->cat, c->site.path, site_id, err);
+    if (!rc)
+        rc = cli_snapshot_open_of(c->cat, second && !two ? site_id : NULL, first, &c->a, err);
+    if (!rc && two)
+        rc = cli_snapshot_open_of(c->cat, c->a.site_id, second, &c->b, err);
+    if (!rc && !second)
+        rc = open_site(c, c->a.site_path, err);
     return rc;
 }
 
@@ -209,9 +228,7 @@ int cli_diff(struct cli *cli, int argc, char **argv)
         return status;
     rc = cli_catalog_open(cli, CATALOG_READ, false, &c.cat, &err);
     if (!rc)
-        rc = cli_snapshot_open(c.cat, argv[optind], &c.a, &err);
-    if (!rc)
-        rc = open_second(&c, argc - optind > 1 ? argv[optind + 1] : NULL, &err);
+        rc = open_both(&c, argv[optind], argc - optind > 1 ? argv[optind + 1] : NULL, &err);
     if (!rc)
         rc = compare(&c, &err);
     cli_progress_end(cli);

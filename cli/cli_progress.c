@@ -9,6 +9,7 @@
 
 #include "buffer.h"
 #include "cli.h"
+#include "file.h"
 
 #define BAR_INTERVAL_MS 100
 #define LINE_INTERVAL_MS 10000
@@ -127,6 +128,11 @@ static void on_warn(void *arg, const char *line)
     cli_warn(arg, "%s", line);
 }
 
+static void on_lock(void *arg, const char *line)
+{
+    cli_note(arg, "%s: waiting", line);
+}
+
 enum error_kind cli_progress_init(struct cli *cli, struct error *err)
 {
     enum error_kind rc = memory_zeroed(1, sizeof(*cli->bar), (void **)&cli->bar, err);
@@ -136,6 +142,7 @@ enum error_kind cli_progress_init(struct cli *cli, struct error *err)
     pthread_mutex_init(&cli->bar->mutex, NULL);
     cli->bar->terminal = isatty(STDERR_FILENO) == 1;
     cli->progress = (struct progress){on_step, on_advance, on_note, on_warn, cli};
+    file_lock_on_wait(on_lock, cli);
     return OK;
 }
 
@@ -154,6 +161,7 @@ void cli_progress_free(struct cli *cli)
     if (!cli->bar)
         return;
     cli_progress_end(cli);
+    file_lock_on_wait(NULL, NULL);
     pthread_mutex_destroy(&cli->bar->mutex);
     free(cli->bar);
     cli->bar = NULL;

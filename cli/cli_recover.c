@@ -56,7 +56,7 @@ int cli_recover(struct cli *cli, int argc, char **argv)
     if (recover_run(path, &cli->config, &cli->progress, &result, &err) ||
         (result.outcome == OUTCOME_NOTHING && refuse_unknown(cli, argv[optind], &err)))
         status = cli_fail(cli, &err);
-    else
+    else if (!cli->quiet || cli->json)
         cli_recover_tell(cli, path, &result);
     if (status < 0)
         status = cli_done(cli);

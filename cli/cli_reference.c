@@ -20,13 +20,26 @@ int cli_arguments(struct cli *cli, const struct command *command, int argc, char
     return -1;
 }
 
-enum error_kind cli_snapshot_open(struct catalog *cat, const char *id, struct snapshot_record *out, struct error *err)
+enum error_kind cli_snapshot_open_of(struct catalog *cat, const char *site_id, const char *id,
+                                     struct snapshot_record *out, struct error *err)
 {
-    enum error_kind rc = snapshot_find(cat, NULL, id, out, err);
+    struct error none = ERROR_INIT;
+    enum error_kind rc = ERR_NOT_FOUND;
 
+    if (site_id && !strcmp(id, "latest"))
+        rc = snapshot_find(cat, site_id, id, out, &none);
+    if (rc == ERR_NOT_FOUND)
+        rc = snapshot_find(cat, NULL, id, out, err);
+    else if (rc)
+        error_copy(err, &none);
     if (rc == ERR_NOT_FOUND)
         error_hint(err, "nopsnap list shows what there is");
     return rc;
+}
+
+enum error_kind cli_snapshot_open(struct catalog *cat, const char *id, struct snapshot_record *out, struct error *err)
+{
+    return cli_snapshot_open_of(cat, NULL, id, out, err);
 }
 
 enum error_kind cli_snapshot_own(const struct snapshot_record *record, bool other_host, struct error *err)

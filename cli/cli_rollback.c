@@ -4,6 +4,7 @@
 
 #include "cli_rollback.h"
 #include "file.h"
+#include "thread.h"
 
 struct rollback_arguments {
     struct rollback_options options;
@@ -107,6 +108,7 @@ static enum error_kind declined(const char *why, const char *hint, struct error 
 static enum error_kind ask(const struct rollback_arguments *a, const struct rollback_plan *plan, struct error *err)
 {
     char answer[16] = "";
+    enum error_kind rc;
 
     if (a->yes && plan->needs_choice && !a->options.to)
         return declined("there are two states to go back to", "say which with --to ID", err);
@@ -116,9 +118,14 @@ static enum error_kind ask(const struct rollback_arguments *a, const struct roll
         return declined("nobody to ask", "say --yes", err);
     fputs("go back? [y/N] ", stderr);
     (void)fflush(stderr);
-    if (!fgets(answer, sizeof(answer), stdin) || (answer[0] != 'y' && answer[0] != 'Y'))
-        return declined("declined", NULL, err);
-    return OK;
+    rc = cancel_wait_input(STDIN_FILENO, err);
+    if (rc) {
+        error_context(err, "nothing was changed"); /* Ctrl-C is no answer */
+        return rc;
+    }
+    if (fgets(answer, sizeof(answer), stdin) && (answer[0] == 'y' || answer[0] == 'Y'))
+        return OK;
+    return declined("declined", NULL, err);
 }
 
 static int status_of(struct cli *cli, enum error_kind rc, const struct transaction_result *r, const struct error *err)

@@ -146,7 +146,9 @@ void cli_rollback_print_result(struct cli *cli, const struct site *site, const c
         printf("undone: %s is as it was before\n", site->path);
         return;
     }
-    if (r->outcome != OUTCOME_DONE)
+    for (size_t i = 0; r->outcome == OUTCOME_DONE && cli->quiet && i < r->left.count; i++)
+        cli_line("kept: ", "%s", r->left.items[i]); /* that did not go well */
+    if (r->outcome != OUTCOME_DONE || cli->quiet)
         return;
     text_duration(r->back_ms, back);
     text_duration(r->down_ms, down);

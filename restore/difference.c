@@ -37,9 +37,9 @@ static bool judge(const struct tree_entry *a, const struct tree_entry *b, enum d
 {
     if (a->type != b->type)
         *out = DIFFERENCE_TYPE;
-    else if (a->type != TREE_DIRECTORY && !content_equal(a, b))
+    else if (a->type != TREE_DIRECTORY && !tree_content_equal(a, b))
         *out = DIFFERENCE_CONTENT;
-    else if (!content_attributes_equal(a, b))
+    else if (!tree_attributes_equal(a, b))
         *out = DIFFERENCE_ATTRIBUTES;
     else
         return false;

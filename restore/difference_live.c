@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "open_below.h"
 #include "restore_internal.h"
 #include "walk.h"
 
@@ -158,7 +157,7 @@ static enum error_kind attributes_differ(struct comparing *c, bool *differ, stru
     enum error_kind rc = walk_attributes_read(c->attributes, &c->now, now, err);
 
     if (!rc)
-        *differ = !content_attributes_equal(&c->old.entry, now);
+        *differ = !tree_attributes_equal(&c->old.entry, now);
     return rc;
 }
 
@@ -210,8 +209,8 @@ static enum error_kind ask_cache(struct comparing *c, bool *known, bool *content
     if (rc || now.type != TREE_FILE || (now.size == c->old.entry.size && now.hole_count + c->old.entry.hole_count > 0))
         return rc;
     *known = true;
-    *content = !content_equal(&c->old.entry, &now);
-    *attributes = !content_attributes_equal(&c->old.entry, &now);
+    *content = !tree_content_equal(&c->old.entry, &now);
+    *attributes = !tree_attributes_equal(&c->old.entry, &now);
     return OK;
 }
 
@@ -250,7 +249,7 @@ static enum error_kind compare_both(struct comparing *c, struct error *err)
         rc = compare_file(c, &content, &attributes, err);
     } else if (!content) {
         rc = attributes_differ(c, &attributes, &now, err);
-        content = !rc && type != TREE_DIRECTORY && !content_equal(&c->old.entry, &now);
+        content = !rc && type != TREE_DIRECTORY && !tree_content_equal(&c->old.entry, &now);
     }
     if (rc == ERR_NOT_FOUND) { /* it went away between the walk and the look */
         error_clear(err);

@@ -8,49 +8,20 @@
 
 /* ---- cat ---- */
 
-struct pouring {
-    int fd;
-    uint64_t at; /* bytes that went out so far */
-};
-
-/* A pipe has no holes: they become zeros. */
-static enum error_kind pour_zeros(struct pouring *p, uint64_t until, struct error *err)
+static enum error_kind put_out(void *arg, const void *bytes, size_t len, struct error *err)
 {
-    static const unsigned char zeros[65536];
-    enum error_kind rc = OK;
-
-    while (!rc && p->at < until) {
-        size_t len = until - p->at < sizeof(zeros) ? (size_t)(until - p->at) : sizeof(zeros);
-
-        rc = cancel_check(err);
-        if (!rc)
-            rc = file_write(p->fd, zeros, len, "the output", err);
-        p->at += len;
-    }
-    return rc;
-}
-
-static enum error_kind pour(void *arg, uint64_t offset, const void *bytes, size_t len, struct error *err)
-{
-    struct pouring *p = arg;
-    enum error_kind rc = pour_zeros(p, offset, err);
-
-    p->at += len;
-    return rc ? rc : file_write(p->fd, bytes, len, "the output", err);
+    return file_write(*(const int *)arg, bytes, len, "the output", err);
 }
 
 enum error_kind restore_file_content(struct catalog *cat, const struct tree_entry *entry, int fd, struct error *err)
 {
     struct open_frame held = OPEN_FRAME_INIT;
-    struct pouring p = {fd, 0};
     enum error_kind rc;
 
     if (entry->type != TREE_FILE)
         return error_set(err, ERR_USAGE, 0, "only a file has content");
-    rc = content_each(cat, entry, &held, pour, &p, err);
+    rc = content_pour(cat, entry, &held, put_out, &fd, err);
     open_frame_release(&held);
-    if (!rc)
-        rc = pour_zeros(&p, entry->size, err);
     return rc;
 }
 
@@ -72,7 +43,7 @@ static enum error_kind write_draft(struct replacing *r, struct error *err)
     struct open_frame held = OPEN_FRAME_INIT;
     enum error_kind rc;
 
-    rc = below_open(r->dirfd, r->draft, strlen(r->draft), O_WRONLY | O_CREAT | O_EXCL, 0600, &sink.fd, err);
+    rc = restore_open_below(r->dirfd, r->draft, strlen(r->draft), O_WRONLY | O_CREAT | O_EXCL, 0600, &sink.fd, err);
     if (rc)
         return rc;
     r->made = true;

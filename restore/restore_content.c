@@ -38,70 +38,6 @@ size_t extents_next(struct extents *x, size_t want, uint64_t *offset)
     return want;
 }
 
-static bool holes_equal(const struct tree_entry *a, const struct tree_entry *b)
-{
-    if (a->hole_count != b->hole_count)
-        return false;
-    for (size_t i = 0; i < a->hole_count; i++) {
-        if (a->holes[i].offset != b->holes[i].offset || a->holes[i].len != b->holes[i].len)
-            return false;
-    }
-    return true;
-}
-
-static bool file_equal(const struct tree_entry *a, const struct tree_entry *b)
-{
-    if (a->size != b->size || a->has_list != b->has_list || !holes_equal(a, b))
-        return false;
-    if (a->has_list)
-        return chunk_id_equal(&a->list, &b->list);
-    if (a->chunk_count != b->chunk_count)
-        return false;
-    for (size_t i = 0; i < a->chunk_count; i++) {
-        if (!chunk_id_equal(&a->chunks[i], &b->chunks[i]))
-            return false;
-    }
-    return true;
-}
-
-bool content_equal(const struct tree_entry *a, const struct tree_entry *b)
-{
-    switch (a->type) {
-    case TREE_FILE:
-        return file_equal(a, b);
-    case TREE_DIRECTORY:
-        return chunk_id_equal(&a->tree, &b->tree);
-    case TREE_SYMLINK:
-        return a->target_len == b->target_len && memcmp(a->target, b->target, a->target_len) == 0;
-    case TREE_CHARACTER_DEVICE:
-    case TREE_BLOCK_DEVICE:
-        return a->device_major == b->device_major && a->device_minor == b->device_minor;
-    case TREE_FIFO:
-        break;
-    }
-    return true;
-}
-
-bool content_attributes_equal(const struct tree_entry *a, const struct tree_entry *b)
-{
-    /* The same content on both sides leaves only attributes to differ. */
-    struct tree_entry other = *b;
-
-    other.size = a->size;
-    other.holes = a->holes;
-    other.hole_count = a->hole_count;
-    other.chunks = a->chunks;
-    other.chunk_count = a->chunk_count;
-    other.has_list = a->has_list;
-    other.list = a->list;
-    other.tree = a->tree;
-    other.target = a->target;
-    other.target_len = a->target_len;
-    other.device_major = a->device_major;
-    other.device_minor = a->device_minor;
-    return tree_entry_equal(a, &other);
-}
-
 enum error_kind content_open(struct content *c, struct catalog *cat, const struct tree_entry *e, struct error *err)
 {
     *c = (struct content){e, NULL, 0};
@@ -223,6 +159,46 @@ enum error_kind content_write(void *arg, uint64_t offset, const void *bytes, siz
     if (sink->bytes)
         atomic_fetch_add(sink->bytes, len);
     return file_write_at(sink->fd, bytes, len, offset, sink->shown, err);
+}
+
+struct pouring {
+    content_bytes_fn *fn;
+    void *arg;
+    uint64_t at; /* bytes that went out so far */
+};
+
+static enum error_kind pour_zeros(struct pouring *p, uint64_t until, struct error *err)
+{
+    static const unsigned char zeros[65536];
+    enum error_kind rc = OK;
+
+    while (!rc && p->at < until) {
+        size_t len = until - p->at < sizeof(zeros) ? (size_t)(until - p->at) : sizeof(zeros);
+
+        rc = cancel_check(err);
+        if (!rc)
+            rc = p->fn(p->arg, zeros, len, err);
+        p->at += len;
+    }
+    return rc;
+}
+
+static enum error_kind pour(void *arg, uint64_t offset, const void *bytes, size_t len, struct error *err)
+{
+    struct pouring *p = arg;
+    enum error_kind rc = pour_zeros(p, offset, err);
+
+    p->at += len;
+    return rc ? rc : p->fn(p->arg, bytes, len, err);
+}
+
+enum error_kind content_pour(struct catalog *cat, const struct tree_entry *e, struct open_frame *held,
+                             content_bytes_fn *fn, void *arg, struct error *err)
+{
+    struct pouring p = {fn, arg, 0};
+    enum error_kind rc = content_each(cat, e, held, pour, &p, err);
+
+    return rc ? rc : pour_zeros(&p, e->size, err);
 }
 
 /* ---- comparing an open file with its record ---- */

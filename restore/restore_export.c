@@ -15,38 +15,19 @@ struct exporting {
     const char *root;
     struct buffer path, leader;
     struct open_frame held;
-    uint64_t at; /* in the file that is being written */
     uint64_t done, total;
     uint64_t nodes, split, attributes; /* what a zip can't hold: FIFOs and devices, hard links, extended attributes */
 };
 
 /* ---- bytes ---- */
 
-static enum error_kind put_zeros(struct exporting *x, uint64_t until, struct error *err)
-{
-    static const unsigned char zeros[65536];
-    enum error_kind rc = OK;
-
-    while (!rc && x->at < until) {
-        size_t len = until - x->at < sizeof(zeros) ? (size_t)(until - x->at) : sizeof(zeros);
-
-        rc = cancel_check(err);
-        if (!rc)
-            rc = export_archive_data(x->archive, zeros, len, err);
-        x->at += len;
-    }
-    return rc;
-}
-
-static enum error_kind put_bytes(void *arg, uint64_t offset, const void *bytes, size_t len, struct error *err)
+static enum error_kind put_bytes(void *arg, const void *bytes, size_t len, struct error *err)
 {
     struct exporting *x = arg;
-    enum error_kind rc = put_zeros(x, offset, err);
 
-    x->at += len;
     x->done += len;
     progress_advance(x->progress, x->done, x->total, "bytes");
-    return rc ? rc : export_archive_data(x->archive, bytes, len, err);
+    return export_archive_data(x->archive, bytes, len, err);
 }
 
 /* ---- entries ---- */
@@ -107,11 +88,7 @@ static enum error_kind put_entry(struct exporting *x, const struct descent_item 
         rc = export_archive_entry(x->archive, (const char *)x->path.data, e, leader, err);
     if (rc || e->type != TREE_FILE || leader)
         return rc;
-    x->at = 0;
-    rc = content_each(x->cat, e, &x->held, put_bytes, x, err);
-    if (!rc)
-        rc = put_zeros(x, e->size, err);
-    return rc;
+    return content_pour(x->cat, e, &x->held, put_bytes, x, err);
 }
 
 static enum error_kind put_root(struct exporting *x, unsigned root, struct error *err)
@@ -160,9 +137,8 @@ static enum error_kind put_dump(struct exporting *x, struct error *err)
                                  .list = x->snapshot->dump};
     enum error_kind rc = export_archive_entry(x->archive, DUMP_NAME, &e, NULL, err);
 
-    x->at = 0;
     if (!rc)
-        rc = content_each(x->cat, &e, &x->held, put_bytes, x, err);
+        rc = content_pour(x->cat, &e, &x->held, put_bytes, x, err);
     if (rc)
         error_context(err, "exporting the database's dump");
     return rc;
@@ -196,8 +172,11 @@ static enum error_kind form_of(const char *file, enum export_form *out, struct e
         *out = EXPORT_TAR_ZST;
     else if (len > 4 && strcmp(file + len - 4, ".zip") == 0)
         *out = EXPORT_ZIP;
-    else
-        return error_set(err, ERR_USAGE, 0, "%s ends neither in .tar.zst nor in .zip", file);
+    else {
+        error_set(err, ERR_USAGE, 0, "%s ends neither in .tar.zst nor in .zip", file);
+        error_hint(err, "the ending says what is written, e.g. %.200s.tar.zst", path_base(file));
+        return ERR_USAGE;
+    }
     return OK;
 }
 

@@ -112,8 +112,8 @@ static bool enter_live(struct restoring *r)
     file_close(&r->live_dir);
     r->live_serial = 0;
     f->live_gone = folder_path(f, &r->live_path, &ignored) ||
-                   below_open(r->live, (const char *)r->live_path.data, r->live_path.len, O_PATH | O_DIRECTORY, 0,
-                              &r->live_dir, &ignored);
+                   restore_open_below(r->live, (const char *)r->live_path.data, r->live_path.len, O_PATH | O_DIRECTORY,
+                                      0, &r->live_dir, &ignored);
     if (!f->live_gone)
         r->live_serial = f->serial;
     return !f->live_gone;

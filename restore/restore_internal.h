@@ -112,6 +112,10 @@ void open_frame_release(struct open_frame *f);
  */
 enum error_kind content_each(struct catalog *cat, const struct tree_entry *e, struct open_frame *held, content_fn *fn,
                              void *arg, struct error *err);
+/* All of a file's bytes one behind the other, for what knows no holes: they become zeros. */
+typedef enum error_kind content_bytes_fn(void *arg, const void *bytes, size_t len, struct error *err);
+enum error_kind content_pour(struct catalog *cat, const struct tree_entry *e, struct open_frame *held,
+                             content_bytes_fn *fn, void *arg, struct error *err);
 /* A content_fn that writes; arg is a struct content_sink. */
 struct content_sink {
     int fd;
@@ -131,11 +135,6 @@ enum error_kind content_write(void *arg, uint64_t offset, const void *bytes, siz
 enum error_kind content_compare(struct catalog *cat, const struct tree_entry *e, int fd, struct buffer *buffer,
                                 const char *shown, bool *equal, struct error *err);
 
-/* Do two entries of one catalogue hold the same bytes, as far as their ids tell? */
-bool content_equal(const struct tree_entry *a, const struct tree_entry *b);
-/* Are two entries of one type equal in all but content? */
-bool content_attributes_equal(const struct tree_entry *a, const struct tree_entry *b);
-
 /* ---- restore_target.c: below the target, and nowhere else (R1) ---- */
 
 /*
@@ -144,7 +143,8 @@ bool content_attributes_equal(const struct tree_entry *a, const struct tree_entr
  * base       directory; path is relative to it ("" is base itself), len its length
  * Returns    ERR_NOT_FOUND, ERR_EXISTS (O_EXCL), ERR_REFUSED when a component is a symlink or leads outside, else ERR_IO
  */
-enum error_kind below_open(int base, const char *path, size_t len, int flags, mode_t mode, int *out, struct error *err);
+enum error_kind restore_open_below(int base, const char *path, size_t len, int flags, mode_t mode, int *out,
+                                   struct error *err);
 
 enum target_note { NOTE_OWNER, NOTE_XATTR, NOTE_DEVICE, NOTE_COUNT };
 
@@ -186,7 +186,6 @@ enum error_kind target_special(struct target *t, int dirfd, const char *name, co
  */
 enum error_kind target_compare(struct target *t, int fd, const struct stat *st, const struct tree_entry *e,
                                const char **what, struct error *err);
-enum tree_type tree_type_of(mode_t mode); /* 0 for sockets */
 
 /* ---- restore_crew.c: some threads, and the first failure of any ---- */
 
@@ -247,7 +246,7 @@ enum error_kind export_archive_end(struct export_archive *a, struct error *err);
 uint64_t export_archive_warnings(const struct export_archive *a, const char **first);
 void export_archive_free(struct export_archive *a); /* accepts NULL */
 
-/* ---- restore_write.c: windows of files, written by several threads ---- */
+/* ---- restore_write*.c: windows of files, written by several threads ---- */
 
 /* One directory being filled: it gets its attributes when the last thing in it is done, deepest first. */
 struct folder {
@@ -291,7 +290,7 @@ enum error_kind writer_damaged(struct writer *w, const char *path, const struct 
 /* Finish everything that was put. */
 enum error_kind writer_end(struct writer *w, struct error *err);
 void writer_free(struct writer *w); /* accepts NULL */
-/* A directory of the live tree by its place in the target; *out -1 where there is none. */
+/* Its path below the target, and below the live tree; "" is the target itself. */
 enum error_kind folder_path(const struct folder *f, struct buffer *out, struct error *err);
 
 #endif

@@ -252,7 +252,7 @@ static enum error_kind open_parent(int target, const char *path, int *fd, const 
     const char *slash = strrchr(path, '/');
 
     *name = slash ? slash + 1 : path;
-    return below_open(target, path, slash ? (size_t)(slash - path) : 0, O_RDONLY | O_DIRECTORY, 0, fd, err);
+    return restore_open_below(target, path, slash ? (size_t)(slash - path) : 0, O_RDONLY | O_DIRECTORY, 0, fd, err);
 }
 
 static enum error_kind folder_open(struct placing *p, const char *path, const char **name, struct error *err)

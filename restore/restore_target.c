@@ -4,77 +4,18 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
-#include <linux/openat2.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "open_below.h"
 #include "restore_internal.h"
 
-#define HOP_MAX 4000   /* bytes of a path that one system call gets: less than PATH_MAX */
-#define AGAIN_MAX 1000 /* openat2() gives up while renames go on anywhere: then stepwise, which doesn't mind them */
-
 /* ---- opening ---- */
-
-/* openat2() is younger than the kernels of some hosters, and some containers forbid it. */
-static atomic_bool stepwise;
-
-static int open_stepwise(int base, char *path, int flags, mode_t mode)
-{
-    int at = base;
-    char *name = path;
-    char *slash;
-    int fd;
-
-    while ((slash = strchr(name, '/'))) {
-        int saved;
-
-        *slash = '\0';
-        fd = openat(at, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        saved = errno;
-        *slash = '/';
-        if (at != base)
-            close(at);
-        errno = saved;
-        if (fd < 0)
-            return -1;
-        at = fd;
-        name = slash + 1;
-    }
-    fd = openat(at, name, flags | O_NOFOLLOW | O_CLOEXEC, mode);
-    if (at != base) {
-        int saved = errno;
-
-        close(at);
-        errno = saved;
-    }
-    return fd;
-}
-
-static int open_hop(int base, char *path, int flags, mode_t mode)
-{
-    struct open_how how = {.flags = (uint64_t)flags | O_CLOEXEC | O_NOFOLLOW,
-                           .mode = flags & O_CREAT ? mode : 0,
-                           .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS};
-    long fd;
-    int left = AGAIN_MAX;
-
-    if (!atomic_load_explicit(&stepwise, memory_order_relaxed)) {
-        do
-            fd = syscall(SYS_openat2, base, path, &how, sizeof(how));
-        while (fd < 0 && (errno == EINTR || (errno == EAGAIN && left-- > 0)));
-        if (fd >= 0 || (errno != ENOSYS && errno != EPERM && errno != EAGAIN))
-            return (int)fd;
-        if (errno == ENOSYS)
-            atomic_store(&stepwise, true);
-    }
-    return open_stepwise(base, path, flags, mode);
-}
 
 static enum error_kind open_failed(int sys, const char *path, struct error *err)
 {
@@ -93,49 +34,13 @@ static enum error_kind open_failed(int sys, const char *path, struct error *err)
     }
 }
 
-enum error_kind below_open(int base, const char *path, size_t len, int flags, mode_t mode, int *out, struct error *err)
+enum error_kind restore_open_below(int base, const char *path, size_t len, int flags, mode_t mode, int *out,
+                                   struct error *err)
 {
-    const char *shown = path;
-    char hop[HOP_MAX + 1];
-    int at = base;
-    int fd;
+    int fd = open_below(base, path, len, flags, mode);
 
-    if (len == 0) {
-        path = shown = ".";
-        len = 1;
-    }
-    while (len > HOP_MAX) {
-        const char *slash = memrchr(path, '/', HOP_MAX);
-        size_t head = slash ? (size_t)(slash - path) : 0;
-
-        if (head == 0)
-            return error_set(err, ERR_REFUSED, ENAMETOOLONG, "cannot open %s", shown);
-        memcpy(hop, path, head);
-        hop[head] = '\0';
-        fd = open_hop(at, hop, O_PATH | O_DIRECTORY, 0);
-        if (at != base) {
-            int saved = errno;
-
-            close(at);
-            errno = saved;
-        }
-        if (fd < 0)
-            return open_failed(errno, shown, err);
-        at = fd;
-        path += head + 1;
-        len -= head + 1;
-    }
-    memcpy(hop, path, len);
-    hop[len] = '\0';
-    fd = open_hop(at, hop, flags, mode);
-    if (at != base) {
-        int saved = errno;
-
-        close(at);
-        errno = saved;
-    }
     if (fd < 0)
-        return open_failed(errno, shown, err);
+        return open_failed(errno, len ? path : ".", err);
     *out = fd;
     return OK;
 }
@@ -421,26 +326,6 @@ enum error_kind target_special(struct target *t, int dirfd, const char *name, co
 }
 
 /* ---- comparing ---- */
-
-enum tree_type tree_type_of(mode_t mode)
-{
-    switch (mode & S_IFMT) {
-    case S_IFREG:
-        return TREE_FILE;
-    case S_IFDIR:
-        return TREE_DIRECTORY;
-    case S_IFLNK:
-        return TREE_SYMLINK;
-    case S_IFIFO:
-        return TREE_FIFO;
-    case S_IFCHR:
-        return TREE_CHARACTER_DEVICE;
-    case S_IFBLK:
-        return TREE_BLOCK_DEVICE;
-    default:
-        return (enum tree_type)0;
-    }
-}
 
 static bool owner_differs(struct target *t, const struct stat *st, const struct tree_entry *e)
 {

@@ -110,7 +110,7 @@ static bool is_name_of(struct verification *v, const char *leader, const struct 
     bool same = false;
     int fd = -1;
 
-    if (!below_open(v->target.fd, leader, strlen(leader), O_PATH, 0, &fd, &ignored))
+    if (!restore_open_below(v->target.fd, leader, strlen(leader), O_PATH, 0, &fd, &ignored))
         same = fstat(fd, &first) == 0 && first.st_dev == st->st_dev && first.st_ino == st->st_ino;
     file_close(&fd);
     return same;
@@ -186,7 +186,7 @@ static enum error_kind compare_entry(struct reader *r, const char *path, size_t 
     flags = e.type == TREE_FILE        ? O_RDONLY | O_NONBLOCK | O_NOCTTY
             : e.type == TREE_DIRECTORY ? O_RDONLY | O_DIRECTORY
                                        : O_PATH;
-    rc = below_open(v->target.fd, path, path_len, flags, 0, &fd, err);
+    rc = restore_open_below(v->target.fd, path, path_len, flags, 0, &fd, err);
     if (rc == ERR_NOT_FOUND || rc == ERR_REFUSED) {
         error_clear(err);
         rc = OK;
@@ -209,7 +209,7 @@ static enum error_kind count_names(struct verification *v, const struct batch *b
     DIR *d;
     enum error_kind rc;
 
-    rc = below_open(v->target.fd, path, b->items[0].path_len, O_RDONLY | O_DIRECTORY, 0, &fd, err);
+    rc = restore_open_below(v->target.fd, path, b->items[0].path_len, O_RDONLY | O_DIRECTORY, 0, &fd, err);
     if (rc == ERR_NOT_FOUND || rc == ERR_REFUSED) {
         error_clear(err);
         return OK; /* found missing already */

@@ -267,6 +267,9 @@ enum error_kind config_load(const char *file, struct config *out, struct error *
 
     if (file) {
         rc = load_file(file, &config, err);
+        if (rc == ERR_NOT_FOUND)
+            error_hint(err,
+                       "without --config " SYSTEM_FILE " and ~/.config/nopsnap.conf are read, where they are there");
     } else {
         rc = load_optional(SYSTEM_FILE, &config, err);
         if (!rc)

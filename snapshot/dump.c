@@ -28,6 +28,8 @@ static enum error_kind run(struct taking *t, struct database_facts *facts, struc
 
     if (rc)
         return rc;
+    for (size_t i = 0; i < database_notes(t->db)->count; i++)
+        progress_note(t->progress, "%s", database_notes(t->db)->items[i]);
     rc = pictures_expect(t, dump, err);
     if (!rc)
         rc = database_dump_run(dump, sink, t, err);

@@ -5,11 +5,11 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "file.h"
-#include "open_below.h"
 #include "thread.h"
 #include "tree.h"
 #include "walk.h"
@@ -21,6 +21,8 @@
 /* A reader takes several neighbours at once, since handing over one by one costs as much as reading a small file. */
 #define BATCH_MAX 16
 #define BATCH_BYTES (128u << 10)
+/* After a file that had to come from the disk, all readers work for that many files: see active_readers(). */
+#define COLD_JOBS 256
 
 struct slot {
     struct read_result result;
@@ -42,6 +44,8 @@ struct reading {
     size_t taken;         /* jobs given to readers */
     size_t handed;        /* results given to the caller */
     unsigned waiting;     /* readers that wait for room */
+    unsigned cold;        /* files for which all readers are wanted */
+    pthread_cond_t woken; /* so many are wanted again, or it is over */
     bool stop;
     bool borrowed; /* the caller holds result number handed - 1 */
     struct slot slots[SLOTS];
@@ -49,10 +53,12 @@ struct reading {
     pthread_t threads[THREADS_MAX];
     unsigned thread_count;
     unsigned threads_wanted;
+    unsigned processors;
 };
 
 struct reader {
     struct reading *r;
+    unsigned number;
     struct walk_attributes *attributes;
 };
 
@@ -81,12 +87,22 @@ static void failed(struct read_result *result, const struct error *error)
         *result->error = *error;
 }
 
-/* Read up to room bytes. -1 with errno. */
-static ssize_t read_all(int fd, unsigned char *bytes, size_t room)
+/* What of it is in memory already; 0: nothing, or that can't be known. */
+static size_t read_at_hand(int fd, unsigned char *bytes, size_t room)
 {
-    size_t len = 0;
+    struct iovec whole = {bytes, room};
+    ssize_t got = room ? preadv2(fd, &whole, 1, 0, RWF_NOWAIT) : 0;
+
+    return got > 0 ? (size_t)got : 0;
+}
+
+/* Read up to room bytes. -1 with errno. *waited: some came from the disk. */
+static ssize_t read_all(int fd, unsigned char *bytes, size_t room, bool *waited)
+{
+    size_t len = read_at_hand(fd, bytes, room);
     ssize_t got = 1;
 
+    *waited = len < room;
     while (len < room && got > 0) {
         got = pread(fd, bytes + len, room - len, (off_t)len);
         if (got < 0 && errno == EINTR)
@@ -97,19 +113,40 @@ static ssize_t read_all(int fd, unsigned char *bytes, size_t room)
     return got < 0 ? -1 : (ssize_t)len;
 }
 
+/*
+ * Readers that wait for a disk cost nothing and make it work on several files at once; readers that don't only take the processors from
+ * each other. So as many as there are processors work, and all of them while files come from the disk. With the lock held.
+ */
+static unsigned active_readers(const struct reading *r)
+{
+    return r->cold ? r->threads_wanted : r->processors;
+}
+
+static void want_all_readers(struct reading *r)
+{
+    pthread_mutex_lock(&r->lock);
+    if (!r->cold)
+        pthread_cond_broadcast(&r->woken);
+    r->cold = COLD_JOBS;
+    pthread_mutex_unlock(&r->lock);
+}
+
 /* One reading: OK with *same telling whether the file held still. Content and attributes are of one inode. */
-static enum error_kind read_once(struct walk_attributes *a, int fd, const struct stat *before, unsigned char *bytes,
+static enum error_kind read_once(struct reader *self, int fd, const struct stat *before, unsigned char *bytes,
                                  struct read_result *result, bool *same, struct error *err)
 {
     struct tree_entry entry;
     struct stat after;
     struct stat_key key;
-    ssize_t got = read_all(fd, bytes, (size_t)before->st_size);
+    bool waited;
+    ssize_t got = read_all(fd, bytes, (size_t)before->st_size, &waited);
     enum error_kind rc;
 
     if (got < 0)
         return error_set(err, ERR_IO, errno, "reading it");
-    rc = walk_attributes_read_open(a, fd, before, result->job->path, &entry, err);
+    if (waited)
+        want_all_readers(self->r);
+    rc = walk_attributes_read_open(self->attributes, fd, before, result->job->path, &entry, err);
     if (rc)
         return rc;
     entry.size = (uint64_t)got;
@@ -150,8 +187,8 @@ static bool cut(const struct reading_options *options, struct read_result *resul
     return true;
 }
 
-static enum error_kind read_open_file(struct reading *r, struct walk_attributes *a, int fd, unsigned char *bytes,
-                                      struct read_result *result, struct error *err)
+static enum error_kind read_open_file(struct reader *self, int fd, unsigned char *bytes, struct read_result *result,
+                                      struct error *err)
 {
     struct stat st;
     bool same = false;
@@ -163,13 +200,13 @@ static enum error_kind read_open_file(struct reading *r, struct walk_attributes 
         if (fstat(fd, &st))
             return error_set(err, ERR_IO, errno, "looking at it");
         result->outcome = READ_STREAM;
-        if (!S_ISREG(st.st_mode) || st.st_ino != result->job->key.inode || st.st_dev != result->job->key.device ||
-            (uint64_t)st.st_size != result->job->key.size || (size_t)st.st_size > WHOLE_MAX || file_is_sparse(fd, &st))
+        if (!S_ISREG(st.st_mode) || st.st_ino != result->job->key->inode || st.st_dev != result->job->key->device ||
+            (uint64_t)st.st_size != result->job->key->size || (size_t)st.st_size > WHOLE_MAX || file_is_sparse(fd, &st))
             return OK;
-        rc = read_once(a, fd, &st, bytes, result, &same, err);
+        rc = read_once(self, fd, &st, bytes, result, &same, err);
         result->outcome = same ? READ_WHOLE : READ_RESTLESS;
     }
-    if (!rc && !cut(r->options, result))
+    if (!rc && !cut(self->r->options, result))
         result->outcome = READ_STREAM;
     return rc;
 }
@@ -182,11 +219,11 @@ static void read_job(struct reader *self, struct slot *slot)
     enum error_kind rc;
 
     result->outcome = READ_STREAM;
-    if (result->job->key.size > WHOLE_MAX)
+    if (result->job->key->size > WHOLE_MAX)
         return;
     rc = walk_open_below(self->r->rootfd, result->job->path, O_RDONLY | O_NONBLOCK | O_NOCTTY, &fd, &err);
     if (!rc)
-        rc = read_open_file(self->r, self->attributes, fd, self->r->ring + slot->place, result, &err);
+        rc = read_open_file(self, fd, self->r->ring + slot->place, result, &err);
     if (rc)
         failed(result, &err);
     file_close(&fd);
@@ -196,7 +233,7 @@ static void read_job(struct reader *self, struct slot *slot)
 
 static size_t bytes_of(const struct read_job *job)
 {
-    return job->key.size > WHOLE_MAX ? 0 : (size_t)job->key.size;
+    return job->key->size > WHOLE_MAX ? 0 : (size_t)job->key->size;
 }
 
 /* Is there room for the next job? Then it is taken. With the lock held. */
@@ -237,18 +274,24 @@ static size_t take_batch(struct reading *r)
         slot->result.error = NULL;
         bytes += bytes_of(job);
         r->taken++;
+        r->cold -= r->cold > 0;
         count++;
     }
     return count;
 }
 
 /* Neighbouring jobs, beginning with number *first; 0: there are no more. */
-static size_t take_jobs(struct reading *r, size_t *first)
+static size_t take_jobs(struct reader *self, size_t *first)
 {
+    struct reading *r = self->r;
     size_t count = 0;
 
     pthread_mutex_lock(&r->lock);
     while (!r->stop && r->taken < r->count) {
+        if (self->number >= active_readers(r)) {
+            pthread_cond_wait(&r->woken, &r->lock);
+            continue;
+        }
         *first = r->taken;
         count = take_batch(r);
         if (count)
@@ -257,6 +300,8 @@ static size_t take_jobs(struct reading *r, size_t *first)
         pthread_cond_wait(&r->room, &r->lock);
         r->waiting--;
     }
+    if (r->taken == r->count)
+        pthread_cond_broadcast(&r->woken);
     pthread_mutex_unlock(&r->lock);
     return count;
 }
@@ -267,7 +312,7 @@ static void *run_reader(void *arg)
     struct reading *r = self->r;
     size_t first = 0, count;
 
-    while ((count = take_jobs(r, &first)) != 0) {
+    while ((count = take_jobs(self, &first)) != 0) {
         for (size_t i = 0; i < count; i++)
             read_job(self, &r->slots[(first + i) % SLOTS]);
         pthread_mutex_lock(&r->lock);
@@ -294,6 +339,7 @@ static enum error_kind start_reader(struct reading *r, struct error *err)
         return rc;
     self = memory;
     self->r = r;
+    self->number = n;
     self->attributes = r->attributes[n];
     rc = thread_start(&r->threads[n], run_reader, self, err);
     if (rc)
@@ -318,14 +364,16 @@ enum error_kind reading_begin(int rootfd, const struct read_job *jobs, size_t co
     r->jobs = jobs;
     r->count = count;
     r->threads_wanted = threads ? threads : 1;
+    r->processors = (unsigned)thread_processors();
     r->options = options;
     pthread_mutex_init(&r->lock, NULL);
     pthread_cond_init(&r->room, NULL);
     pthread_cond_init(&r->ready, NULL);
+    pthread_cond_init(&r->woken, NULL);
     for (size_t i = 0; i < SLOTS; i++)
         r->slots[i].result.encoded = (struct buffer)BUFFER_INIT(16 << 20);
     memory = NULL;
-    rc = memory_allocate(RING_SIZE, &memory, err);
+    rc = memory_large(RING_SIZE, &memory, err);
     r->ring = memory;
     for (unsigned i = 0; !rc && i < r->threads_wanted && i < count; i++)
         rc = start_reader(r, err);
@@ -391,6 +439,7 @@ void reading_end(struct reading *r)
     pthread_mutex_lock(&r->lock);
     r->stop = true;
     pthread_cond_broadcast(&r->room);
+    pthread_cond_broadcast(&r->woken);
     pthread_mutex_unlock(&r->lock);
     for (unsigned i = 0; i < r->thread_count; i++)
         pthread_join(r->threads[i], NULL);
@@ -403,6 +452,7 @@ void reading_end(struct reading *r)
     pthread_mutex_destroy(&r->lock);
     pthread_cond_destroy(&r->room);
     pthread_cond_destroy(&r->ready);
+    pthread_cond_destroy(&r->woken);
     free(r->ring);
     free(r);
 }

@@ -23,8 +23,9 @@
 #define READ_PIECES_MAX 128 /* chunks of a file that is read whole */
 
 struct read_job {
-    const char *path; /* relative to rootfd */
-    struct stat_key key;
+    const char *path;          /* relative to rootfd */
+    const char *name, *ending; /* parts of path: its last component, and that one's content_kind() */
+    const struct stat_key *key;
     uint32_t item; /* the caller's */
 };
 

@@ -1,6 +1,7 @@
 #include "spill_internal.h"
 
 #include <assert.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,10 +12,13 @@
 #define DIRECTORY_SIZE 32
 #define ENTRY_MAX (9u << 20) /* an encoded entry is at most 8 MiB (catalog) */
 #define WINDOW (16u << 10)
+#define FIRST_READ (4u << 10)    /* most listings are shorter */
 #define LISTING_ROOM (64u << 10) /* of an open directory, in memory */
 #define LISTING_ROOM_DEEP (1u << 10)
 #define DEEP 64
 #define TICKETS_BATCH 1024
+#define TAIL_SIZE (256u << 10)       /* of the entries: one write for many listings */
+#define DIRECTORIES_KEPT (32u << 10) /* in memory: those of any but the largest sites */
 
 struct level {
     struct spill_listing listing;
@@ -26,7 +30,9 @@ struct spill {
     int entries; /* descriptors */
     int directories;
     int tickets;
-    uint64_t entries_len;
+    uint64_t entries_filed; /* in the file; what follows waits in tail */
+    struct buffer tail;
+    unsigned char *kept; /* the first directories */
     uint64_t directory_count;
     uint64_t ticket_count;
     store_ticket waiting[TICKETS_BATCH]; /* not in the file yet */
@@ -50,11 +56,16 @@ enum error_kind spill_new(const char *folder, struct spill **out, struct error *
         return rc;
     s = memory;
     s->entries = s->directories = s->tickets = -1;
-    rc = unnamed_file_open(folder, &s->entries, err);
+    s->tail.max = TAIL_SIZE + 2 * ENTRY_MAX;
+    memory = NULL;
+    rc = memory_allocate((size_t)DIRECTORIES_KEPT * DIRECTORY_SIZE, &memory, err);
+    s->kept = memory;
     if (!rc)
-        rc = unnamed_file_open(folder, &s->directories, err);
+        rc = unnamed_file_open(AT_FDCWD, folder, &s->entries, err);
     if (!rc)
-        rc = unnamed_file_open(folder, &s->tickets, err);
+        rc = unnamed_file_open(AT_FDCWD, folder, &s->directories, err);
+    if (!rc)
+        rc = unnamed_file_open(AT_FDCWD, folder, &s->tickets, err);
     if (!rc)
         rc = spill_enter(s, &none, err); /* the holder (S3) */
     if (rc) {
@@ -73,6 +84,8 @@ void spill_free(struct spill *s)
         buffer_release(&s->levels[i].listing.bytes);
     free(s->levels);
     free(s->chains);
+    free(s->kept);
+    buffer_release(&s->tail);
     file_close(&s->entries);
     file_close(&s->directories);
     file_close(&s->tickets);
@@ -114,6 +127,52 @@ static enum error_kind append_entry(struct buffer *out, const struct spill_entry
     return rc;
 }
 
+/* ---- the entries' file, whose end waits in memory ---- */
+
+static uint64_t entries_len(const struct spill *s)
+{
+    return s->entries_filed + s->tail.len;
+}
+
+static enum error_kind tail_flush(struct spill *s, struct error *err)
+{
+    enum error_kind rc = file_write_at(s->entries, s->tail.data, s->tail.len, s->entries_filed, shown, err);
+
+    if (rc)
+        return rc;
+    s->entries_filed += s->tail.len;
+    buffer_clear(&s->tail);
+    if (s->tail.cap > 4 * TAIL_SIZE) /* an entry with many holes has passed */
+        buffer_release(&s->tail);
+    return OK;
+}
+
+/* Change what was appended. It lies on one side of the border as a whole, since the border is between two segments. */
+static enum error_kind entries_patch(struct spill *s, const void *bytes, size_t len, uint64_t place, struct error *err)
+{
+    if (place < s->entries_filed)
+        return file_write_at(s->entries, bytes, len, place, shown, err);
+    memcpy(s->tail.data + (place - s->entries_filed), bytes, len);
+    return OK;
+}
+
+/* Up to len bytes, which lie within one segment and perhaps beyond: *got says how many there were on this side of the border. */
+static enum error_kind entries_read(struct spill *s, void *bytes, size_t len, uint64_t place, size_t *got,
+                                    struct error *err)
+{
+    uint64_t end = place < s->entries_filed ? s->entries_filed : entries_len(s);
+
+    if (place >= end)
+        return error_set(err, ERR_CORRUPT, 0, "%s is shorter than what was written", shown);
+    if (len > end - place)
+        len = (size_t)(end - place);
+    *got = len;
+    if (place < s->entries_filed)
+        return file_read_at(s->entries, bytes, len, place, shown, err);
+    memcpy(bytes, s->tail.data + (place - s->entries_filed), len);
+    return OK;
+}
+
 /* ---- listings ---- */
 
 void spill_listing_begin(struct spill_listing *l)
@@ -128,23 +187,24 @@ void spill_listing_begin(struct spill_listing *l)
 static enum error_kind write_segment(struct spill *s, struct spill_listing *l, struct error *err)
 {
     unsigned char head[SEGMENT_HEAD], link[8];
-    uint64_t place = s->entries_len;
+    uint64_t place = entries_len(s);
     enum error_kind rc;
 
     if (!l->bytes.len)
         return OK;
     put_u64(head, SPILL_NONE);
     put_u64(head + 8, l->bytes.len);
-    rc = file_write_at(s->entries, head, sizeof head, place, shown, err);
+    rc = buffer_append(&s->tail, head, sizeof head, err);
     if (!rc)
-        rc = file_write_at(s->entries, l->bytes.data, l->bytes.len, place + sizeof head, shown, err);
+        rc = buffer_append(&s->tail, l->bytes.data, l->bytes.len, err);
     if (!rc && l->last != SPILL_NONE) {
         put_u64(link, place);
-        rc = file_write_at(s->entries, link, sizeof link, l->last, shown, err);
+        rc = entries_patch(s, link, sizeof link, l->last, err);
     }
+    if (!rc && s->tail.len >= TAIL_SIZE)
+        rc = tail_flush(s, err);
     if (rc)
         return rc;
-    s->entries_len += sizeof head + l->bytes.len;
     l->first = l->first == SPILL_NONE ? place : l->first;
     l->last = place;
     buffer_clear(&l->bytes);
@@ -186,7 +246,7 @@ void spill_cursor_rest(struct spill_cursor *c)
 /* Have `want` bytes in the window, behind what was used. They are there: entries never straddle segments. */
 static enum error_kind cursor_fill(struct spill *s, struct spill_cursor *c, size_t want, struct error *err)
 {
-    size_t left = c->window.len - c->used, more;
+    size_t left = c->window.len - c->used, more, got = 0;
     enum error_kind rc;
 
     if (left >= want)
@@ -202,7 +262,9 @@ static enum error_kind cursor_fill(struct spill *s, struct spill_cursor *c, size
         return error_set(err, ERR_CORRUPT, 0, "%s is shorter than what was written", shown);
     rc = buffer_reserve(&c->window, more, err);
     if (!rc)
-        rc = file_read_at(s->entries, c->window.data + left, more, c->at, shown, err);
+        rc = entries_read(s, c->window.data + left, more, c->at, &got, err);
+    if (!rc && got < more)
+        rc = error_set(err, ERR_CORRUPT, 0, "%s is shorter than what was written", shown);
     if (!rc) {
         c->window.len += more;
         c->at += more;
@@ -210,17 +272,28 @@ static enum error_kind cursor_fill(struct spill *s, struct spill_cursor *c, size
     return rc;
 }
 
+/* A segment's head, and with the same read what follows of it, up to the window. */
 static enum error_kind next_segment(struct spill *s, struct spill_cursor *c, struct error *err)
 {
-    unsigned char head[SEGMENT_HEAD];
-    uint64_t place = c->next;
-    enum error_kind rc = file_read_at(s->entries, head, sizeof head, place, shown, err);
+    uint64_t place = c->next, len;
+    size_t got = 0;
+    enum error_kind rc;
 
+    c->used = 0;
+    buffer_clear(&c->window);
+    rc = buffer_reserve(&c->window, SEGMENT_HEAD + FIRST_READ, err);
+    if (!rc)
+        rc = entries_read(s, c->window.data, SEGMENT_HEAD + FIRST_READ, place, &got, err);
+    if (!rc && got < SEGMENT_HEAD)
+        rc = error_set(err, ERR_CORRUPT, 0, "%s is shorter than what was written", shown);
     if (rc)
         return rc;
-    c->next = get_u64(head);
-    c->at = place + sizeof head;
-    c->end = c->at + get_u64(head + 8);
+    c->next = get_u64(c->window.data);
+    len = get_u64(c->window.data + 8);
+    c->end = place + SEGMENT_HEAD + len;
+    c->used = SEGMENT_HEAD;
+    c->window.len = got - SEGMENT_HEAD < len ? got : SEGMENT_HEAD + (size_t)len;
+    c->at = place + c->window.len;
     return OK;
 }
 
@@ -262,9 +335,14 @@ enum error_kind spill_cursor_next(struct spill *s, struct spill_cursor *c, struc
 
 enum error_kind spill_directory_get(struct spill *s, uint64_t number, struct spill_directory *out, struct error *err)
 {
-    unsigned char bytes[DIRECTORY_SIZE];
-    enum error_kind rc = file_read_at(s->directories, bytes, sizeof bytes, number * DIRECTORY_SIZE, shown, err);
+    unsigned char filed[DIRECTORY_SIZE];
+    const unsigned char *bytes = filed;
+    enum error_kind rc = OK;
 
+    if (number < DIRECTORIES_KEPT)
+        bytes = s->kept + number * DIRECTORY_SIZE;
+    else
+        rc = file_read_at(s->directories, filed, sizeof filed, number * DIRECTORY_SIZE, shown, err);
     if (rc)
         return rc;
     out->first = get_u64(bytes);
@@ -277,13 +355,16 @@ enum error_kind spill_directory_get(struct spill *s, uint64_t number, struct spi
 enum error_kind spill_directory_put(struct spill *s, uint64_t number, const struct spill_directory *d,
                                     struct error *err)
 {
-    unsigned char bytes[DIRECTORY_SIZE];
+    unsigned char filed[DIRECTORY_SIZE];
+    unsigned char *bytes = number < DIRECTORIES_KEPT ? s->kept + number * DIRECTORY_SIZE : filed;
 
     put_u64(bytes, d->first);
     put_u64(bytes + 8, d->next);
     put_u64(bytes + 16, d->ticket);
     put_u64(bytes + 24, d->pending);
-    return file_write_at(s->directories, bytes, sizeof bytes, number * DIRECTORY_SIZE, shown, err);
+    if (bytes != filed)
+        return OK;
+    return file_write_at(s->directories, filed, sizeof filed, number * DIRECTORY_SIZE, shown, err);
 }
 
 static enum error_kind push_level(struct spill *s, struct error *err)

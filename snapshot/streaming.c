@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include "file.h"
-#include "open_below.h"
 
 #define READ_PIECE (1u << 20)
 #define HOLES_MAX 16384 /* what follows the last of so many is stored as data: memory has to end somewhere */

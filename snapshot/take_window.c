@@ -209,13 +209,12 @@ enum error_kind window_file(struct window *w, const struct walk_item *item, stru
 static int compare_jobs(const void *a, const void *b)
 {
     const struct read_job *x = a, *y = b;
-    const char *x_name = path_base(x->path), *y_name = path_base(y->path);
-    int order = strcmp(content_kind(x_name), content_kind(y_name));
+    int order = strcmp(x->ending, y->ending);
 
     if (!order)
-        order = strcmp(x_name, y_name);
+        order = strcmp(x->name, y->name);
     if (!order)
-        order = (x->key.size > y->key.size) - (x->key.size < y->key.size);
+        order = (x->key->size > y->key->size) - (x->key->size < y->key->size);
     return order ? order : (x->item > y->item) - (x->item < y->item);
 }
 
@@ -223,10 +222,15 @@ static void gather_jobs(struct window *w)
 {
     w->job_count = 0;
     for (size_t n = 0; n < w->count; n++) {
-        struct item *i = &w->items[n];
+        const struct item *i = &w->items[n];
+        const char *path = path_of(w, i);
 
         if (i->state == ITEM_JOB)
-            w->jobs[w->job_count++] = (struct read_job){.path = path_of(w, i), .key = i->key, .item = (uint32_t)n};
+            w->jobs[w->job_count++] = (struct read_job){.path = path,
+                                                        .name = path + i->name,
+                                                        .ending = content_kind(path + i->name),
+                                                        .key = &i->key,
+                                                        .item = (uint32_t)n};
     }
     qsort(w->jobs, w->job_count, sizeof *w->jobs, compare_jobs);
 }

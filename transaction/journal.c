@@ -141,7 +141,7 @@ enum error_kind journal_create(struct journal *j, const struct place *p, struct 
 
 static bool is_debris(const char *name)
 {
-    return !strcmp(name, "journal.new") || !strcmp(name, "decision") ||
+    return !strcmp(name, "journal.new") || !strcmp(name, "decision") || !strcmp(name, RENEWAL_UNLINKED) ||
            !strncmp(name, DRAFT_PREFIX, strlen(DRAFT_PREFIX));
 }
 

@@ -417,37 +417,41 @@ static bool has_root_of(const struct snapshot_record *safety, const struct area 
 static enum error_kind remove_area(struct catalog *cat, const struct site *site, const struct area *a,
                                    const struct snapshot_record *safety, struct text_list *left, struct error *err)
 {
+    struct linked_writer *unlinked = NULL; /* nothing is linked into areas */
     char *tree = NULL;
     enum error_kind rc = memory_format(&tree, err, "%s/%s", a->folder, a->root_name);
 
     if (!rc && exists(tree) && !has_root_of(safety, a))
         rc = text_list_addf(left, err, "%s: snapshot %.8s does not have it", tree, safety->id);
     else if (!rc && exists(tree)) /* the site's rules say nothing about pictures outside it */
-        rc = kept_remove_tree(cat, safety, a->prefix[0] ? site : NULL, tree, left, err);
+        rc = kept_remove_tree(cat, safety, a->prefix[0] ? site : NULL, tree, &unlinked, left, err);
     if (!rc && !left->count)
         rc = area_remove(a, err);
     free(tree);
     return rc;
 }
 
-static enum error_kind remove_trees(struct catalog *cat, const struct site *site, const struct kept *k,
-                                    const struct snapshot_record *safety, struct text_list *left, struct error *err)
+static enum error_kind remove_trees(struct catalog *cat, const struct site *site, const struct place *p,
+                                    const struct kept *k, const struct snapshot_record *safety, struct text_list *left,
+                                    struct error *err)
 {
+    struct linked_writer *unlinked = NULL;
     char *tree = NULL;
     enum error_kind rc = stage_tree_path(&k->txn, &tree, err);
 
-    if (!rc && exists(tree))
-        rc = kept_remove_tree(cat, safety, site, tree, left, err);
+    if (!rc && exists(tree)) {
+        renewal_unlink_begin(p, &unlinked);
+        rc = kept_remove_tree(cat, safety, site, tree, &unlinked, left, err);
+        renewal_unlink_end(unlinked);
+    }
     free(tree);
     for (size_t i = 0; i < k->txn.area_count && !rc; i++)
         rc = remove_area(cat, site, &k->txn.areas[i], safety, left, err);
-    if (!rc && k->txn.stage && !left->count)
-        rc = directory_remove_tree(AT_FDCWD, k->txn.stage, err);
     return rc;
 }
 
 static enum error_kind let_go(struct catalog *cat, const struct site *site, const struct place *p, const struct kept *k,
-                              struct text_list *left, struct error *err)
+                              const struct progress *progress, struct text_list *left, struct error *err)
 {
     struct snapshot_record safety = SNAPSHOT_RECORD_INIT;
     char *path = NULL;
@@ -458,11 +462,12 @@ static enum error_kind let_go(struct catalog *cat, const struct site *site, cons
         if (!rc)
             rc = drop_database(cat, site, k, &safety, err);
         if (!rc && k->txn.has_files)
-            rc = remove_trees(cat, site, k, &safety, left, err);
-    } else if (k->txn.stage) {
-        rc = directory_remove_tree(AT_FDCWD, k->txn.stage,
-                                   err); /* nothing was taken away: only our own notes are there */
-    }
+            rc = remove_trees(cat, site, p, k, &safety, left, err);
+    } /* else nothing was taken away: only our own notes are there */
+    if (!rc)
+        renewal_run(cat, site, p, &k->txn, progress);
+    if (!rc && k->txn.stage && !left->count)
+        rc = directory_remove_tree(AT_FDCWD, k->txn.stage, err);
     if (!rc)
         rc = place_path(p, "kept", &path, err);
     if (!rc)
@@ -485,7 +490,7 @@ static enum error_kind clear_locked(struct catalog *cat, struct site *site, cons
     if (!rc && k.snapshot)
         rc = memory_string(k.snapshot, &out->safety_snapshot, err);
     if (!rc)
-        rc = let_go(cat, site, p, &k, &out->left, err);
+        rc = let_go(cat, site, p, &k, progress, &out->left, err);
     kept_release(&k);
     return rc;
 }

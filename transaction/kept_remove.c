@@ -17,27 +17,9 @@
 
 #define LEFT_SHOWN 100
 
-static enum tree_type type_of(mode_t mode)
-{
-    switch (mode & S_IFMT) {
-    case S_IFREG:
-        return TREE_FILE;
-    case S_IFDIR:
-        return TREE_DIRECTORY;
-    case S_IFLNK:
-        return TREE_SYMLINK;
-    case S_IFIFO:
-        return TREE_FIFO;
-    case S_IFCHR:
-        return TREE_CHARACTER_DEVICE;
-    default:
-        return TREE_BLOCK_DEVICE;
-    }
-}
-
 static bool proved(const struct linked *linked, const struct tree_entry *e, const struct walk_item *item)
 {
-    if (!e || S_ISSOCK(item->st.st_mode) || e->type != type_of(item->st.st_mode))
+    if (!e || S_ISSOCK(item->st.st_mode) || e->type != tree_type_of(item->st.st_mode))
         return false;
     if (e->type != TREE_FILE)
         return true;
@@ -68,6 +50,7 @@ static enum error_kind remove_skipped(const struct walk_item *item, struct text_
 struct removal {
     struct entry_steps *steps;
     struct linked *linked;
+    struct linked_writer **noted;
     struct text_list *left;
 };
 
@@ -83,7 +66,7 @@ static enum error_kind remove_entry(struct removal *r, const struct walk_item *i
         return rc;
     if (!proved(r->linked, entry, item))
         return leave(r->left, item->path, "not in the snapshot", err);
-    return file_unlink(item->dirfd, item->name, err);
+    return renewal_unlink(r->linked, item, r->noted, err);
 }
 
 /* A directory goes when it is empty; one that still holds something stays. */
@@ -146,9 +129,10 @@ static enum error_kind open_linked(const char *tree, struct linked **out, struct
 }
 
 enum error_kind kept_remove_tree(struct catalog *cat, const struct snapshot_record *snapshot, const struct site *rules,
-                                 const char *tree, struct text_list *left, struct error *err)
+                                 const char *tree, struct linked_writer **noted, struct text_list *left,
+                                 struct error *err)
 {
-    struct removal r = {NULL, NULL, left};
+    struct removal r = {NULL, NULL, noted, left};
     enum error_kind rc = entry_steps_open(cat, snapshot, path_base(tree), &r.steps, err);
 
     if (!rc)

@@ -1,6 +1,6 @@
 /*
- * The record of linked files (T7): for each file that two trees share, what it looked like when the link was made. Fixed-size records
- * sorted by a hash of the path, mapped from the file, so that memory does not grow with the shop.
+ * The record of linked files (T7): for each file that two trees share, what it looked like when the link was made. The stat cache's renewal keeps
+ * others of the same form. Fixed-size records sorted by a hash of the path, mapped from the file, so that memory does not grow with the shop.
  *
  *     header   magic "NOPSLNK1", seed u64, count u64, zero u64
  *     record   path hash (16), inode u64, size u64, mtime s i64, ctime s i64, mtime ns u32, ctime ns u32: 56 bytes
@@ -225,6 +225,20 @@ enum linked_state linked_find(const struct linked *l, const char *file, const st
         return LINKED_NO; /* another inode: replaced, not rewritten; it is not the shared file */
     record_of(now, l->seed, file, st);
     return memcmp(was, now, RECORD) == 0 ? LINKED_SAME : LINKED_CHANGED;
+}
+
+int64_t linked_newest_ns(const struct linked *l)
+{
+    int64_t newest = 0;
+
+    for (uint64_t i = 0; l && i < l->count; i++) {
+        const unsigned char *record = l->map + HEAD + i * RECORD;
+        int64_t ns = (int64_t)get_u64(record + 40) * 1000000000 + get_u32(record + 52);
+
+        if (ns > newest)
+            newest = ns;
+    }
+    return newest;
 }
 
 enum error_kind linked_forget(struct linked *l, const char *file, struct error *err)

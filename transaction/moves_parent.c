@@ -9,7 +9,6 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-#include "open_below.h"
 #include "transaction_internal.h"
 
 #define XATTR_NAMES_MAX (64u << 10) /* the kernel's own limits */

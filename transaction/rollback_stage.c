@@ -16,12 +16,22 @@ enum error_kind stage_tree_path(const struct txn *t, char **out, struct error *e
 
 /* ---- files ---- */
 
+/* Which record each staged file goes into. */
+struct placed_notes {
+    struct linked_writer *linked;  /* NULL where nothing is linked */
+    struct linked_writer *written; /* N2 */
+};
+
 static enum error_kind note_placed(void *arg, const char *path, enum restore_how how, const struct stat *st,
                                    const void *encoded, size_t len, struct error *err)
 {
+    const struct placed_notes *notes = arg;
+
     (void)encoded;
     (void)len;
-    return how == RESTORE_LINKED ? linked_add(arg, path, st, err) : OK;
+    if (how == RESTORE_LINKED)
+        return linked_add(notes->linked, path, st, err);
+    return S_ISREG(st->st_mode) ? linked_add(notes->written, path, st, err) : OK;
 }
 
 struct linked_question {
@@ -49,19 +59,20 @@ static enum error_kind open_linked(struct transaction_context *x, struct error *
 }
 
 static enum error_kind write_site(struct transaction_context *x, const char *tree, struct restore_options *o,
-                                  const struct progress *progress, struct transaction_result *out, struct error *err)
+                                  struct linked_writer *written, const struct progress *progress,
+                                  struct transaction_result *out, struct error *err)
 {
     struct restore_result result = {.files = 0};
-    struct linked_writer *links = NULL;
+    struct placed_notes notes = {NULL, written};
     char *path = NULL;
     enum error_kind rc = path_join(x->txn.stage, "linked", &path, err);
 
     if (!rc)
-        rc = linked_begin(path, &links, err);
+        rc = linked_begin(path, &notes.linked, err);
     if (rc)
         goto done;
     o->placed = note_placed;
-    o->placed_arg = links;
+    o->placed_arg = &notes;
     rc = restore_files(x->cat, &x->target, "site", tree, o, progress, &result, err);
     if (rc)
         goto done;
@@ -69,10 +80,10 @@ static enum error_kind write_site(struct transaction_context *x, const char *tre
     out->files_written += result.files - result.linked - result.reflinked;
     for (size_t i = 0; i < result.notes.count; i++)
         progress_note(progress, "%s", result.notes.items[i]);
-    rc = linked_commit(links, err);
-    links = NULL;
+    rc = linked_commit(notes.linked, err);
+    notes.linked = NULL;
 done:
-    linked_discard(links);
+    linked_discard(notes.linked);
     restore_result_release(&result);
     free(path);
     return rc;
@@ -159,10 +170,11 @@ static enum error_kind mounts_in(const struct txn *t, const struct area *inside,
 }
 
 /* What lies on a mount, or outside the site, is staged on its own filesystem. */
-static enum error_kind write_area(struct transaction_context *x, const struct area *a, const struct progress *progress,
-                                  struct error *err)
+static enum error_kind write_area(struct transaction_context *x, const struct area *a, struct linked_writer *written,
+                                  const struct progress *progress, struct error *err)
 {
-    struct restore_options o = {.link_site = NULL};
+    struct placed_notes notes = {NULL, written};
+    struct restore_options o = {.link_site = NULL, .placed = note_placed, .placed_arg = &notes};
     struct restore_result result = {.files = 0};
     struct text_list elsewhere = TEXT_LIST_INIT;
     const char *include[3] = {NULL, NULL, NULL};
@@ -196,12 +208,30 @@ static enum error_kind write_area(struct transaction_context *x, const struct ar
     return rc;
 }
 
+/* The areas of one root, whose record of what was written is then complete. */
+static enum error_kind write_areas(struct transaction_context *x, const char *root_name, struct linked_writer **written,
+                                   const struct progress *progress, struct error *err)
+{
+    enum error_kind rc = OK;
+
+    for (size_t i = 0; i < x->txn.area_count && !rc; i++)
+        if (!strcmp(x->txn.areas[i].root_name, root_name))
+            rc = write_area(x, &x->txn.areas[i], *written, progress, err);
+    if (!rc) {
+        rc = linked_commit(*written, err);
+        *written = NULL;
+    }
+    return rc;
+}
+
 enum error_kind stage_tree(struct transaction_context *x, const struct progress *progress,
                            struct transaction_result *out, struct error *err)
 {
+    const struct area *outside = area_outside(&x->txn);
     struct restore_options o = {.link_site = NULL};
     struct text_list elsewhere = TEXT_LIST_INIT;
     struct linked_question q = {NULL};
+    struct linked_writer *written = NULL;
     char *tree = NULL;
     enum error_kind rc = directory_make_all(x->txn.stage, err);
 
@@ -210,6 +240,8 @@ enum error_kind stage_tree(struct transaction_context *x, const struct progress 
         rc = mounts_in(&x->txn, NULL, &elsewhere, err);
     if (!rc)
         rc = stage_tree_path(&x->txn, &tree, err);
+    if (!rc)
+        rc = renewal_written_begin(&x->txn, "site", &written, err);
     if (rc)
         goto done;
     if (x->site->exists) {
@@ -217,20 +249,25 @@ enum error_kind stage_tree(struct transaction_context *x, const struct progress 
         o.link_root = x->site->path;
     }
     progress_step(progress, "building the new tree beside the old one");
-    rc = write_site(x, tree, &o, progress, out, err);
+    rc = write_site(x, tree, &o, written, progress, out, err);
     if (!rc)
         rc = open_linked(x, err);
     q.linked = x->linked;
     progress_step(progress, "reading it back");
     if (!rc)
         rc = restore_verify(x->cat, &x->target, "site", tree, &o, was_linked, &q, progress, err);
-    for (size_t i = 0; i < x->txn.area_count && !rc; i++)
-        rc = write_area(x, &x->txn.areas[i], progress, err);
+    if (!rc)
+        rc = write_areas(x, "site", &written, progress, err);
+    if (!rc && outside)
+        rc = renewal_written_begin(&x->txn, outside->root_name, &written, err);
+    if (!rc && outside)
+        rc = write_areas(x, outside->root_name, &written, progress, err);
     if (!rc)
         rc = splice_connection(x, tree, err);
 done:
     if (rc)
         error_context(err, "building the new tree");
+    linked_discard(written);
     text_list_release(&elsewhere);
     free(tree);
     return rc;
@@ -498,14 +535,26 @@ static enum error_kind refuse_only_copy(struct transaction_context *x, struct er
     return rc;
 }
 
+/* What is linked goes first, and what that does to the live tree's files is noted; nothing needs it. */
+static void unlink_linked(struct transaction_context *x)
+{
+    struct linked_writer *noted = NULL;
+    struct error ignored = ERROR_INIT;
+    char *tree = NULL;
+
+    if (!x->linked || !x->cat || stage_tree_path(&x->txn, &tree, &ignored) != OK)
+        return;
+    renewal_unlink_begin(&x->place, &noted);
+    (void)renewal_unlink_tree(x->linked, tree, &noted, &ignored);
+    renewal_unlink_end(noted);
+    free(tree);
+}
+
 enum error_kind stage_remove(struct transaction_context *x, struct error *err)
 {
+    bool old_is_live = true;
     enum error_kind rc = OK;
 
-    bool old_is_live = true;
-
-    linked_close(x->linked);
-    x->linked = NULL;
     if (x->txn.units.count)
         rc = units_are(&x->txn.units, false, &old_is_live, err);
     if (!rc && !old_is_live) /* P8: what stands in the stage might be the only copy */
@@ -514,6 +563,10 @@ enum error_kind stage_remove(struct transaction_context *x, struct error *err)
         rc = refuse_only_copy(x, err);
     if (!rc && x->txn.has_database && !x->txn.database_in_place)
         rc = drop_beside(x, err);
+    if (!rc)
+        unlink_linked(x);
+    linked_close(x->linked);
+    x->linked = NULL;
     if (!rc && x->txn.stage)
         rc = directory_remove_tree(AT_FDCWD, x->txn.stage, err);
     for (size_t i = 0; i < x->txn.area_count && !rc; i++)

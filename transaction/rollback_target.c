@@ -119,7 +119,8 @@ enum error_kind rollback_target(struct catalog *cat, const struct site *site, co
     enum error_kind rc;
 
     if (o->to) {
-        rc = snapshot_find(cat, NULL, o->to, &plan->target, err);
+        /* by its id any other may be meant, by "latest" this site's own */
+        rc = snapshot_find(cat, strcmp(o->to, "latest") ? NULL : site_id, o->to, &plan->target, err);
         if (!rc)
             rc = memory_string("named by --to", &plan->why_target, err);
     } else {

@@ -331,6 +331,8 @@ enum error_kind switch_undo(struct transaction_context *x, const struct progress
     }
     if (!rc)
         rc = switch_end(x, false, err);
+    if (!rc && !place_has(&x->place, "kept")) /* else when that goes */
+        renewal_run(x->cat, x->site, &x->place, &x->txn, progress);
     if (rc)
         error_context(err, "undoing");
     return rc;

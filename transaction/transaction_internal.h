@@ -9,6 +9,7 @@
 #include "file.h"
 #include "json.h"
 #include "transaction.h"
+#include "walk.h"
 
 /* ---- place.c: where the journal lives ---- */
 
@@ -250,6 +251,8 @@ void linked_discard(struct linked_writer *w);
 struct linked;
 enum error_kind linked_open(const char *path, struct linked **out, struct error *err); /* OK and NULL if absent */
 enum linked_state linked_find(const struct linked *l, const char *file, const struct stat *st);
+/* The newest ctime in it; 0 if there is none, or l is NULL. */
+int64_t linked_newest_ns(const struct linked *l);
 /* The link was broken on purpose: the file is no longer shared. */
 enum error_kind linked_forget(struct linked *l, const char *file, struct error *err);
 enum error_kind linked_sync(struct linked *l, struct error *err);
@@ -257,6 +260,31 @@ void linked_close(struct linked *l);
 /* Walk a tree; every linked file that is not what its record says is replaced by the snapshot's content. */
 enum error_kind linked_repair(struct catalog *cat, const struct snapshot_record *snapshot, struct linked *l,
                               const char *tree, bool forget, uint64_t *repaired, struct error *err);
+
+/* ---- renewal.c: the stat cache, after links came and went (N1 to N6) ---- */
+
+/* Begin the record of what staging writes below one root, in the stage's folder: linked_add(), linked_commit(). */
+enum error_kind renewal_written_begin(const struct txn *t, const char *root_name, struct linked_writer **out,
+                                      struct error *err);
+/*
+ * Names of linked files that go: what the file looks like since, under the name that stays. A record of them can't be had: NULL, which costs time
+ * at the next snapshot, no more.
+ */
+#define RENEWAL_UNLINKED "unlinked" /* in the journal's folder */
+void renewal_unlink_begin(const struct place *p, struct linked_writer **out);
+/* Unlink an entry of a walk. linked: of its tree; noted: NULL inside when there is none */
+enum error_kind renewal_unlink(const struct linked *linked, const struct walk_item *item, struct linked_writer **noted,
+                               struct error *err);
+/* All linked files of a tree that is about to go. */
+enum error_kind renewal_unlink_tree(const struct linked *linked, const char *tree, struct linked_writer **noted,
+                                    struct error *err);
+void renewal_unlink_end(struct linked_writer *noted); /* frees it; accepts NULL */
+/*
+ * Write the live roots' stat caches anew, from those records and the caches that are there. The shop runs: up to 2 s are waited, until what was
+ * unlinked is old enough to be believed. cat may be NULL.
+ */
+void renewal_run(struct catalog *cat, const struct site *site, const struct place *p, const struct txn *t,
+                 const struct progress *progress);
 
 /* ---- moves.c ---- */
 
@@ -406,9 +434,10 @@ enum error_kind kept_write(const struct place *p, const struct txn *t, bool kept
                            int64_t since_ns, struct error *err);
 enum error_kind kept_read(const struct place *p, struct kept *out, struct error *err); /* ERR_NOT_FOUND */
 void kept_release(struct kept *k);
-/* Remove a kept tree, entry by entry, what the snapshot has; what it has not stays and is named (P8). */
+/* Remove a kept tree, entry by entry, what the snapshot has; what it has not stays and is named (P8). noted: renewal_unlink()'s */
 enum error_kind kept_remove_tree(struct catalog *cat, const struct snapshot_record *snapshot, const struct site *rules,
-                                 const char *tree, struct text_list *left, struct error *err);
+                                 const char *tree, struct linked_writer **noted, struct text_list *left,
+                                 struct error *err);
 /* In-step reading of a snapshot's entries while a tree is walked in walk order. */
 struct entry_steps;
 enum error_kind entry_steps_open(struct catalog *cat, const struct snapshot_record *snapshot, const char *root_name,

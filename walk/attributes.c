@@ -231,41 +231,15 @@ static enum error_kind read_target(struct walk_attributes *a, const struct walk_
     return OK;
 }
 
-static enum error_kind type_of(const struct stat *st, const char *shown, enum tree_type *out, struct error *err)
-{
-    switch (st->st_mode & S_IFMT) {
-    case S_IFREG:
-        *out = TREE_FILE;
-        return OK;
-    case S_IFDIR:
-        *out = TREE_DIRECTORY;
-        return OK;
-    case S_IFLNK:
-        *out = TREE_SYMLINK;
-        return OK;
-    case S_IFIFO:
-        *out = TREE_FIFO;
-        return OK;
-    case S_IFCHR:
-        *out = TREE_CHARACTER_DEVICE;
-        return OK;
-    case S_IFBLK:
-        *out = TREE_BLOCK_DEVICE;
-        return OK;
-    default:
-        return error_set(err, ERR_REFUSED, 0, "%s: a socket", shown);
-    }
-}
-
 static enum error_kind read_common(struct walk_attributes *a, const struct source *s, const struct stat *st,
                                    struct tree_entry *out, struct error *err)
 {
     enum error_kind rc;
 
     memset(out, 0, sizeof *out);
-    rc = type_of(st, s->shown, &out->type, err);
-    if (rc)
-        return rc;
+    out->type = tree_type_of(st->st_mode);
+    if (!out->type)
+        return error_set(err, ERR_REFUSED, 0, "%s: a socket", s->shown);
     out->mode = st->st_mode & 07777;
     out->uid = st->st_uid;
     out->gid = st->st_gid;

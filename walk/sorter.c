@@ -1,5 +1,6 @@
 #include "sorter.h"
 
+#include <fcntl.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -98,7 +99,7 @@ static enum error_kind write_run(struct sorter *s, struct error *err)
 
     sort_arena(s);
     if (s->fd < 0)
-        rc = unnamed_file_open(NULL, &s->fd, err);
+        rc = unnamed_file_open(AT_FDCWD, NULL, &s->fd, err);
     for (size_t i = 0; !rc && i < s->count; i++) {
         const unsigned char *p = s->arena.data + s->order[i];
 

@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include "file.h"
-#include "open_below.h"
 #include "sorter.h"
 
 #define OPEN_LEVELS 100         /* descriptors of directories open at once, besides the root's */

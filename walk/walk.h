@@ -50,6 +50,13 @@ enum error_kind walk_open(const char *root, const struct site *site, struct walk
 enum error_kind walk_open_at(int dirfd, const char *root, struct walk **out, struct error *err);
 /* The root's descriptor, borrowed: for walk_open_below() with the paths of items. */
 int walk_root(const struct walk *w);
+/*
+ * Open a path below a walk's root, or any directory: never through a symlink, also beyond PATH_MAX, and so that reading it leaves its access time
+ * alone where that is allowed.
+ *
+ * Returns    ERR_NOT_FOUND when it is not there (or a component has become something else), else ERR_IO
+ */
+enum error_kind walk_open_below(int rootfd, const char *path, int flags, int *out, struct error *err);
 enum error_kind walk_next(struct walk *w, struct walk_item *out, struct error *err);
 /* After WALK_ENTER: do not descend. */
 void walk_prune(struct walk *w);

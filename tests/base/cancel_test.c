@@ -1,6 +1,9 @@
 #include "test_support.h"
 
+#include <pthread.h>
 #include <signal.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "thread.h"
 
@@ -23,6 +26,49 @@ static void cancel__first_signal_is_remembered(void **state)
     cancel_reset();
 }
 
+struct late {
+    pthread_t whom;
+    int fd; /* written to instead of a signal, if not -1 */
+};
+
+static void *later(void *arg)
+{
+    const struct late *late = arg;
+    struct timespec pause = {0, 50 * 1000 * 1000};
+
+    nanosleep(&pause, NULL);
+    if (late->fd >= 0)
+        assert_int_equal(write(late->fd, "y", 1), 1);
+    else
+        raise(SIGINT); /* this thread gets it, not the one that waits */
+    return NULL;
+}
+
+static void cancel__wait_for_input_sees_a_signal_of_any_thread(void **state)
+{
+    struct error err = ERROR_INIT;
+    struct late late = {.fd = -1};
+    pthread_t thread;
+    int ends[2];
+
+    (void)state;
+    assert_int_equal(cancel_install(&err), OK);
+    assert_int_equal(pipe(ends), 0);
+    assert_int_equal(pthread_create(&thread, NULL, later, &late), 0);
+    assert_int_equal(cancel_wait_input(ends[0], &err), ERR_CANCELLED);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(cancel_wait_input(ends[0], &err), ERR_CANCELLED); /* it came before the wait */
+    cancel_reset();
+
+    late.fd = ends[1];
+    assert_int_equal(pthread_create(&thread, NULL, later, &late), 0);
+    assert_int_equal(cancel_wait_input(ends[0], &err), OK); /* and the bell was silenced */
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    close(ends[1]);
+    assert_int_equal(cancel_wait_input(ends[0], &err), OK); /* an end is for read(2) to see */
+    close(ends[0]);
+}
+
 static void cancel__broken_pipe_is_an_error_not_an_end(void **state)
 {
     int ends[2];
@@ -39,6 +85,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(cancel__first_signal_is_remembered),
+        cmocka_unit_test(cancel__wait_for_input_sees_a_signal_of_any_thread),
         cmocka_unit_test(cancel__broken_pipe_is_an_error_not_an_end),
     };
 

@@ -104,6 +104,41 @@ static void lock__waits_until_its_deadline(void **state)
     assert_int_equal(waitpid(h.pid, NULL, 0), h.pid);
 }
 
+struct told {
+    unsigned times;
+    char line[256];
+};
+
+static void note_waiting(void *arg, const char *line)
+{
+    struct told *t = arg;
+
+    t->times++;
+    snprintf(t->line, sizeof(t->line), "%s", line);
+}
+
+static void lock__that_is_waited_for_is_told_once(void **state)
+{
+    struct told t = {0, ""};
+    struct file_lock lock = FILE_LOCK_INIT;
+    struct error err = ERROR_INIT;
+    struct holder h = holder_start(LOCK_EXCLUSIVE);
+    char pid[32];
+
+    (void)state;
+    file_lock_on_wait(note_waiting, &t);
+    assert_int_equal(file_lock_take(&lock, "lock", LOCK_SHARED, 0, "x", &err), ERR_BUSY);
+    assert_int_equal(t.times, 0); /* that was no waiting */
+    error_clear(&err);
+    assert_int_equal(file_lock_take(&lock, "lock", LOCK_SHARED, 800, "the catalogue x", &err), ERR_BUSY);
+    assert_int_equal(t.times, 1);
+    snprintf(pid, sizeof(pid), "process %d (", (int)h.pid);
+    assert_non_null(strstr(t.line, pid));
+    assert_non_null(strstr(t.line, "the catalogue x"));
+    file_lock_on_wait(NULL, NULL);
+    holder_wait(&h);
+}
+
 static void lock__file_cleared_away_meanwhile_does_not_count(void **state)
 {
     struct file_lock lock = FILE_LOCK_INIT;
@@ -137,6 +172,7 @@ int main(void)
         folder_test(lock__held_is_busy_and_names_the_holder),
         folder_test(lock__shared_with_shared),
         folder_test(lock__waits_until_its_deadline),
+        folder_test(lock__that_is_waited_for_is_told_once),
         folder_test(lock__file_cleared_away_meanwhile_does_not_count),
         folder_test(lock__planted_symlink_is_refused),
     };

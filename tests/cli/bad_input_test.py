@@ -375,7 +375,7 @@ def signal__undoes_a_rollback_cleanly():
 
 def transaction__that_runs_is_waited_for_no_longer_than_said():
     with shop() as b:
-        stop = script(b, "stop", f"touch {b.folder}/stopping\nsleep 4\n")
+        stop = script(b, "stop", f"touch {b.folder}/stopping\nfor i in $(seq 600); do [ -e {b.folder}/go ] && break; sleep 0.1; done\n")
         b.write_config(f"[nopsnap]\ncatalog = {b.catalog}\n[shop]\npath = {b.site}\nstop = exec {stop}\nstart = true\n")
         b.run("init").expect(0)
         b.run("snapshot", "shop").expect(0)
@@ -385,6 +385,7 @@ def transaction__that_runs_is_waited_for_no_longer_than_said():
         while not os.path.exists(os.path.join(b.folder, "stopping")) and child.poll() is None:
             time.sleep(0.05)
         busy = b.run("snapshot", "shop")
+        open(os.path.join(b.folder, "go"), "w", encoding="utf-8").close()
         same("the rollback", child.wait(60), 0)
         busy.expect(6, err="nopsnap: ")
 

@@ -1,18 +1,27 @@
 #!/usr/bin/env python3
 """A shop on a real server: snapshot, wreck everything, roll back, equal; and the ways around that.
 
-    round_test.py postgresql|mysql [PART OF A TEST'S NAME]
+    round_test.py postgresql|mysql|sqlserver [PART OF A TEST'S NAME]
+
+SQL Server is the model of tests/tds, or what NOPSNAP_TEST_SQLSERVER names.
 """
 import contextlib
 import os
 import subprocess
 import sys
 
-from cli_support import PASSWORD, Bench, CommandLines, Failed, main, same
+import cli_support
+import sqlserver_shop
+from cli_support import Bench, CommandLines, Failed, main, same
 
 ENGINE = sys.argv[1]
-ORDERS = {"postgresql": '"OrderNote", "OrderItem", "Order"', "mysql": "`OrderNote`, `OrderItem`, `Order`"}[ENGINE]
-NAME = {"postgresql": '"Product" set "Name"', "mysql": "`Product` set `Name`"}[ENGINE]
+ORDERS = {"postgresql": '"OrderNote", "OrderItem", "Order"', "mysql": "`OrderNote`, `OrderItem`, `Order`", "sqlserver": "[OrderNote], [OrderItem], [Order]"}[ENGINE]
+NAME = {"postgresql": '"Product" set "Name"', "mysql": "`Product` set `Name`", "sqlserver": "[Product] set [Name]"}[ENGINE]
+# A server that is named by hand has a password of its own, and may keep names in lower case.
+LIVE = ENGINE == "sqlserver" and sqlserver_shop.LIVE
+PASSWORD = sqlserver_shop.live_parts()["password"] if LIVE else cli_support.PASSWORD
+NOTE_TABLE = "ordernote" if LIVE else "OrderNote"
+NOTES = {"postgresql": '"OrderNote"', "mysql": "`OrderNote`", "sqlserver": "[OrderNote]"}[ENGINE]
 
 
 @contextlib.contextmanager
@@ -29,6 +38,8 @@ def sql(b, text):
 def drop_orders(b):
     if ENGINE == "mysql":
         sql(b, f"set foreign_key_checks=0; drop table {ORDERS}")
+    elif ENGINE == "sqlserver":
+        sql(b, f"drop view [PaidOrders]; drop table {ORDERS}")
     else:
         sql(b, f"drop table {ORDERS} cascade")
 
@@ -36,6 +47,8 @@ def drop_orders(b):
 def drop_database(b):
     if ENGINE == "mysql":
         b.server.sql("drop database shop")
+    elif ENGINE == "sqlserver":
+        b.server.sql(f"DROP DATABASE [{b.server.database}]", "master")
     else:
         b.server.sql("drop database shop with (force)", "postgres")
 
@@ -122,11 +135,11 @@ def diff__counts_what_differs():
         b.run("snapshot", "shop").expect(0)
         b.run("diff", "latest").expect(0, out="equal")
         b.put("new.txt", "came later")
-        sql(b, 'delete from "OrderNote"' if ENGINE == "postgresql" else "delete from `OrderNote`")
-        b.run("diff", "latest", "shop").expect(3, out=["+ new.txt", "OrderNote", "the database differs"])
+        sql(b, f"delete from {NOTES}")
+        b.run("diff", "latest", "shop").expect(3, out=["+ new.txt", NOTE_TABLE, "the database differs"])
         b.run("snapshot", "shop").expect(0)
         ids = [o["id"] for o in b.objects("list", "shop")]
-        b.run("diff", ids[1], ids[0]).expect(3, out=["+ new.txt", "OrderNote"])
+        b.run("diff", ids[1], ids[0]).expect(3, out=["+ new.txt", NOTE_TABLE])
         b.run("diff", ids[0], ids[0]).expect(0, out="equal")
 
 
@@ -137,12 +150,15 @@ def restore__loads_another_database_by_a_file():
         before = b.database_state()
         if ENGINE == "postgresql":
             b.server.sql("create database other owner shop template template0", "postgres")
-        else:
+        elif ENGINE == "mysql":
             b.server.sql("create database shop_other character set utf8mb4")
-        other = "other" if ENGINE == "postgresql" else "shop_other"
+        shop = b.server.database if ENGINE == "sqlserver" else "shop"
+        if ENGINE == "sqlserver":
+            b.server.sql(f"CREATE DATABASE [{shop}_other]", "master")
+        other = "other" if ENGINE == "postgresql" else shop + "_other"
         file = os.path.join(b.folder, "other")
         with open(os.open(file, os.O_WRONLY | os.O_CREAT, 0o600), "w", encoding="utf-8") as f:
-            f.write(b.connection.replace("Database=shop", "Database=" + other) + "\n")
+            f.write(b.connection.replace("Database=" + shop, "Database=" + other) + "\n")
         target = os.path.join(b.folder, "copy")
         b.run("restore", "latest", "--target", target, "--database", file).expect(0, out=["written and read back", "rows, counted"],
                                                                                  err="still names")
@@ -246,7 +262,7 @@ def secrets__are_nowhere():
         b.run("snapshot", "shop").expect(1)
         seen = watch.end()
         if seen or watch.samples < 20:
-            raise Failed(f"the password was on a command line ({watch.samples} samples): {seen}")
+            raise Failed(f"the password was on a command line ({watch.samples} samples): {sorted(set(seen))}")
         if PASSWORD in b.said:
             raise Failed("the password was printed:\n" + b.said)
         found = subprocess.run(["grep", "-rlaF", PASSWORD, b.catalog], capture_output=True, text=True, check=False).stdout.split()

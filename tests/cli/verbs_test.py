@@ -14,7 +14,7 @@ import time
 
 from cli_support import PROGRAM, Bench, Failed, main, same
 
-VERBS = ["init", "snapshot", "list", "rollback", "recover", "restore", "export", "show", "ls", "cat", "diff", "status", "history", "hold",
+VERBS = ["init", "snapshot", "list", "rollback", "recover", "restore", "export", "show", "ls", "cat", "diff", "sql", "status", "history", "hold",
          "release", "accept", "forget", "prune", "verify", "rebuild"]
 
 
@@ -239,9 +239,69 @@ def terminal__gets_a_bar_and_a_question():
         same("declined", status, 1)
         if "nothing was changed" not in seen or not os.path.exists(os.path.join(b.site, "new.txt")):
             raise Failed(seen)
+        status, seen = on_terminal(b, "rollback", "shop", answer=b"\x03")
+        same("Ctrl-C", status, 130)
+        if "nothing was changed" not in seen or not os.path.exists(os.path.join(b.site, "new.txt")):
+            raise Failed(seen)
         status, seen = on_terminal(b, "rollback", "shop", answer=b"y\n")
         same("agreed", status, 0)
         same("new.txt", os.path.exists(os.path.join(b.site, "new.txt")), False)
+
+
+def quiet__says_nothing_of_what_went_well():
+    with shop() as b:
+        file = os.path.join(b.folder, "e.zip")
+        for argv in (["init"], ["snapshot", "shop"], ["rollback", "shop", "--yes"], ["recover", "shop"], ["snapshot", "shop"], ["export", "latest", file],
+                     ["restore", "latest", "--target", os.path.join(b.folder, "r")], ["hold", "latest"], ["release", "latest"], ["verify"],
+                     ["forget", "latest"], ["prune"], ["rebuild"]):
+            done = b.run("-q", *argv).expect(0)
+            same(f"said by -q {argv}", done.out + done.err, "")
+        b.run("-q", "forget", "abcdef0123").expect(1, err="nopsnap: ", hint="nopsnap list")
+        if not b.run("-q", "list").expect(0).out or not b.run("-q", "show", "latest").expect(0).out:
+            raise Failed("what was asked for is no chatter")
+
+
+def latest__is_of_the_site_that_is_named():
+    with shop() as b:
+        other = os.path.join(b.folder, "www", "other")
+        os.makedirs(other)
+        with open(os.path.join(other, "f"), "w", encoding="utf-8") as f:
+            f.write("another shop")
+        b.run("init").expect(0)
+        b.run("snapshot", "shop").expect(0)
+        mine = b.newest()
+        b.run("snapshot", other).expect(0)
+        same("the newest of all", b.newest() != mine, True)
+        b.run("diff", "latest", "shop").expect(0, out="equal")
+        b.run("diff", mine, "latest").expect(0, out="equal")
+        b.run("diff", "latest", other).expect(0, out="equal")
+        b.run("rollback", "shop", "--to", "latest", "--dry-run").expect(0, out=mine[:8])
+        copy = os.path.join(b.folder, "www", "copy")
+        subprocess.run(["cp", "-a", other, copy], check=True)
+        b.run("diff", "latest", copy).expect(0, out="equal")  # it has none of its own
+
+
+def lock__that_is_waited_for_is_said():
+    with shop() as b:
+        b.run("init").expect(0)
+        path = os.path.join(b.catalog, "locks", "catalog.lock")
+        with open(path, "r+b") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            child = subprocess.Popen([PROGRAM, "--config", b.config, "list"], env=b.environment(), stdin=subprocess.DEVNULL,
+                                     stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+            line = child.stderr.readline()
+        rest = child.communicate(timeout=60)[1]
+        same("status", child.returncode, 0)
+        if not line.endswith("waiting\n") or "in use by" not in line or "waiting\n" in rest:
+            raise Failed(f"it waited and said {line!r}, then {rest!r}")
+
+
+def hint__what_to_do_about_a_missing_config_and_an_unknown_ending():
+    with shop() as b:
+        b.run("--config", os.path.join(b.folder, "none"), "list", config=False).expect(1, err="none", hint="/etc/nopsnap.conf")
+        b.run("init").expect(0)
+        b.run("snapshot", "shop").expect(0)
+        b.run("export", "latest", os.path.join(b.folder, "e.rar")).expect(2, err=".tar.zst", hint="e.rar.tar.zst")
 
 
 TESTS = [value for name, value in list(globals().items()) if "__" in name and not name.startswith("__") and callable(value)]

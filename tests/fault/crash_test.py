@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Fail and kill nopsnap at every call that changes a disk, files and database together, and check P1 after each.
 
-    crash_test.py --program nopsnap --faultlib faultlib.so [--engine postgresql|mysql] [--verb rollback] [--sample N] [--random N]
-                  [--in-place] [--steps N] [--budget SECONDS] [--seed S] [--report FILE]
+    crash_test.py --program nopsnap --faultlib faultlib.so [--engine postgresql|mysql|sqlserver] [--verb rollback] [--sample N] [--random N]
+                  [--in-place] [--steps N] [--statements N] [--budget SECONDS] [--seed S] [--report FILE]
 
 Exit status 77 when the server that is asked for is not installed.
 
@@ -122,6 +122,28 @@ def one_kill(shop, verb, delay, rnd, tally):
     count_outcome(tally, verb, "KILL at random", code, state)
 
 
+STATEMENT_FAULTS = ({"drop": True}, {"drop": True, "done": True}, {"kill": True}, {"kill": True, "done": True}, {"error": 1205, "severity": 13})
+
+
+def one_statement(shop, verb, what, rnd, tally):
+    """A batch of the rollback fails at the server: before it did anything, or after it did all and before anybody heard of it."""
+    nth, fault = what
+    prepare(shop, verb, rnd)
+    shop.server.endpoint.faults(match="", skip=nth, **fault)
+    code = shop.run(*argv_of(shop, verb))
+    shop.server.endpoint.faults()
+    state = check(shop, verb, code, f"{verb} with {fault} at batch {nth}", rnd)
+    count_outcome(tally, verb, "batch " + " ".join(k for k in fault if k != "severity"), code, state)
+
+
+def count_statements(shop, verb):
+    prepare(shop, verb, random.Random(1))
+    before = len(shop.server.endpoint.log("batch"))
+    if shop.run(*argv_of(shop, verb)) not in (0, 3):
+        raise Failed(f"the clean run of {verb} failed: {shop.said}")
+    return len(shop.server.endpoint.log("batch")) - before
+
+
 # Of the time that is left, when it is bounded: a rollback has the most steps, and the most to lose.
 SHARES = {"rollback": 9, "recover": 6, "snapshot": 3, "prune": 2}
 
@@ -142,6 +164,7 @@ def main():
     p.add_argument("--sample", type=int, default=0, help="cases a verb, drawn by seed; 0: every call with every error")
     p.add_argument("--random", type=int, default=0, help="kills at random moments, a verb")
     p.add_argument("--steps", type=int, default=0, help="kills before and after calls on the journal and its like, a verb; -1: all of them")
+    p.add_argument("--statements", type=int, default=0, help="of SQL Server's model: batches that fail, a verb; -1: all of them")
     p.add_argument("--budget", type=float, default=0, help="seconds after which no further case is begun; the order is drawn by seed")
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--keep-going", action="store_true")
@@ -181,13 +204,18 @@ def plan_of(shop, verb, args, rnd):
         rnd.shuffle(steps)
         if args.steps > 0:
             steps = steps[:args.steps]
+    if args.statements and verb in ("rollback", "recover"):
+        batches = count_statements(shop, verb)
+        more = [(one_statement, (n, f)) for n in range(batches) for f in STATEMENT_FAULTS]
+        rnd.shuffle(more)
+        steps += more[:args.statements] if args.statements > 0 else more
     total = count_calls(shop, verb, shop.folder)
     every = [(one, f"nth={n};errno={e}") for n in range(1, total + 1) for e in ERRORS]
     rnd.shuffle(every)
     if args.sample:
         every = every[:args.sample]
     kills = [(one_kill, rnd.random() * 1.5) for _ in range(args.random)]
-    print(f"{args.engine} {verb}: {total} calls, {len(steps)} steps of the journal, {len(kills)} kills at random, "
+    print(f"{args.engine} {verb}: {total} calls, {len(steps)} steps of the journal and batches, {len(kills)} kills at random, "
           f"{len(every)} faults; seed {args.seed}", flush=True)
     return steps + kills + every
 

@@ -18,6 +18,9 @@ import sys
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, HERE)
+from sqlserver_shop import SqlServer  # noqa: E402
+
 FIXTURE = os.path.join(HERE, "..", "fixture")
 LEFT_OUT = ("logs", "Logs", "wwwroot/images/thumbs", "wwwroot/bundles", "wwwroot/sitemaps", "App_Data/TempUploads",
             "wwwroot/db_backups", "Plugins/bin")
@@ -189,10 +192,15 @@ class MariaDB:
 def missing(engine):
     """What is not installed, or None."""
     import glob
+    if engine == "sqlserver":
+        return None if shutil.which("tsql") else "no tsql (package freetds-bin)"
     if engine == "postgresql":
         found = glob.glob("/usr/lib/postgresql/*/bin/postgres")
         return None if found and shutil.which("psql") else "no PostgreSQL server (package postgresql)"
     return None if shutil.which("mariadbd") and shutil.which("mariadb") else "no MariaDB server (package mariadb-server)"
+
+
+ENGINES = {"postgresql": Postgres, "mysql": MariaDB, "sqlserver": SqlServer}
 
 
 class Shop:
@@ -201,7 +209,7 @@ class Shop:
         self.folder = folder
         self.faultlib = faultlib
         self.files = files
-        self.server = (Postgres if engine == "postgresql" else MariaDB)(os.path.join(folder, "db"), in_place)
+        self.server = ENGINES[engine](os.path.join(folder, "db"), in_place)
         self.site = os.path.join(folder, "www", "shop")
         self.catalog = os.path.join(folder, "catalog")
         self.link = link

@@ -3,7 +3,7 @@
 #
 #   NOPSNAP_PROGRAM=... NOPSNAP_BUILD=... torture.sh [MINUTES [SEED]]
 #
-# MINUTES (60) are for faults and kills, the two engines side by side: first every step of the journal, killed before and after, then
+# MINUTES (60) are for faults and kills, the engines side by side: first every step of the journal, killed before and after, then
 # kills at random moments (100 an engine and verb; NOPSNAP_KILLS), then every call that changes a disk with every error, in an order
 # drawn by SEED, as far as the time goes: the report says how far. Bit flips and power cuts (200 a filesystem and verb;
 # NOPSNAP_POWER_CUTS) come after that and take as long as they take.
@@ -42,7 +42,7 @@ trap 'rm -rf "$draft" "$parts"' EXIT
 
 crash() {
     python3 "$here/crash_test.py" --program "$program" --faultlib "$build/tests/fault/faultlib.so" --engine "$1" --steps -1 \
-        --random "${NOPSNAP_KILLS:-100}" --budget $((minutes * 60)) --seed "$seed" --keep-going --report "$parts/$1" || {
+        --random "${NOPSNAP_KILLS:-100}" --budget $((minutes * 60)) --seed "$seed" --keep-going --report "$parts/$1" "${@:2}" || {
         [ $? -eq 77 ] || return 1
         echo "$1: skipped, no such server here." >>"$parts/$1"
     }
@@ -65,7 +65,12 @@ side_by_side() {
     cat "$parts/$2" "$parts/$3" >>"$draft"
 }
 
+# The model of SQL Server mostly waits too, and its batches fail as well.
+crash sqlserver --statements -1 --verb rollback --verb recover &
+model=$!
 side_by_side crash postgresql mysql
+wait $model || failed=1
+cat "$parts/sqlserver" >>"$draft"
 
 {
     echo

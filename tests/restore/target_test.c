@@ -1,14 +1,9 @@
 /* R1: nothing is written outside the target, whatever is planted in it or in the catalogue. */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stddef.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "chunk.h"
@@ -17,46 +12,7 @@
 #include "restore.h"
 #include "restore_internal.h"
 
-/* openat2() answers EAGAIN from here on, as it may while somebody renames without pause. */
-static bool openat2_gives_up(void)
-{
-    struct sock_filter code[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_openat2, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EAGAIN),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-    };
-    struct sock_fprog filter = {sizeof(code) / sizeof(code[0]), code};
-
-    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
-}
-
-static void below_open__does_not_try_for_ever(void **state)
-{
-    struct error err = ERROR_INIT;
-    int status = 0;
-    pid_t child;
-
-    (void)state;
-    assert_int_equal(shell("mkdir -p base/real; echo 1 >base/real/f"), 0);
-    child = fork();
-    if (child == 0) {
-        int base = open("base", O_PATH | O_DIRECTORY);
-        int fd = -1;
-
-        alarm(20);
-        if (!openat2_gives_up())
-            _exit(77);
-        _exit(below_open(base, "real/f", 6, O_RDONLY, 0, &fd, &err) == OK ? 0 : 1);
-    }
-    assert_int_equal(waitpid(child, &status, 0), child);
-    assert_true(WIFEXITED(status));
-    if (WEXITSTATUS(status) == 77)
-        skip(); /* no filters here */
-    assert_int_equal(WEXITSTATUS(status), 0);
-}
-
-static void below_open__follows_no_symlink(void **state)
+static void restore_open_below__follows_no_symlink(void **state)
 {
     struct error err = ERROR_INIT;
     int base;
@@ -69,17 +25,17 @@ static void below_open__follows_no_symlink(void **state)
         0);
     base = open("base", O_PATH | O_DIRECTORY);
     assert_true(base >= 0);
-    assert_int_equal(below_open(base, "link/f", 6, O_WRONLY | O_CREAT | O_EXCL, 0600, &fd, &err), ERR_REFUSED);
+    assert_int_equal(restore_open_below(base, "link/f", 6, O_WRONLY | O_CREAT | O_EXCL, 0600, &fd, &err), ERR_REFUSED);
     error_clear(&err);
-    assert_int_equal(below_open(base, "inner/f", 7, O_WRONLY | O_CREAT | O_EXCL, 0600, &fd, &err), ERR_REFUSED);
+    assert_int_equal(restore_open_below(base, "inner/f", 7, O_WRONLY | O_CREAT | O_EXCL, 0600, &fd, &err), ERR_REFUSED);
     error_clear(&err);
-    assert_int_equal(below_open(base, "f", 1, O_WRONLY | O_CREAT, 0600, &fd, &err), ERR_REFUSED);
+    assert_int_equal(restore_open_below(base, "f", 1, O_WRONLY | O_CREAT, 0600, &fd, &err), ERR_REFUSED);
     error_clear(&err);
-    assert_int_equal(below_open(base, "../outside/f", 12, O_WRONLY | O_CREAT, 0600, &fd, &err), ERR_REFUSED);
+    assert_int_equal(restore_open_below(base, "../outside/f", 12, O_WRONLY | O_CREAT, 0600, &fd, &err), ERR_REFUSED);
     error_clear(&err);
-    assert_int_equal(below_open(base, "real/f", 6, O_WRONLY | O_CREAT | O_EXCL, 0600, &fd, &err), OK);
+    assert_int_equal(restore_open_below(base, "real/f", 6, O_WRONLY | O_CREAT | O_EXCL, 0600, &fd, &err), OK);
     file_close(&fd);
-    assert_int_equal(below_open(base, "real/f", 6, O_WRONLY | O_CREAT | O_EXCL, 0600, &fd, &err), ERR_EXISTS);
+    assert_int_equal(restore_open_below(base, "real/f", 6, O_WRONLY | O_CREAT | O_EXCL, 0600, &fd, &err), ERR_EXISTS);
     assert_int_equal(shell("[ -z \"$(ls outside)\" ]"), 0);
     close(base);
 }
@@ -295,8 +251,7 @@ static void plain_user__keeps_what_it_may(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        folder_test(below_open__does_not_try_for_ever),
-        folder_test(below_open__follows_no_symlink),
+        folder_test(restore_open_below__follows_no_symlink),
         folder_test(planted_symlink__ends_the_restore_and_nothing_gets_outside),
         folder_test(hard_link_through_a_symlink__is_refused),
         folder_test(depth__is_bounded),

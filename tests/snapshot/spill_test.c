@@ -180,6 +180,40 @@ static void spill__tickets_are_found_by_place_and_number(void **state)
     spill_free(s);
 }
 
+/* More than wait in memory, of directories and of their listings. */
+static void spill__many_directories_come_back_from_the_file(void **state)
+{
+    enum { COUNT = 40000 };
+    struct error err = ERROR_INIT;
+    struct spill *s = NULL;
+    uint64_t number, found = 0;
+    struct spill_directory d;
+    char name[32], expected[32];
+
+    (void)state;
+    assert_int_equal(spill_new(NULL, &s, &err), OK);
+    enter(s, ".");
+    for (int i = 0; i < COUNT; i++) {
+        snprintf(name, sizeof name, "%06d", i);
+        enter(s, name);
+        add(s, name, name, 6, 1);
+        leave(s);
+    }
+    leave(s);
+    for (number = spill_chain(s, 0); number != SPILL_NONE; number = d.next) {
+        assert_int_equal(spill_directory_get(s, number, &d, &err), OK);
+        snprintf(expected, sizeof expected, "%06d ", (int)number - 2);
+        expect_listing(s, number, expected);
+        d.ticket = number * 7;
+        assert_int_equal(spill_directory_put(s, number, &d, &err), OK);
+        found++;
+    }
+    assert_int_equal(found, COUNT);
+    assert_int_equal(spill_directory_get(s, COUNT, &d, &err), OK);
+    assert_int_equal(d.ticket, COUNT * 7);
+    spill_free(s);
+}
+
 static void spill__is_deep_without_much_memory(void **state)
 {
     enum { DEPTH = 3000 };
@@ -211,6 +245,7 @@ int main(void)
         cmocka_unit_test(spill__listings_are_kept_apart_and_chained_by_height),
         cmocka_unit_test(spill__long_entries_and_long_listings_come_back_whole),
         cmocka_unit_test(spill__tickets_are_found_by_place_and_number),
+        cmocka_unit_test(spill__many_directories_come_back_from_the_file),
         cmocka_unit_test(spill__is_deep_without_much_memory),
     };
 

@@ -14,7 +14,7 @@ import tempfile
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 import rollback_test  # noqa: E402
-from rollback_test import back, check, configure, done, harness, is_state, script  # noqa: E402
+from rollback_test import OLD_ENOUGH, back, check, configure, done, figures, harness, is_state, script  # noqa: E402
 
 UPLOADED = "9000001_0.jpeg"  # after the snapshot
 LOST = "0000001_0.jpeg"  # since the snapshot
@@ -46,6 +46,15 @@ def rollback__takes_the_pictures_along_and_back(shop):
     check(shop.run("rollback", "shop", "--yes", "--to", safety) in (0, 3), shop.said)
     is_state(shop, "old")
     done(shop)
+
+
+def renewal__the_next_snapshot_reads_no_picture(shop):
+    """What a rollback wrote is known, outside the site too; what was uploaded since is not."""
+    configure(shop, stop=script(shop, "stop20", OLD_ENOUGH), start=f"touch {shop.pictures}/8000000_0.jpeg")
+    check(back(shop) in (0, 3), shop.said)
+    configure(shop, stop="true", start="true")
+    taken = figures(shop, "snapshot", "snapshot", "shop")
+    check(taken["files_read"] == 1, taken["files_read"], "of", taken["files"], "files were read")
 
 
 def rollback__only_the_files_saves_the_pictures_too(shop):

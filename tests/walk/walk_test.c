@@ -6,7 +6,6 @@
 #include <sys/stat.h>
 
 #include "file.h"
-#include "open_below.h"
 #include "test_support.h"
 
 static void make_file(const char *path, const char *content)

@@ -5,9 +5,9 @@
 #include "error.h"
 
 /*
- * folder     tried first; may be NULL. Then $TMPDIR, /var/tmp, /tmp
+ * folder     tried first, relative to dirfd; may be NULL. Then $TMPDIR, /var/tmp, /tmp
  * out        open for reading and writing, 0600, close-on-exec
  */
-enum error_kind unnamed_file_open(const char *folder, int *out, struct error *err);
+enum error_kind unnamed_file_open(int dirfd, const char *folder, int *out, struct error *err);
 
 #endif
