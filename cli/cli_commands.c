@@ -49,7 +49,7 @@ const struct command cli_commands[] = {
      "  nopsnap recover /var/www/shop\n",
      cli_recover},
     {"restore", "ID [--target DIR] [OPTIONS]", "put a snapshot into a new place",
-     "The shop itself is not touched. ID is the beginning of a snapshot's id, or \"latest\".\n\n"
+     "The shop itself is not touched. ID is the beginning of a snapshot's id, or \"latest\": the newest of all shops.\n\n"
      "  --target DIR            a folder that does not exist or is empty, for the files\n"
      "  --include P             only what matches; may be repeated\n"
      "  --database FILE         load the database too: FILE holds the connection string of an empty one\n"
@@ -85,12 +85,20 @@ const struct command cli_commands[] = {
      cli_cat},
     {"diff", "A [B|SITE]", "what changed since a snapshot",
      "A is a snapshot; the other one is a snapshot too, or a site; without it, the site that A is of.\n"
+     "Where one of them tells the site, \"latest\" is the newest of that site.\n"
      "The exit status is 0 when they are equal, 3 when they differ.\n\n"
      "  + added   - removed   ~ content   ^ only attributes   ! type\n\n"
      "Examples:\n"
      "  nopsnap diff latest\n"
      "  nopsnap diff 3f2a 91c0\n",
      cli_diff},
+    {"sql", "SITE FILE", "run a T-SQL script on the shop's SQL Server database",
+     "FILE has batches between lines of GO. It is run as SQL Server Management Studio would, on one connection,\n"
+     "and stops at the first error, which is told with file, line and batch. What was run before stays: take a\n"
+     "snapshot first.\n\n"
+     "Example:\n"
+     "  nopsnap snapshot shop && nopsnap sql shop upgrade.sql\n",
+     cli_sql},
     {"status", "[SITE]", "how the sites are: newest snapshot, what is pending or kept",
      "Examples:\n"
      "  nopsnap status\n"

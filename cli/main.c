@@ -126,6 +126,7 @@ int main(int argc, char **argv)
     int status;
 
     (void)umask(077); /* P10: what nopsnap makes is private; what it restores gets its modes set */
+    database_prepare();
     if (cancel_install(&err) != OK || cli_progress_init(&cli, &err) != OK)
         return cli_fail(&cli, &err);
     status = global_options(&cli, argc, argv);

@@ -6,6 +6,7 @@
 
 #include "database_internal.h"
 #include "json.h"
+#include "sqlserver_connect_internal.h"
 
 const char *database_engine_name(enum database_engine engine)
 {
@@ -25,8 +26,6 @@ const char *database_engine_name(enum database_engine engine)
 static enum error_kind engine_ops(enum database_engine engine, const struct database_engine_ops **out,
                                   struct error *err)
 {
-    enum error_kind rc;
-
     switch (engine) {
     case DATABASE_POSTGRESQL:
         *out = &postgres_engine_ops;
@@ -35,10 +34,8 @@ static enum error_kind engine_ops(enum database_engine engine, const struct data
         *out = &mysql_engine_ops;
         return OK;
     case DATABASE_SQLSERVER:
-        rc = error_set(err, ERR_REFUSED, 0, "this version does not work with SQL Server databases");
-        error_hint(err,
-                   "--files-only takes the site without its database; back that one up with SQL Server's own tools");
-        return rc;
+        *out = &sqlserver_engine_ops;
+        return OK;
     case DATABASE_NONE:
         break;
     }
@@ -96,6 +93,11 @@ done:
     free(shown);
     database_close(db);
     return rc;
+}
+
+void database_prepare(void)
+{
+    sqlserver_library_prepare();
 }
 
 enum error_kind database_open(const struct database_target *target, const struct database_target *admin,
@@ -234,6 +236,7 @@ enum error_kind database_dump_begin(struct database *db, struct database_dump **
         return rc;
     dump = memory;
     dump->db = db;
+    text_list_release(&db->notes);
     rc = db->ops->dump_begin(dump, err);
     if (rc) {
         struct error ignored = ERROR_INIT;
@@ -419,4 +422,17 @@ enum error_kind database_kept_drop(struct database *db, const char *name, const 
     if (rc)
         error_context(err, "dropping database %s", name);
     return rc;
+}
+
+enum error_kind database_run_script(struct database *db, const char *path, database_say_fn *say, void *arg,
+                                    uint64_t *batches, struct error *err)
+{
+    const char *tool = db->ops->engine == DATABASE_POSTGRESQL ? "psql" : "the mysql or mariadb client";
+
+    if (db->ops->run_script)
+        return db->ops->run_script(db, path, say, arg, batches, err);
+    error_set(err, ERR_REFUSED, 0, "scripts are run on SQL Server only, this database is %s",
+              database_engine_name(db->ops->engine));
+    error_hint(err, "run it with %s", tool);
+    return ERR_REFUSED;
 }

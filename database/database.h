@@ -82,6 +82,8 @@ bool database_target_same(const struct database_target *a, const struct database
 
 struct database; /* control connection(s); one thread at a time */
 
+/* Before a second thread is started: puts the environment in order that the client libraries read. */
+void database_prepare(void);
 /*
  * Connect. A live database that does not exist (dropped) is no error: database_info.exists is false, and the engine
  * connects to its maintenance database.
@@ -212,7 +214,8 @@ enum error_kind database_load_run(struct database *db, const char *name, const s
                                   database_source_fn *source, void *arg, struct error *err);
 /*
  * What the last database_load_run() or database_load_in_place() on this handle could not bring back for lack of a right, a
- * role or a setting on this server (owners, grants): one line each, for the user to read. Borrowed until the next load.
+ * role or a setting on this server (owners, grants), or what the last database_dump_begin() has to say of how it reads: one line each, for
+ * the user. Borrowed until the next of these.
  */
 const struct text_list *database_notes(const struct database *db);
 /* P9: count every table of database `name` and compare. differences: one line a table; empty when equal. */
@@ -311,6 +314,23 @@ enum error_kind database_export_newer(struct database *db, const struct database
  */
 enum error_kind database_mails(struct database *present, const char *restored, const struct database_facts *since,
                                bool apply, struct text_list *out, struct error *err);
+
+/* ---- scripts ---- */
+
+/* What a server says while it runs a script: one line, without its end. Borrowed. */
+typedef void database_say_fn(void *arg, const char *line);
+/*
+ * Run a script of the engine's own kind (SQL Server: T-SQL with GO, as SQL Server Management Studio would) on one connection in the database.
+ * It stops at the first error, and is not wrapped in a transaction: what came before stays.
+ *
+ * path      the script; all of it is checked before anything is run (ERR_REFUSED)
+ * say       called with the server's messages as they come; may be NULL
+ * batches   how many were run to their end
+ * Returns   ERR_REMOTE with "file:line" and the batch when the server reports an error, or when the script leaves a transaction open;
+ *           ERR_REFUSED where the engine has no such scripts
+ */
+enum error_kind database_run_script(struct database *db, const char *path, database_say_fn *say, void *arg,
+                                    uint64_t *batches, struct error *err);
 
 /* Does the connection string in `target` log in now? OK, or ERR_REMOTE. */
 enum error_kind database_login_works(const struct database_target *target, struct error *err);

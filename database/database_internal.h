@@ -50,9 +50,19 @@ typedef enum error_kind database_row_fn(void *arg, const struct database_row *ro
 
 /* ---- an engine ---- */
 
+/* Where the engines' SQL differs in what the common part says. */
+struct database_dialect {
+    const char *begin;        /* a transaction */
+    const char *first_open;   /* behind ORDER BY, before a number: that many rows */
+    const char *first_close;  /* ... after it */
+    const char *moment_open;  /* before a text that is a time in UTC, to compare with a column of time */
+    const char *moment_close; /* ... after it */
+};
+
 struct database_engine_ops {
     enum database_engine engine;
     size_t name_max; /* bytes of a database name */
+    struct database_dialect dialect;
 
     /* Connection and facts. `db` comes with everything but `engine` filled; on failure close() is called all the
      * same. */
@@ -92,6 +102,10 @@ struct database_engine_ops {
     enum error_kind (*swap_finish)(struct database *db, const struct database_swap *swap, struct error *err);
     enum error_kind (*kept_drop)(struct database *db, const char *name, const char *identity, struct error *err);
 
+    /* Scripts: exactly the public function; NULL where there are none. */
+    enum error_kind (*run_script)(struct database *db, const char *path, database_say_fn *say, void *arg,
+                                  uint64_t *batches, struct error *err);
+
     /* The query interface of the common part, on the control connection of `db`, in database db->name. */
 
     /* Run one statement and hand its rows over as they arrive, in constant memory. row may be NULL. The callback
@@ -110,8 +124,9 @@ struct database_engine_ops {
     enum error_kind (*quote_text)(struct database *db, const char *text, struct buffer *sql, struct error *err);
 };
 
-extern const struct database_engine_ops postgres_engine_ops; /* postgres_engine.c */
-extern const struct database_engine_ops mysql_engine_ops;    /* mysql_engine.c */
+extern const struct database_engine_ops postgres_engine_ops;  /* postgres_engine.c */
+extern const struct database_engine_ops mysql_engine_ops;     /* mysql_engine.c */
+extern const struct database_engine_ops sqlserver_engine_ops; /* sqlserver_engine.c */
 
 /* ---- what the common part gives to engines ---- */
 

@@ -129,7 +129,7 @@ static enum error_kind append_time(struct database *db, const struct shop_table 
     rc = shop_sql_column(db, t, alias, column, sql, err);
     if (!rc)
         rc = buffer_append_format(sql, err, " %s ", comparison);
-    return rc ? rc : db->ops->quote_text(db, moment, sql, err);
+    return rc ? rc : shop_sql_moment(db, moment, sql, err);
 }
 
 static enum error_kind append_id(struct database *db, const struct shop_table *t, const char *alias,

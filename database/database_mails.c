@@ -103,7 +103,7 @@ static enum error_kind list_from_present(struct mails *m, const struct database_
     if (!rc)
         rc = buffer_append_text(&sql, " > ", err);
     if (!rc)
-        rc = m->present->ops->quote_text(m->present, moment, &sql, err);
+        rc = shop_sql_moment(m->present, moment, &sql, err);
     if (!rc)
         rc = buffer_append_text(&sql, " AND ", err);
     if (!rc)
@@ -111,7 +111,7 @@ static enum error_kind list_from_present(struct mails *m, const struct database_
     if (!rc)
         rc = buffer_append_text(&sql, " <= ", err);
     if (!rc)
-        rc = m->present->ops->quote_text(m->present, moment, &sql, err);
+        rc = shop_sql_moment(m->present, moment, &sql, err);
     if (!rc)
         rc = m->present->ops->query(m->present, (char *)sql.data, list_row, m, err);
     buffer_release(&sql);
@@ -159,7 +159,8 @@ static enum error_kind read_batch(struct mails *m, int64_t after, struct error *
     if (!rc)
         rc = shop_sql_column(db, &m->restored_table, "t", "Id", &sql, err);
     if (!rc)
-        rc = buffer_append_format(&sql, err, " LIMIT %d", BATCH);
+        rc =
+            buffer_append_format(&sql, err, "%s%d%s", db->ops->dialect.first_open, BATCH, db->ops->dialect.first_close);
     if (!rc)
         rc = db->ops->query(db, (char *)sql.data, keep_unsent, m, err);
     buffer_release(&sql);
@@ -188,7 +189,7 @@ static enum error_kind append_update(struct mails *m, int64_t id, const char *se
     if (!rc)
         rc = buffer_append_text(&sql, " = ", err);
     if (!rc)
-        rc = db->ops->quote_text(db, sent, &sql, err);
+        rc = shop_sql_moment(db, sent, &sql, err);
     if (!rc)
         rc = buffer_append_text(&sql, " WHERE ", err);
     if (!rc)
@@ -256,7 +257,7 @@ static enum error_kind apply_updates(struct mails *m, struct error *err)
 
     if (m->updates.count == 0)
         return OK;
-    rc = db->ops->query(db, "BEGIN", NULL, NULL, err);
+    rc = db->ops->query(db, db->ops->dialect.begin, NULL, NULL, err);
     for (size_t i = 0; !rc && i < m->updates.count; i++)
         rc = db->ops->query(db, m->updates.items[i], NULL, NULL, err);
     if (!rc)

@@ -84,6 +84,15 @@ enum error_kind shop_sql_column(struct database *db, const struct shop_table *t,
     return rc ? rc : db->ops->quote_name(db, column ? column : name, sql, err);
 }
 
+enum error_kind shop_sql_moment(struct database *db, const char *text, struct buffer *sql, struct error *err)
+{
+    enum error_kind rc = buffer_append_text(sql, db->ops->dialect.moment_open, err);
+
+    if (!rc)
+        rc = db->ops->quote_text(db, text, sql, err);
+    return rc ? rc : buffer_append_text(sql, db->ops->dialect.moment_close, err);
+}
+
 /* ---- the shop's own settings ---- */
 
 static enum error_kind read_setting(struct database *db, const struct shop_table *setting, const char *name, char **out,

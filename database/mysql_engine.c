@@ -346,6 +346,7 @@ static enum error_kind quote_text(struct database *db, const char *text, struct 
 const struct database_engine_ops mysql_engine_ops = {
     .engine = DATABASE_MYSQL,
     .name_max = MYSQL_NAME_MAX,
+    .dialect = {.begin = "BEGIN", .first_open = " LIMIT ", .first_close = "", .moment_open = "", .moment_close = ""},
     .open = engine_open,
     .close = engine_close,
     .login_works = login_works,

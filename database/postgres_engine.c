@@ -598,6 +598,7 @@ static enum error_kind engine_swap_finish(struct database *db, const struct data
 const struct database_engine_ops postgres_engine_ops = {
     .engine = DATABASE_POSTGRESQL,
     .name_max = POSTGRES_NAME_MAX,
+    .dialect = {.begin = "BEGIN", .first_open = " LIMIT ", .first_close = "", .moment_open = "", .moment_close = ""},
     .open = engine_open,
     .close = engine_close,
     .login_works = engine_login_works,

@@ -30,6 +30,9 @@ int64_t shop_old_maximum(const struct database_facts *since, const char *table);
 /* A moment as a literal of a UTC column: "2026-11-20 10:11:12.345678". */
 void shop_moment(int64_t unix_ns, char out[SHOP_MOMENT_MAX]);
 
+/* Append a moment as the engine's literal: text as shop_moment() or a query gives it. */
+enum error_kind shop_sql_moment(struct database *db, const char *text, struct buffer *sql, struct error *err);
+
 /*
  * Append, in brackets, that a row of t is newer than the snapshot: its Id is above the highest of then, or its time is
  * later. The time counts for itself because Ids begin again after a rollback.

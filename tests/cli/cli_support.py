@@ -13,7 +13,7 @@ import threading
 HERE = os.path.dirname(os.path.abspath(__file__))
 FIXTURE = os.path.join(HERE, "..", "fixture")
 sys.path.insert(0, os.path.join(HERE, "..", "fault"))
-from harness import MariaDB, Postgres, tree_digest  # noqa: E402
+from harness import ENGINES, tree_digest  # noqa: E402
 
 PROGRAM = os.environ.get("NOPSNAP_PROGRAM") or os.path.join(HERE, "..", "..", "build", "gcc", "cli", "nopsnap")
 PASSWORD = "secret of shop"
@@ -83,7 +83,7 @@ class Bench:
         self.files = files
         self.server = None
         if engine:
-            self.server = (Postgres if engine == "postgresql" else MariaDB)(os.path.join(self.folder, "db"))
+            self.server = ENGINES[engine](os.path.join(self.folder, "db"))
 
     def __enter__(self):
         try:

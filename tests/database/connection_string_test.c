@@ -268,19 +268,6 @@ static void target_admin__refuses_a_file_open_to_others(void **state)
     database_target_release(&shop);
 }
 
-static void database_open__says_that_sql_server_is_not_supported(void **state)
-{
-    struct database_target t = parsed("sqlserver", "Server=db;Database=shop;User ID=sa;Password=hunter2");
-    struct database *db = NULL;
-    struct error err = ERROR_INIT;
-
-    (void)state;
-    assert_int_equal(database_open(&t, NULL, &db, &err), ERR_REFUSED);
-    assert_non_null(strstr(err.text, "SQL Server"));
-    assert_non_null(strstr(err.hint, "--files-only"));
-    database_target_release(&t);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -296,7 +283,6 @@ int main(void)
         folder_test(target_admin__takes_what_is_open_from_the_shop),
         folder_test(target_admin__knows_an_option_file),
         folder_test(target_admin__refuses_a_file_open_to_others),
-        cmocka_unit_test(database_open__says_that_sql_server_is_not_supported),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

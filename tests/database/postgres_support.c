@@ -135,14 +135,25 @@ int64_t pg_number(const char *database, const char *format, ...)
     return n;
 }
 
+int pg_shell(const char *password, const char *command)
+{
+    int status;
+
+    assert_int_equal(setenv("PGPASSWORD", password, 1), 0);
+    status = system(command);
+    assert_int_equal(unsetenv("PGPASSWORD"), 0);
+    return status;
+}
+
 int pg_can_login(const char *role, const char *database)
 {
     char command[1024];
+    char password[100];
 
-    snprintf(command, sizeof command,
-             "PGPASSWORD='secret of %s' psql -X -q -h %s -U %s -d '%s' -c 'SELECT 1' >/dev/null 2>&1", role, pg_folder,
-             role, database);
-    return system(command) == 0;
+    snprintf(password, sizeof password, "secret of %s", role);
+    snprintf(command, sizeof command, "psql -X -q -h %s -U %s -d '%s' -c 'SELECT 1' >/dev/null 2>&1", pg_folder, role,
+             database);
+    return pg_shell(password, command) == 0;
 }
 
 char *pg_text(const char *database)
@@ -181,12 +192,12 @@ static void make_from_nothing(void)
                        "DROP ROLE IF EXISTS poor; DROP ROLE IF EXISTS other;\n"
                        "CREATE ROLE reader LOGIN PASSWORD 'secret of reader'; CREATE ROLE other LOGIN PASSWORD "
                        "'secret of other'; CREATE ROLE poor LOGIN PASSWORD 'secret of poor';");
-    snprintf(command, sizeof command,
-             "%s/tests/fixture/postgres.sh shop %s shop >/dev/null && PGPASSWORD='" SHOP_PASSWORD
-             "' psql -X -q -v ON_ERROR_STOP=1 -h %s -U shop -d shop -f %s/tests/database/objects_postgres.sql "
-             ">/dev/null",
-             source_folder(), pg_folder, pg_folder, source_folder());
-    if (system(command) != 0)
+    snprintf(
+        command, sizeof command,
+        "%s/tests/fixture/postgres.sh shop %s shop >/dev/null && psql -X -q -v ON_ERROR_STOP=1 -h %s -U shop -d shop -f %s/tests/database/objects_postgres.sql "
+        ">/dev/null",
+        source_folder(), pg_folder, pg_folder, source_folder());
+    if (pg_shell(SHOP_PASSWORD, command) != 0)
         fail_msg("the shop could not be made");
     pg_sql("postgres", "CREATE DATABASE " SHOP_TEMPLATE " TEMPLATE shop");
 }

@@ -26,6 +26,8 @@ void pg_sql(const char *database, const char *format, ...) __attribute__((format
 char *pg_value(const char *database, const char *format, ...) __attribute__((format(printf, 2, 3)));
 int64_t pg_number(const char *database, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Can this role log in to this database with its password "secret of <role>"? */
+/* sh -c, PGPASSWORD in its environment: another test looks at every command line for this password. */
+int pg_shell(const char *password, const char *command);
 int pg_can_login(const char *role, const char *database);
 /* The whole database as text (schema, data, owners, grants), for comparing. */
 char *pg_text(const char *database);

@@ -220,11 +220,11 @@ static void database_swap__ends_sessions_that_come_back(void **state)
     scene_begin(&s, "shop", NULL);
     scene_prepare(&s);
     /* a shop that connects again whenever it is thrown out */
-    snprintf(command, sizeof command,
-             "for i in 1 2 3; do (while [ ! -e %s/enough ]; do PGPASSWORD='" SHOP_PASSWORD
-             "' psql -X -q -h %s -U shop -d shop -c 'SELECT pg_sleep(30)' >/dev/null 2>&1; done) & done",
-             pg_folder, pg_folder);
-    assert_int_equal(system(command), 0);
+    snprintf(
+        command, sizeof command,
+        "for i in 1 2 3; do (while [ ! -e %s/enough ]; do psql -X -q -h %s -U shop -d shop -c 'SELECT pg_sleep(30)' >/dev/null 2>&1; done) & done",
+        pg_folder, pg_folder);
+    assert_int_equal(pg_shell(SHOP_PASSWORD, command), 0);
     usleep(300000);
     assert_ok(database_swap_to(s.db, &s.swap, DATABASE_NEW, &err));
     assert_is("shop", "new");
@@ -401,10 +401,8 @@ static void database_fence__keeps_the_shop_out_and_lets_us_look(void **state)
     scene_begin(&s, "shop", NULL);
     scene_prepare(&s);
     snprintf(command, sizeof command,
-             "PGAPPNAME=Npgsql PGPASSWORD='" SHOP_PASSWORD
-             "' psql -X -q -h %s -U shop -d shop -c 'SELECT pg_sleep(60)' >/dev/null 2>&1 &",
-             pg_folder);
-    assert_int_equal(system(command), 0);
+             "PGAPPNAME=Npgsql psql -X -q -h %s -U shop -d shop -c 'SELECT pg_sleep(60)' >/dev/null 2>&1 &", pg_folder);
+    assert_int_equal(pg_shell(SHOP_PASSWORD, command), 0);
     usleep(400000);
     assert_ok(database_sessions(s.db, NULL, &sessions, &err));
     assert_int_equal(sessions.count, 1);
@@ -452,10 +450,10 @@ static void database_end_own_sessions__ends_those_of_a_killed_process(void **sta
     assert_non_null(strrchr(application, '-'));
     /* one at work for this shop in another database, and one for another shop */
     snprintf(command, sizeof command,
-             "export PGPASSWORD='" SHOP_PASSWORD "'; for n in %s -00000000; do PGAPPNAME=nopsnap-99999999$n "
+             "for n in %s -00000000; do PGAPPNAME=nopsnap-99999999$n "
              "psql -X -q -U shop -d postgres -c 'SELECT pg_sleep(60)' >/dev/null 2>&1 & done",
              strrchr(application, '-'));
-    assert_int_equal(system(command), 0);
+    assert_int_equal(pg_shell(SHOP_PASSWORD, command), 0);
     for (int i = 0; i < 100 && left_over() < 2; i++)
         usleep(50000);
     assert_int_equal(left_over(), 2);

@@ -1,0 +1,81 @@
+/*
+ * The SQL Server engine: its connections, who is who among the databases of a server, the door of a database, the exchange.
+ *
+ *     sqlserver_engine     connections, sessions, the query interface, the table of operations
+ *     sqlserver_probe      what the server and the login allow
+ *     sqlserver_places     databases by their identity
+ *     sqlserver_run_script scripts with GO
+ *     sqlserver_swap       the fence, the exchange of two databases by name, the end of kept ones
+ */
+#ifndef NOPSNAP_SQLSERVER_INTERNAL_H
+#define NOPSNAP_SQLSERVER_INTERNAL_H
+
+#include "sqlserver_logical_internal.h"
+
+/* ---- sqlserver_engine.c ---- */
+
+/* The connection in the database master: made when it is first wanted, and again when it was lost. Borrowed. */
+enum error_kind sqlserver_master(struct database *db, struct sqlserver_link **out, struct error *err);
+/* The connection in the database that db is about. ERR_NOT_FOUND if the server has none of that name, ERR_BUSY if somebody has its one seat. Borrowed. */
+enum error_kind sqlserver_live(struct database *db, struct sqlserver_link **out, struct error *err);
+void sqlserver_close_live(struct database *db);
+/* Have `link`, which is in the database that has the live name now, be the live connection; it is the engine's. */
+void sqlserver_set_live(struct database *db, struct sqlserver_link *link);
+/*
+ * A connection in database `name`: the live one where it is in there, since a closed database has one seat; else one that the caller
+ * closes (*owned).
+ */
+enum error_kind sqlserver_borrow(struct database *db, const char *name, struct sqlserver_link **out, bool *owned,
+                                 struct error *err);
+/* Run one statement of the form of sqlserver_ddl(). */
+enum error_kind sqlserver_run(struct sqlserver_link *l, struct error *err, const char *format, ...);
+/* End every session in database `name` that this login may end, whoever's but this process's connection `l` itself. */
+enum error_kind sqlserver_end_sessions(struct sqlserver_link *l, const char *name, struct error *err);
+
+/* ---- sqlserver_probe.c ---- */
+
+enum error_kind sqlserver_probe(struct database *db, struct database_info *out, struct error *err);
+
+/* ---- sqlserver_places.c ---- */
+
+/*
+ * The databases of a server. A database is known by its number and the moment of its making, which a rename leaves alone and a
+ * restore does not: "db:7 2026-11-26 21:01:02.123".
+ */
+struct sqlserver_places {
+    struct sqlserver_rows rows;
+};
+
+enum error_kind sqlserver_places_read(struct sqlserver_link *master, struct sqlserver_places *out, struct error *err);
+void sqlserver_places_release(struct sqlserver_places *p);
+/* The name as the server has it, exactly or else ignoring case; NULL if there is none. Borrowed from p. */
+const char *sqlserver_place_name(const struct sqlserver_places *p, const char *name);
+/* Where the database of this identity is; NULL: not on this server, or identity NULL. Borrowed from p. */
+const char *sqlserver_place_of(const struct sqlserver_places *p, const char *identity);
+/* What has this name; *out NULL if nothing has. Caller frees. */
+enum error_kind sqlserver_identity(const struct sqlserver_places *p, const char *name, char **out, struct error *err);
+/* Is one person's seat all that the database of this name has (SINGLE_USER)? */
+bool sqlserver_place_is_closed(const struct sqlserver_places *p, const char *name);
+
+/* ---- sqlserver_run_script.c ---- */
+
+enum error_kind sqlserver_run_script(struct database *db, const char *path, database_say_fn *say, void *arg,
+                                     uint64_t *batches, struct error *err);
+
+/* ---- sqlserver_swap.c ---- */
+
+/* What keeps the database from being exchanged by name, one line each. */
+enum error_kind sqlserver_obstacles(struct sqlserver_link *master, const char *name, struct text_list *out,
+                                    struct error *err);
+enum error_kind sqlserver_swap_prepare(struct database *db, const char *beside, const char *token,
+                                       struct database_swap *out, struct error *err);
+enum error_kind sqlserver_fence(struct database *db, const struct database_swap *swap, struct error *err);
+enum error_kind sqlserver_unfence(struct database *db, const struct database_swap *swap, struct error *err);
+enum error_kind sqlserver_swap_to(struct database *db, const struct database_swap *swap, enum database_side side,
+                                  struct error *err);
+enum error_kind sqlserver_swap_side(struct database *db, const struct database_swap *swap, enum database_side *out,
+                                    struct error *err);
+enum error_kind sqlserver_swap_finish(struct database *db, const struct database_swap *swap, struct error *err);
+enum error_kind sqlserver_kept_drop(struct database *db, const char *name, const char *identity, struct error *err);
+
+#endif

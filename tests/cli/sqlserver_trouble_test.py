@@ -1,0 +1,217 @@
+#!/usr/bin/env python3
+"""A SQL Server that breaks off, refuses, is slow; Ctrl-C; and scripts by `nopsnap sql`: on the model of tests/tds."""
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+
+from cli_support import PROGRAM, Bench, Failed, Result, main, same
+
+
+@contextlib.contextmanager
+def fresh():
+    SHOP.begin()
+    SHOP.server.endpoint.faults()
+    yield SHOP
+
+
+def faults(b, **what):
+    b.server.endpoint.faults(**what)
+
+
+def clean(b, state):
+    """Nothing of nopsnap's is left at the server, its database lets everybody in, and the shop is as it was."""
+    faults(b)
+    same("databases left over", b.server.others(), [])
+    same("who may come in", b.server.batch("SELECT user_access_desc FROM sys.databases WHERE name = N'shop'", "master"), [["MULTI_USER"]])
+    same("the database", b.database_state(), state)
+
+
+def begin(b, *argv):
+    return subprocess.Popen([PROGRAM, "--config", b.config, *argv], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                            env=b.environment())
+
+
+def end(child, argv, within):
+    begun = time.monotonic()
+    out, err = child.communicate(timeout=60)
+    if time.monotonic() - begun > within:
+        raise Failed(f"{argv} took {time.monotonic() - begun:.1f} s to end\n{out}{err}")
+    return Result(["nopsnap", *argv], child.returncode, out, err)
+
+
+def wait_for_fault(b, before):
+    until = time.monotonic() + 30
+    while len(b.server.endpoint.log("fault")) <= before:
+        if time.monotonic() > until:
+            raise Failed("the statement never came")
+        time.sleep(0.05)
+
+
+def interrupted(b, match, *argv):
+    """SIGINT while the server takes its time over a statement."""
+    before = len(b.server.endpoint.log("fault"))
+    faults(b, match=match, wait=40)
+    child = begin(b, *argv)
+    wait_for_fault(b, before)
+    time.sleep(0.3)
+    child.send_signal(signal.SIGINT)
+    return end(child, argv, 8)
+
+
+def dump__that_is_interrupted_is_no_snapshot():
+    with fresh() as b:
+        b.run("init").expect(0)
+        state = b.database_state()
+        interrupted(b, "FROM [dbo].[Product]", "snapshot", "shop").expect(130, err="signal 2")
+        same("snapshots", b.objects("list"), [])
+        clean(b, state)
+        b.run("snapshot", "shop").expect(0)
+
+
+def rollback__that_is_interrupted_is_undone():
+    for match in ("CREATE TABLE [dbo].[OrderItem]", "bulk data", "FROM [dbo].[Product]", "CHECKIDENT"):
+        with fresh() as b:
+            b.run("init").expect(0)
+            b.run("snapshot", "shop").expect(0)
+            b.server.sql("UPDATE [Product] SET [Name] = N'broken'")
+            state = b.database_state()
+            done = interrupted(b, match, "rollback", "shop", "--yes")
+            if done.status not in (4, 130):
+                raise Failed(f"{match}: exit status {done.status}\n{done}")
+            clean(b, state)
+            b.run("rollback", "shop", "--yes").expect(0)
+
+
+def dump__that_breaks_off_is_no_snapshot():
+    with fresh() as b:
+        b.run("init").expect(0)
+        state = b.database_state()
+        for fault in ({"drop_after_rows": 3}, {"drop": True}, {"reset": True}, {"error": 601, "severity": 12, "text": "could not continue scan"}, {"error": 824, "severity": 24},
+                      {"error": 1205, "severity": 13}):
+            faults(b, match="[FullDescription]", **fault)  # the reading, not the lock
+            b.run("snapshot", "shop").expect(1, err=["nopsnap: ", "roduct"])
+            same(f"snapshots after {fault}", b.objects("list"), [])
+            clean(b, state)
+        b.run("verify").expect(0)
+        b.run("snapshot", "shop").expect(0)
+
+
+def load__that_breaks_off_is_undone():
+    with fresh() as b:
+        b.run("init").expect(0)
+        b.run("snapshot", "shop").expect(0)
+        b.server.sql("UPDATE [Product] SET [Name] = N'broken'")
+        state = b.database_state()
+        for fault in ({"match": "bulk data", "drop": True}, {"match": "bulk data", "error": 2627, "severity": 14, "text": "duplicate key"},
+                      {"match": "INSERT BULK [dbo].[Product]", "reset": True}, {"match": "ADD CONSTRAINT [PK_Product]", "error": 9002, "severity": 17, "text": "log full"}):
+            faults(b, **fault)
+            b.run("rollback", "shop", "--yes").expect(4, out="undone", err="nopsnap: ")
+            clean(b, state)
+        b.run("rollback", "shop", "--yes").expect(0)
+
+
+def bulk__says_the_one_hint_that_the_library_can_send():
+    with fresh() as b:
+        b.run("init").expect(0)
+        b.run("snapshot", "shop").expect(0)
+        before = len(b.server.endpoint.log("bulk"))
+        b.run("rollback", "shop", "--yes").expect(0)
+        seen = b.server.endpoint.log("bulk")[before:]
+        if len(seen) < 14:
+            raise Failed(f"{len(seen)} bulk loads")
+        same("hints", {str(x["hints"]).upper() for x in seen}, {"['TABLOCK']"})
+
+
+def recover__gets_the_seat_from_whoever_took_it():
+    """nopsnap is killed while the database is closed; a site that connects at that moment has the one seat."""
+    with fresh() as b:
+        b.run("init").expect(0)
+        b.run("snapshot", "shop").expect(0)
+        b.server.sql("UPDATE [Product] SET [Name] = N'broken'")
+        state = b.database_state()
+        faults(b, match="MODIFY NAME", kill=True)
+        if b.run("rollback", "shop", "--yes").status != -signal.SIGKILL:
+            raise Failed("it was not killed")
+        faults(b)
+        same("the door", b.server.batch("SELECT user_access_desc FROM sys.databases WHERE name = N'shop'", "master"), [["SINGLE_USER"]])
+        argv = ["tsql", "-S", "test", "-U", b.server.user, "-P", b.server.password, "-D", "shop"]
+        with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                              env={**os.environ, "FREETDSCONF": b.server.conf}) as site:
+            until = time.monotonic() + 20
+            while not b.server.batch("SELECT 1 FROM sys.dm_exec_sessions WHERE database_id = DB_ID(N'shop')", "master"):
+                if time.monotonic() > until:
+                    raise Failed("nobody took the seat")
+                time.sleep(0.1)
+            b.run("recover", "shop").expect(0)
+            site.kill()
+        clean(b, state)
+
+
+def script(b, text, encoding="utf-8"):
+    path = os.path.join(b.folder, "script.sql")
+    with open(path, "w", encoding=encoding, newline="") as f:
+        f.write(text)
+    return path
+
+
+def sql__runs_batches_and_tells_what_the_server_says():
+    with fresh() as b:
+        text = "PRINT N'h\u00e9llo'\r\nGO\r\nINSERT INTO [Log] ([ShortMessage], [LogLevelId], [CreatedOnUtc]) VALUES (N'\U0001f6d2', 40, '2026-01-01')\r\ngo 3 -- three of them\r\n"
+        for encoding in ("utf-8", "utf-8-sig", "utf-16"):
+            before = len(b.server.sql("SELECT Id FROM [Log]"))
+            b.run("sql", "shop", script(b, text, encoding)).expect(0, out=["h\u00e9llo", "2 batches run"])
+            same("rows that came", len(b.server.sql("SELECT Id FROM [Log]")) - before, 3)
+        same("their text", {r[0] for r in b.server.sql("SELECT [ShortMessage] FROM [Log] WHERE [CreatedOnUtc] = '2026-01-01'")}, {"\U0001f6d2"})
+        same("as objects", [o["type"] for o in b.objects("sql", "shop", script(b, "PRINT 'a'\nGO\nPRINT 'b'"))], ["message", "message", "sql"])
+
+
+def sql__stops_at_the_first_error_with_its_line():
+    with fresh() as b:
+        text = "PRINT 'one'\nGO\n-- a comment\n/* and\nanother */\nPRINT 'two'\nSELECT * FROM nowhere\nPRINT 'never'\nGO\nDELETE FROM [Log]\n"
+        before = b.database_state()
+        done = b.run("sql", "shop", script(b, text)).expect(1, err="script.sql:7: ", hint="1 of its batches")
+        if "batch 2" not in done.err or "never" in done.out or "severity" not in done.err:
+            raise Failed(str(done))
+        same("the database", b.database_state(), before)
+
+
+def sql__refuses_before_it_runs_anything():
+    with fresh() as b:
+        before = b.database_state()
+        for text, words in (("DELETE FROM [Log]\nGO\n:r other.sql\n", "line 3: a command of sqlcmd"), ("DELETE FROM [Log]\nGO now\n", "line 2: something behind GO"),
+                            ("DELETE FROM [Log]\nGO\nPRINT 'x\n", "line 3: a text that does not end"), ("DELETE FROM [Log]\nGO\nUSE $(db)\n", "line 3: a variable of sqlcmd")):
+            b.run("sql", "shop", script(b, text)).expect(1, err=words)
+        b.run("sql", "shop", os.path.join(b.folder, "nothing.sql")).expect(1, err="nothing.sql")
+        same("the database", b.database_state(), before)
+
+
+def sql__undoes_a_transaction_that_is_left_open():
+    with fresh() as b:
+        before = b.database_state()
+        b.run("sql", "shop", script(b, "BEGIN TRANSACTION\nDELETE FROM [OrderNote]\nGO\n")).expect(1, err="leaves a transaction open", hint="COMMIT")
+        same("the database", b.database_state(), before)
+
+
+def sql__tells_messages_as_they_come():
+    with fresh() as b:
+        before = len(b.server.endpoint.log("fault"))
+        faults(b, match="'second'", wait=3)
+        child = begin(b, "sql", "shop", script(b, "PRINT 'first'\nGO\nPRINT 'second'\n"))
+        wait_for_fault(b, before)
+        begun = time.monotonic()
+        line = child.stdout.readline()
+        if line != "first\n" or time.monotonic() - begun > 2:
+            raise Failed(f"{line!r} after {time.monotonic() - begun:.1f} s")
+        end(child, ("sql",), 10).expect(0)
+
+
+with Bench("sqlserver") as SHOP:
+    SHOP.keep()
+    tests = [dump__that_is_interrupted_is_no_snapshot, rollback__that_is_interrupted_is_undone, dump__that_breaks_off_is_no_snapshot, load__that_breaks_off_is_undone,
+          recover__gets_the_seat_from_whoever_took_it,
+          bulk__says_the_one_hint_that_the_library_can_send, sql__runs_batches_and_tells_what_the_server_says, sql__stops_at_the_first_error_with_its_line,
+          sql__refuses_before_it_runs_anything, sql__undoes_a_transaction_that_is_left_open, sql__tells_messages_as_they_come]
+    main([t for t in tests if len(sys.argv) < 2 or sys.argv[1] in t.__name__])

@@ -1,0 +1,5 @@
+SELECT 'it''s'
+GO 2 -- twice
+/* /* */ */ [a]]b]
+GO
+"x"
