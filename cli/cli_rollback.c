@@ -190,7 +190,7 @@ static int act(struct cli *cli, struct catalog *cat, struct site *site, struct r
     int status;
 
     memcpy(target, plan->target.id, sizeof(target));
-    rc = plan->problems.count ? OK : ask(a, plan, &err); /* with problems there is nothing to ask */
+    rc = plan->preflight.problems.count ? OK : ask(a, plan, &err); /* with problems there is nothing to ask */
     if (!rc && a->options.export_lost)
         rc = export_place(site, a->options.export_lost, &err);
     if (!rc)
@@ -240,7 +240,7 @@ int cli_rollback(struct cli *cli, int argc, char **argv)
     else if (!cli->quiet || !a.yes) /* a plan that is asked for, or asked about, is no chatter */
         cli_rollback_print_plan(cli, &site, plan);
     if (a.dry_run)
-        status = plan->problems.count ? EXIT_FAILED : cli_done(cli);
+        status = plan->preflight.problems.count ? EXIT_FAILED : cli_done(cli);
     else
         status = act(cli, cat, &site, &a, plan);
     goto done;

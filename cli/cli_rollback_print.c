@@ -69,11 +69,11 @@ void cli_rollback_print_plan(const struct cli *cli, const struct site *site, con
                    ? "mails sent since, which will not be sent again"
                    : "mails sent since, which may be sent again: in a database changed in place they can't be marked",
                &plan->mails, 20);
-    if (plan->stop_how)
-        printf("the shop is stopped by: %s, and started by: %s\n", plan->stop_how, plan->start_how);
-    print_list("what can't be exchanged in one step", &plan->in_place, 20);
-    print_list("to know", &plan->remarks, 40);
-    print_list("problems: nopsnap will not begin before these are solved", &plan->problems, 100);
+    if (plan->preflight.stop_how)
+        printf("the shop is stopped by: %s, and started by: %s\n", plan->preflight.stop_how, plan->preflight.start_how);
+    print_list("what can't be exchanged in one step", &plan->preflight.in_place, 20);
+    print_list("to know", &plan->preflight.remarks, 40);
+    print_list("problems: nopsnap will not begin before these are solved", &plan->preflight.problems, 100);
     (void)fflush(stdout);
 }
 
@@ -112,9 +112,9 @@ void cli_rollback_json_plan(const struct site *site, const struct rollback_plan 
     push_all(v, "changes", &plan->changes);
     push_all(v, "mails", &plan->mails);
     json_put_flag(v, "mails_marked", plan->mails_marked);
-    push_all(v, "in_place", &plan->in_place);
-    push_all(v, "remarks", &plan->remarks);
-    push_all(v, "problems", &plan->problems);
+    push_all(v, "in_place", &plan->preflight.in_place);
+    push_all(v, "remarks", &plan->preflight.remarks);
+    push_all(v, "problems", &plan->preflight.problems);
     cli_json(v);
 }
 

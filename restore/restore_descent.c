@@ -253,6 +253,8 @@ bool restore_wanted(const struct restore_options *options, const char *path)
 {
     const char *const *include = options->include;
 
+    if (options->select && !options->select(options->select_arg, path))
+        return false;
     for (size_t i = 0; options->exclude && i < options->exclude->count; i++) {
         if (text_match(options->exclude->items[i], path, 0))
             return false;

@@ -25,12 +25,12 @@ static enum error_kind check_parent(const char *path, struct rollback_plan *plan
     if (rc)
         return rc;
     if (faccessat(AT_FDCWD, parent, W_OK | X_OK, AT_EACCESS) != 0)
-        rc = text_list_addf(&plan->problems, err,
+        rc = text_list_addf(&plan->preflight.problems, err,
                             "the pictures in %s are staged beside it, and %s can't be written to: %s", path, parent,
                             strerror(errno));
     else if (site_serves(parent)) /* P10 */
-        rc = text_list_addf(&plan->problems, err, "%s is served to visitors: no place to stage the pictures of %s",
-                            parent, path);
+        rc = text_list_addf(&plan->preflight.problems, err,
+                            "%s is served to visitors: no place to stage the pictures of %s", parent, path);
     free(parent);
     return rc;
 }
@@ -43,14 +43,14 @@ static enum error_kind check_folder(struct transaction_context *x, const struct 
     enum error_kind rc = OK;
 
     if (lstat(root->path, &st) == 0 && !S_ISDIR(st.st_mode))
-        return text_list_addf(&plan->problems, err,
+        return text_list_addf(&plan->preflight.problems, err,
                               "%s is no folder itself: the setting mediasettings.picturepath has to name the real one",
                               root->path);
     if (holds(root->path, x->site->path) || holds(root->path, x->txn.catalog))
-        rc =
-            text_list_addf(&plan->problems, err, "the pictures' folder %s holds the site or the catalogue", root->path);
+        rc = text_list_addf(&plan->preflight.problems, err, "the pictures' folder %s holds the site or the catalogue",
+                            root->path);
     if (!rc && mounts_refuse(root->path, &why) != OK)
-        rc = text_list_add(&plan->problems, why.text, err);
+        rc = text_list_add(&plan->preflight.problems, why.text, err);
     return rc ? rc : check_parent(root->path, plan, err);
 }
 
@@ -61,7 +61,8 @@ static enum error_kind check_room(const struct snapshot_root *root, struct rollb
     enum error_kind rc = path_parent(root->path, &parent, err);
 
     if (!rc)
-        rc = need_space(parent, "the pictures", root->bytes + root->files * SPACE_PER_FILE + SPACE_MARGIN, plan, err);
+        rc = need_space(parent, "the pictures", root->bytes + root->files * SPACE_PER_FILE + SPACE_MARGIN,
+                        &plan->preflight, err);
     free(parent);
     return rc;
 }
@@ -97,8 +98,8 @@ static enum error_kind look_at_snapshot(void *arg, const struct snapshot_record 
             return OK;
     rc = text_list_add(&s->seen, r->site_path, err);
     if (!rc && shares(s->plan, r))
-        rc = text_list_addf(&s->plan->problems, err, "%s uses the same pictures: say --shared if both may go back",
-                            r->site_path);
+        rc = text_list_addf(&s->plan->preflight.problems, err,
+                            "%s uses the same pictures: say --shared if both may go back", r->site_path);
     return rc;
 }
 
@@ -111,8 +112,8 @@ static enum error_kind check_sharing(struct transaction_context *x, struct rollb
 
     text_list_release(&s.seen);
     if (rc == ERR_CORRUPT)
-        return text_list_addf(&plan->remarks, err, "whether another site shares the pictures was not fully seen: %s",
-                              why.text);
+        return text_list_addf(&plan->preflight.remarks, err,
+                              "whether another site shares the pictures was not fully seen: %s", why.text);
     if (rc)
         error_copy(err, &why);
     return rc;

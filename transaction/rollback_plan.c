@@ -36,11 +36,7 @@ void rollback_plan_free(struct rollback_plan *plan)
     text_list_release(&plan->changes);
     database_losses_release(&plan->losses);
     text_list_release(&plan->mails);
-    text_list_release(&plan->in_place);
-    text_list_release(&plan->remarks);
-    text_list_release(&plan->problems);
-    free(plan->stop_how);
-    free(plan->start_how);
+    preflight_release(&plan->preflight);
     if (plan->context)
         transaction_context_release(plan->context);
     free(plan->context);
@@ -92,7 +88,8 @@ static enum error_kind plan_files(struct transaction_context *x, const struct pr
     if (!x->site->exists) {
         plan->files_added = root->files;
         plan->bytes_to_write = root->bytes;
-        return text_list_addf(&plan->remarks, err, "%s does not exist: it is made again whole", x->site->path);
+        return text_list_addf(&plan->preflight.remarks, err, "%s does not exist: it is made again whole",
+                              x->site->path);
     }
     progress_step(progress, "comparing %s with the snapshot", x->site->path);
     return difference_live(x->cat, &plan->target, x->site, count_difference, plan, err);
@@ -111,7 +108,7 @@ static enum error_kind name_both(const struct database_target *restored, const s
         rc = database_target_shown(live, &now, err);
     if (!rc)
         rc =
-            text_list_addf(&plan->problems, err,
+            text_list_addf(&plan->preflight.problems, err,
                            "the restored settings name another database (%s) than today's (%s), and what is in today's "
                            "would neither go back nor be saved: say --keep-connection to go back in today's, or --only "
                            "files to leave both as they are",
@@ -205,27 +202,27 @@ static enum error_kind plan_database(struct transaction_context *x, const struct
     if (!rc)
         rc = database_probe(x->reach.db, &info, err);
     for (size_t i = 0; !rc && i < info.obstacles.count; i++)
-        rc = text_list_add(&plan->problems, info.obstacles.items[i], err);
+        rc = text_list_add(&plan->preflight.problems, info.obstacles.items[i], err);
     for (size_t i = 0; !rc && i < info.remarks.count; i++)
-        rc = text_list_add(&plan->remarks, info.remarks.items[i], err);
+        rc = text_list_add(&plan->preflight.remarks, info.remarks.items[i], err);
     for (size_t i = 0; !rc && i < info.unreadable.count; i++)
-        rc =
-            text_list_addf(&plan->problems, err, "%s: what is taken away could not be saved", info.unreadable.items[i]);
+        rc = text_list_addf(&plan->preflight.problems, err, "%s: what is taken away could not be saved",
+                            info.unreadable.items[i]);
     if (!rc && x->facts.engine != info.engine)
-        rc = text_list_addf(&plan->problems, err, "the snapshot's dump is of %s, the shop's database is %s",
+        rc = text_list_addf(&plan->preflight.problems, err, "the snapshot's dump is of %s, the shop's database is %s",
                             database_engine_name(x->facts.engine), database_engine_name(info.engine));
     if (!rc)
         rc = txn_describe_database(&x->txn, &x->reach.target, info.identity, err);
     x->txn.database_in_place = !rc && !info.can_beside;
     plan->mails_marked = !x->txn.database_in_place;
     if (x->txn.database_in_place && info.exists)
-        rc = text_list_addf(&plan->in_place, err,
+        rc = text_list_addf(&plan->preflight.in_place, err,
                             "the database is changed in place: %s; the present state is saved first",
                             info.why_in_place ? info.why_in_place : "no other database can be made");
     if (!rc && info.exists)
         rc = plan_losses(x, plan, err);
     else if (!rc && !info.obstacles.count)
-        rc = text_list_addf(&plan->remarks, err, "the database does not exist: it is made again whole");
+        rc = text_list_addf(&plan->preflight.remarks, err, "the database does not exist: it is made again whole");
     database_info_release(&info);
     return rc;
 }

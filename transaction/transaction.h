@@ -59,6 +59,16 @@ int64_t transaction_changed_ns(const char *site_path);
  */
 enum error_kind transaction_refuse_since(const char *site_path, int64_t seen_ns, struct error *err);
 
+/* ---- what every plan says ---- */
+
+struct preflight {
+    struct text_list problems;  /* P12: all of them at once; not empty: the run refuses */
+    struct text_list remarks;   /* what is not protected, left out, shared... */
+    struct text_list in_place;  /* what can't be exchanged, and why */
+    char *stop_how, *start_how; /* "systemctl stop nop.service", or NULL: nothing to stop */
+};
+void preflight_release(struct preflight *p);
+
 /* ---- rollback ---- */
 
 struct rollback_options {
@@ -82,11 +92,8 @@ struct rollback_plan {
     struct text_list changes; /* first 1,000 lines: "- path", "+ path", "~ path" */
     struct database_losses losses;
     struct text_list mails;
-    bool mails_marked;                   /* they will not be sent again; a database changed in place can't have that */
-    struct text_list in_place;           /* what can't be exchanged, and why */
-    struct text_list remarks;            /* what is not protected, left out, shared... */
-    struct text_list problems;           /* P12: all of them at once; not empty: rollback_run() refuses */
-    char *stop_how, *start_how;          /* "systemctl stop nop.service", or NULL: nothing to stop */
+    bool mails_marked; /* they will not be sent again; a database changed in place can't have that */
+    struct preflight preflight;
     bool login_fails;                    /* the restored settings can't log in: --keep-connection */
     struct transaction_context *context; /* private */
 };

@@ -357,6 +357,7 @@ struct transaction_context {
     bool has_facts;
     struct reach reach;
     struct linked *linked;
+    const struct forward_steps *steps; /* of an upgrade, by this process; NULL in a rollback and in recovery */
     bool commit_tried; /* by this process: whether the decision is on disk is known only if it was written */
     bool keep_connection;
     char *keep_string; /* today's connection string, secret */
@@ -378,9 +379,14 @@ bool folder_is_left_out(const struct site *rules, const char *relative);
 /* rollback_preflight.c */
 enum error_kind rollback_preflight(struct transaction_context *x, const struct rollback_options *o,
                                    struct rollback_plan *plan, struct error *err);
+/* preflight.c: what every plan asks */
 /* A problem where there is less room than that. */
-enum error_kind need_space(const char *where, const char *what, uint64_t need, struct rollback_plan *plan,
-                           struct error *err);
+enum error_kind need_space(const char *where, const char *what, uint64_t need, struct preflight *p, struct error *err);
+enum error_kind preflight_catalog(struct transaction_context *x, struct preflight *p, struct error *err);
+enum error_kind preflight_processes(struct transaction_context *x, struct preflight *p, struct error *err);
+enum error_kind preflight_fence(struct transaction_context *x, struct preflight *p, struct error *err);
+enum error_kind preflight_sharing(struct transaction_context *x, const struct config *config, struct preflight *p,
+                                  struct error *err);
 #define SPACE_MARGIN (64ull << 20) /* directories, the journal, what grows meanwhile */
 #define SPACE_PER_FILE 4096ull     /* a block each */
 /* rollback_pictures.c: what speaks against exchanging pictures outside the site */
@@ -398,6 +404,20 @@ enum error_kind area_remove(const struct area *a, struct error *err);
 enum error_kind stage_remove(struct transaction_context *x, struct error *err);
 /* <stage>/site; caller frees */
 enum error_kind stage_tree_path(const struct txn *t, char **out, struct error *err);
+
+/* run.c: what every transaction that builds a new state does */
+/* Lock, areas, journal. ERR_PENDING, ERR_REFUSED where something else is to be done first, ERR_BUSY where the plan no longer holds. */
+enum error_kind run_begin(struct transaction_context *x, const struct progress *progress, struct error *err);
+/* A record with nothing but its name, and what it says set in txn; a signal is heard here. */
+enum error_kind run_step(struct transaction_context *x, const char *name, bool *flag, struct error *err);
+/* Mounts are looked at again, just before the exchange. */
+enum error_kind run_note_units(struct transaction_context *x, struct error *err);
+/* Undo, and say in `err` why: the first failure, with what became of it. */
+enum error_kind run_give_up(struct transaction_context *x, const struct progress *progress,
+                            struct transaction_result *out, struct error *err);
+void run_note_times(struct transaction_context *x, struct transaction_result *out);
+/* The lock on the journal is held until here; saving what was taken away takes it again. */
+void run_save_taken(struct transaction_context *x, const struct progress *progress, struct transaction_result *out);
 
 /* switch.c: going to a side and starting there; both directions, both by rollback and by recovery */
 enum error_kind switch_stop(struct transaction_context *x, bool again, const struct progress *progress,
