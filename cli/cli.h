@@ -134,8 +134,8 @@ struct cli_database {
 enum error_kind cli_database_open(const struct site *site, struct cli_database *out, struct error *err);
 void cli_database_release(struct cli_database *d);
 /* What the last transaction took away becomes a snapshot before anything new is written (P3). seen_ns: see kept_clear(). */
-enum error_kind cli_kept_clear(struct cli *cli, struct catalog *cat, struct site *site, int64_t *seen_ns,
-                               struct error *err);
+enum error_kind cli_kept_clear(struct cli *cli, struct catalog *cat, struct site *site, bool end_trial,
+                               int64_t *seen_ns, struct error *err);
 /* Before a snapshot is marked, or goes: its site must have nothing unfinished. Another host's site can't be asked. */
 enum error_kind cli_refuse_pending_of(const struct snapshot_record *record, bool going, struct error *err);
 /* One warning line when a transaction is pending; for commands that only read. */

@@ -229,7 +229,7 @@ int cli_rollback(struct cli *cli, int argc, char **argv)
         goto done;
     rc = cli_catalog_open(cli, a.dry_run ? CATALOG_READ : CATALOG_WRITE, false, &cat, &err);
     if (!rc && !a.dry_run)
-        rc = cli_kept_clear(cli, cat, &site, NULL, &err);
+        rc = cli_kept_clear(cli, cat, &site, false, NULL, &err);
     if (!rc)
         rc = rollback_plan(cat, &site, &a.options, &cli->progress, &plan, &err);
     if (rc)

@@ -132,14 +132,14 @@ enum error_kind cli_database_open(const struct site *site, struct cli_database *
     return rc;
 }
 
-enum error_kind cli_kept_clear(struct cli *cli, struct catalog *cat, struct site *site, int64_t *seen_ns,
-                               struct error *err)
+enum error_kind cli_kept_clear(struct cli *cli, struct catalog *cat, struct site *site, bool end_trial,
+                               int64_t *seen_ns, struct error *err)
 {
     struct transaction_result cleared = {.outcome = OUTCOME_NOTHING};
-    enum error_kind rc = kept_clear(cat, site, &cli->progress, seen_ns, &cleared, err);
+    enum error_kind rc = kept_clear(cat, site, end_trial, &cli->progress, seen_ns, &cleared, err);
 
     if (!rc && cleared.safety_snapshot)
-        cli_note(cli, "what the last rollback took away is snapshot %.8s", cleared.safety_snapshot);
+        cli_note(cli, "what the last transaction took away is snapshot %.8s", cleared.safety_snapshot);
     for (size_t i = 0; i < cleared.left.count; i++)
         cli_warn(cli, "still kept: %s", cleared.left.items[i]);
     transaction_result_release(&cleared);

@@ -281,7 +281,7 @@ int cli_snapshot(struct cli *cli, int argc, char **argv)
     if (!rc)
         rc = cli_catalog_check_place(cli, catalog_path(cat), &site, &err);
     if (!rc)
-        rc = cli_kept_clear(cli, cat, &site, &seen_ns, &err);
+        rc = cli_kept_clear(cli, cat, &site, false, &seen_ns, &err);
     if (!rc)
         rc = take(cli, cat, &site, &database, &a, seen_ns, &result, &err);
     cli_progress_end(cli);

@@ -134,6 +134,12 @@ enum site_class {
 enum site_class site_classify(const struct site *site, const char *relative, bool is_directory, const char **reason);
 
 /*
+ * Of what is SITE_REGENERATED, by the reason that site_classify() gave: does a new version of the shop begin without it? Thumbnails and
+ * logs go over; caches, bundles, sitemaps, shadow copies and half-done uploads are of the version that made them.
+ */
+bool site_begins_empty(const char *reason);
+
+/*
  * Can anything below this directory be anything but SITE_KEEP? False lets a walk skip classification for a subtree.
  * True is always a correct answer.
  */

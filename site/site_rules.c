@@ -532,6 +532,11 @@ enum site_class site_classify(const struct site *site, const char *relative, boo
     return class;
 }
 
+bool site_begins_empty(const char *reason)
+{
+    return reason && strcmp(reason, "thumbnails") != 0 && strcmp(reason, "logs") != 0;
+}
+
 static bool built_in_rules_below(const struct site_rules *rules, const char *folder)
 {
     for (size_t i = 0; i < rules->active_count; i++) {

@@ -28,6 +28,7 @@ static const struct text_member text_members[] = {
     MEMBER(cache_flush),   MEMBER(safety),        MEMBER(stage),
     MEMBER(beside),        MEMBER(taken),         MEMBER(database_engine),
     MEMBER(database_host), MEMBER(database_name), MEMBER(database_identity),
+    MEMBER(from_version),  MEMBER(to_version),
 };
 #define TEXT_MEMBERS (sizeof(text_members) / sizeof(text_members[0]))
 
@@ -36,10 +37,7 @@ struct flag_member {
     size_t offset;
 };
 static const struct flag_member flag_members[] = {
-    MEMBER(has_files),
-    MEMBER(has_database),
-    MEMBER(split),
-    MEMBER(database_in_place),
+    MEMBER(has_files), MEMBER(has_database), MEMBER(split), MEMBER(database_in_place), MEMBER(going_back),
 };
 static const struct flag_member step_members[] = {
     MEMBER(staged), MEMBER(fence_begun), MEMBER(switch_begun), MEMBER(start_begun), MEMBER(load_begun),
@@ -70,6 +68,11 @@ void txn_release(struct txn *t)
     text_list_release(&t->rules);
     database_swap_release(&t->swap);
     *t = (struct txn)TXN_INIT;
+}
+
+bool txn_is_upgrade(const struct txn *t)
+{
+    return t->to_version != NULL;
 }
 
 const struct area *area_outside(const struct txn *t)
@@ -110,6 +113,7 @@ static void put_begin(struct json *v, const struct txn *t)
     json_put_number(v, "old_until_ns", t->old_until_ns);
     json_put_number(v, "new_until_ns", t->new_until_ns);
     json_put_number(v, "health_timeout_ms", t->health_timeout_ms);
+    json_put_number(v, "trial_ms", t->trial_ms);
     json_put_number(v, "database_port", t->database_port);
     for (size_t i = 0; i < TEXT_MEMBERS; i++)
         put_exact(v, text_members[i].key, *text_of((struct txn *)(uintptr_t)t, &text_members[i]));
@@ -401,11 +405,14 @@ enum error_kind txn_decode(struct json *v, struct txn *out, struct error *err)
     out->began_ns = json_number(json_get(v, "began_ns"), 0);
     get_rest(v, out);
     out->health_timeout_ms = (int)json_number(json_get(v, "health_timeout_ms"), 0);
+    out->trial_ms = json_number(json_get(v, "trial_ms"), 0);
     out->database_port = (int)json_number(json_get(v, "database_port"), 0);
     for (size_t i = 0; i < TEXT_MEMBERS && !rc; i++)
         rc = get_exact(v, text_members[i].key, text_of(out, &text_members[i]), err);
     for (size_t i = 0; i < sizeof(flag_members) / sizeof(flag_members[0]); i++)
         *flag_of(out, &flag_members[i]) = json_flag(json_get(v, flag_members[i].key), false);
+    if (out->going_back) /* it begins where the upgrade had ended */
+        out->staged = out->fence_begun = out->switch_begun = out->start_begun = true;
     if (!rc)
         rc = get_areas(v, out, err);
     if (!rc)

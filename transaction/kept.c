@@ -21,6 +21,17 @@ void kept_release(struct kept *k)
     k->snapshot = NULL;
 }
 
+int64_t kept_trial_end_ns(const struct kept *k)
+{
+    return txn_is_upgrade(&k->txn) && k->kept_is_old && k->txn.trial_ms > 0 ? k->since_ns + k->txn.trial_ms * 1000000
+                                                                            : 0;
+}
+
+bool kept_in_trial(const struct kept *k)
+{
+    return clock_now() < kept_trial_end_ns(k);
+}
+
 enum error_kind kept_write(const struct place *p, const struct txn *t, bool kept_is_old, const char *snapshot,
                            int64_t since_ns, struct error *err)
 {
@@ -69,67 +80,6 @@ done:
 
 /* ---- becoming a snapshot ---- */
 
-/* A linked file stands for the entry of the target snapshot that it was proved equal to, whatever was written through it since. */
-struct linked_entries {
-    struct linked *linked;
-    struct entry_steps *steps;
-    struct buffer encoded;
-    struct catalog *cat;
-    bool kept_is_old;
-    const char *live; /* the tree that shares them */
-};
-
-/* Does the live tree still have this very file under the same name? */
-static bool still_shared(const struct linked_entries *l, const char *path, const struct stat *st)
-{
-    struct error ignored = ERROR_INIT;
-    struct stat there;
-    char *live = NULL;
-    bool shared;
-
-    if (path_join(l->live, path, &live, &ignored))
-        return true;
-    shared = lstat(live, &there) == 0 && there.st_ino == st->st_ino && there.st_dev == st->st_dev;
-    free(live);
-    return shared;
-}
-
-/*
- * Which side wrote through the link? The old tree that was taken away never did: whatever differs came from the new shop. A new
- * tree that an undo took away did so while it ran; the undo then gave the old tree a file of its own, so that a
- * file which is no longer shared is the new shop's, and one that still is was written by the old shop since.
- */
-static bool stands_for_entry(const struct linked_entries *l, const char *path, const struct stat *st)
-{
-    enum linked_state state = linked_find(l->linked, path, st);
-
-    if (state == LINKED_NO || !l->steps)
-        return false;
-    if (state == LINKED_SAME)
-        return !catalog_damaged(l->cat); /* the file has the same content: what may be damaged is stored anew */
-    return l->kept_is_old || still_shared(l, path, st);
-}
-
-static enum error_kind entry_of_linked(void *arg, const char *path, const struct stat *st, const void **encoded,
-                                       size_t *len, struct error *err)
-{
-    struct linked_entries *l = arg;
-    const struct tree_entry *entry = NULL;
-    enum error_kind rc;
-
-    *encoded = NULL;
-    if (!stands_for_entry(l, path, st))
-        return OK;
-    rc = entry_steps_get(l->steps, path, &entry, err);
-    if (rc || !entry)
-        return rc;
-    buffer_clear(&l->encoded);
-    rc = tree_entry_encode(entry, &l->encoded, err);
-    *encoded = l->encoded.data;
-    *len = l->encoded.len;
-    return rc;
-}
-
 struct saving {
     struct snapshot_record target;
     struct linked_entries entries;
@@ -141,8 +91,7 @@ struct saving {
 static void saving_release(struct saving *s)
 {
     linked_close(s->entries.linked);
-    entry_steps_close(s->entries.steps);
-    buffer_release(&s->entries.encoded);
+    linked_entries_release(&s->entries);
     database_close(s->kept_db);
     reach_release(&s->reach);
     snapshot_record_release(&s->target);
@@ -285,7 +234,9 @@ static enum error_kind take(struct catalog *cat, struct site *site, struct savin
     o.read_root = s->tree;
     /* The shop that runs since takes orders while this is dumped: they are newer than what it went back from. */
     o.moment_ns = k->kept_is_old ? k->txn.old_until_ns : k->txn.new_until_ns;
-    if (k->snapshot) { /* part of it may be gone already: no state to go back to unasked */
+    if (txn_is_upgrade(&k->txn) && !k->kept_is_old && k->txn.going_back)
+        o.transaction = k->txn.token; /* the owner went back: the next rollback undoes that */
+    else if (k->snapshot) {           /* part of it may be gone already: no state to go back to unasked */
         o.tags = again;
     } else if (k->kept_is_old) { /* what an undo took away is no state to go back to by itself: `--to` names it */
         o.transaction = k->txn.token;
@@ -294,7 +245,7 @@ static enum error_kind take(struct catalog *cat, struct site *site, struct savin
         o.tags = undone;
     }
     if (s->entries.linked) {
-        o.entry = entry_of_linked;
+        o.entry = linked_entries_ask;
         o.entry_arg = &s->entries;
     }
     o.no_stat_cache = true; /* the site's own cache speaks of the live tree */
@@ -311,7 +262,7 @@ static enum error_kind take(struct catalog *cat, struct site *site, struct savin
 static enum error_kind save(struct catalog *cat, struct site *site, const struct place *p, struct kept *k,
                             const struct progress *progress, struct error *err)
 {
-    struct saving s = {SNAPSHOT_RECORD_INIT, {.encoded = BUFFER_INIT(16u << 20)}, REACH_INIT, NULL, NULL};
+    struct saving s = {SNAPSHOT_RECORD_INIT, LINKED_ENTRIES_INIT, REACH_INIT, NULL, NULL};
     struct error why = ERROR_INIT;
     char *id = NULL;
     enum error_kind rc = snapshot_find(cat, NULL, k->txn.target, &s.target, &why);
@@ -354,7 +305,8 @@ static enum error_kind save_again(struct catalog *cat, struct site *site, const 
                    k->txn.catalog, p->folder);
         return rc;
     }
-    progress_warn(progress, "snapshot %.8s of what was taken away is gone: what is left of that is saved once more",
+    progress_warn(progress,
+                  "snapshot %.8s of what was taken away is gone or damaged: what is left of that is saved once more",
                   k->snapshot);
     return save(cat, site, p, k, progress, err);
 }
@@ -370,8 +322,12 @@ static enum error_kind ensure_saved(struct catalog *cat, struct site *site, cons
     if (!k->snapshot)
         return save(cat, site, p, k, progress, err);
     rc = snapshot_find(cat, NULL, k->snapshot, &found, &why);
+    if (!rc && txn_is_upgrade(&k->txn)) { /* K2: taken while the shop was stopped, it was not read back then */
+        progress_step(progress, "reading the snapshot back");
+        rc = snapshot_verify(cat, &found, progress, &why);
+    }
     snapshot_record_release(&found);
-    if (rc == ERR_NOT_FOUND)
+    if (rc == ERR_NOT_FOUND || rc == ERR_CORRUPT)
         return save_again(cat, site, p, k, progress, err);
     if (rc)
         error_copy(err, &why);
@@ -479,12 +435,16 @@ static enum error_kind let_go(struct catalog *cat, const struct site *site, cons
     return rc;
 }
 
-static enum error_kind clear_locked(struct catalog *cat, struct site *site, const struct place *p,
+static enum error_kind clear_locked(struct catalog *cat, struct site *site, const struct place *p, bool end_trial,
                                     const struct progress *progress, struct transaction_result *out, struct error *err)
 {
     struct kept k = {.txn = TXN_INIT};
     enum error_kind rc = kept_read(p, &k, err);
 
+    if (!rc && !end_trial && kept_in_trial(&k)) {
+        kept_release(&k);
+        return OK;
+    }
     if (!rc)
         rc = ensure_saved(cat, site, p, &k, progress, err);
     if (!rc && k.snapshot)
@@ -495,8 +455,8 @@ static enum error_kind clear_locked(struct catalog *cat, struct site *site, cons
     return rc;
 }
 
-enum error_kind kept_clear(struct catalog *cat, struct site *site, const struct progress *progress, int64_t *seen_ns,
-                           struct transaction_result *out, struct error *err)
+enum error_kind kept_clear(struct catalog *cat, struct site *site, bool end_trial, const struct progress *progress,
+                           int64_t *seen_ns, struct transaction_result *out, struct error *err)
 {
     struct place p = PLACE_INIT;
     bool changed = false;
@@ -522,7 +482,7 @@ enum error_kind kept_clear(struct catalog *cat, struct site *site, const struct 
         goto done;
     }
     if (!rc && place_has(&p, "kept"))
-        rc = clear_locked(cat, site, &p, progress, out, err);
+        rc = clear_locked(cat, site, &p, end_trial, progress, out, err);
     if (!rc)
         rc = journal_tidy(&p, err);
     if (!rc && seen_ns)

@@ -179,3 +179,63 @@ enum error_kind entry_steps_get(struct entry_steps *s, const char *path, const s
         *out = &s->levels[s->depth - 1].entry;
     return rc;
 }
+
+/* ---- linked files ---- */
+
+/* Does the live tree still have this very file under the same name? */
+static bool still_shared(const struct linked_entries *l, const char *path, const struct stat *st)
+{
+    struct error ignored = ERROR_INIT;
+    struct stat there;
+    char *live = NULL;
+    bool shared;
+
+    if (path_join(l->live, path, &live, &ignored))
+        return true;
+    shared = lstat(live, &there) == 0 && there.st_ino == st->st_ino && there.st_dev == st->st_dev;
+    free(live);
+    return shared;
+}
+
+/*
+ * Which side wrote through the link? The old tree that was taken away never did: whatever differs came from the new shop. A new
+ * tree that an undo took away did so while it ran; the undo then gave the old tree a file of its own, so that a
+ * file which is no longer shared is the new shop's, and one that still is was written by the old shop since.
+ */
+static bool stands_for_entry(const struct linked_entries *l, const char *path, const struct stat *st)
+{
+    enum linked_state state = linked_find(l->linked, path, st);
+
+    if (state == LINKED_NO || !l->steps)
+        return false;
+    if (state == LINKED_SAME)
+        return !catalog_damaged(l->cat); /* the file has the same content: what may be damaged is stored anew */
+    return l->kept_is_old || still_shared(l, path, st);
+}
+
+enum error_kind linked_entries_ask(void *entries, const char *path, const struct stat *st, const void **encoded,
+                                   size_t *len, struct error *err)
+{
+    struct linked_entries *l = entries;
+    const struct tree_entry *entry = NULL;
+    enum error_kind rc;
+
+    *encoded = NULL;
+    if (!stands_for_entry(l, path, st))
+        return OK;
+    rc = entry_steps_get(l->steps, path, &entry, err);
+    if (rc || !entry)
+        return rc;
+    buffer_clear(&l->encoded);
+    rc = tree_entry_encode(entry, &l->encoded, err);
+    *encoded = l->encoded.data;
+    *len = l->encoded.len;
+    return rc;
+}
+
+void linked_entries_release(struct linked_entries *l)
+{
+    entry_steps_close(l->steps);
+    l->steps = NULL;
+    buffer_release(&l->encoded);
+}

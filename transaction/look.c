@@ -59,7 +59,13 @@ static enum error_kind describe(const struct place *p, char **out, struct error 
     if (!rc) {
         text_moment(t.began_ns, when);
         rc = memory_format(out, err, "%s %.8s, begun %s, %s",
-                           t.target ? "rollback to snapshot" : "snapshot of the stopped shop", t.target ? t.target : "",
+                           t.going_back         ? "rollback of the upgrade to"
+                           : txn_is_upgrade(&t) ? "upgrade to"
+                           : t.target           ? "rollback to snapshot"
+                                                : "snapshot of the stopped shop",
+                           txn_is_upgrade(&t) ? t.to_version
+                           : t.target         ? t.target
+                                              : "",
                            when,
                            t.start_begun    ? "interrupted while starting the shop"
                            : t.switch_begun ? "interrupted while exchanging files or database"
@@ -209,7 +215,9 @@ void kept_state_release(struct kept_state *k)
     free(k->tree);
     free(k->database);
     free(k->snapshot);
-    *k = (struct kept_state){false, NULL, NULL, NULL, 0, 0};
+    free(k->from_version);
+    free(k->to_version);
+    *k = (struct kept_state){.exists = false};
 }
 
 /* What comes free when a folder goes. It may be going just now: what can't be seen does not count. */
@@ -236,7 +244,7 @@ enum error_kind kept_look(const char *site_path, struct kept_state *out, struct 
     struct kept k = {.txn = TXN_INIT};
     enum error_kind rc = place_find(site_path, &p, err);
 
-    *out = (struct kept_state){false, NULL, NULL, NULL, 0, 0};
+    *out = (struct kept_state){.exists = false};
     if (rc)
         return rc;
     rc = kept_read(&p, &k, &why);
@@ -250,7 +258,13 @@ enum error_kind kept_look(const char *site_path, struct kept_state *out, struct 
     }
     out->exists = true;
     out->since_ns = k.since_ns;
-    if (k.txn.has_files && k.txn.stage) {
+    if (kept_in_trial(&k))
+        out->trial_end_ns = kept_trial_end_ns(&k);
+    if (txn_is_upgrade(&k.txn))
+        rc = memory_string(k.txn.to_version, &out->to_version, err);
+    if (!rc && k.txn.from_version)
+        rc = memory_string(k.txn.from_version, &out->from_version, err);
+    if (!rc && k.txn.has_files && k.txn.stage) {
         rc = memory_string(k.txn.stage, &out->tree, err);
         out->bytes = room_of(k.txn.stage);
         for (size_t i = 0; i < k.txn.area_count; i++)

@@ -11,17 +11,20 @@
 #include "transaction_internal.h"
 #include "walk.h"
 
-static bool crosses(enum site_class class)
-{
-    return class == SITE_REGENERATED || class == SITE_BACKUPS || class == SITE_EXCLUDED;
-}
-
 struct crossing {
     int from, to; /* the trees */
     bool make_parents;
-    char *folder; /* the last one that was opened below `to`, */
-    int fd;       /* -1: it can't be entered */
+    bool new_version; /* caches are of the version that made them */
+    char *folder;     /* the last one that was opened below `to`, */
+    int fd;           /* -1: it can't be entered */
 };
+
+static bool crosses(const struct crossing *c, const struct walk_item *item)
+{
+    if (item->class == SITE_REGENERATED)
+        return !c->new_version || !site_begins_empty(item->reason);
+    return item->class == SITE_BACKUPS || item->class == SITE_EXCLUDED;
+}
 
 static void crossing_release(struct crossing *c)
 {
@@ -155,9 +158,9 @@ enum error_kind moves_refuse_only_copy(struct catalog *cat, const struct snapsho
 /* ---- moving ---- */
 
 enum error_kind moves_left_out(const struct site *rules, const char *from, const char *to, bool make_parents,
-                               uint64_t *moved, struct error *err)
+                               bool new_version, uint64_t *moved, struct error *err)
 {
-    struct crossing c = {-1, -1, make_parents, NULL, -1};
+    struct crossing c = {-1, -1, make_parents, new_version, NULL, -1};
     struct walk *walk = NULL;
     struct walk_item item;
     enum error_kind rc = walk_open(from, rules, &walk, err);
@@ -171,7 +174,7 @@ enum error_kind moves_left_out(const struct site *rules, const char *from, const
         rc = walk_next(walk, &item, err);
         if (rc || item.event == WALK_END)
             break;
-        if (item.event == WALK_SKIPPED && crosses(item.class))
+        if (item.event == WALK_SKIPPED && crosses(&c, &item))
             rc = move_one(&c, &item, moved, err);
     }
     walk_close(walk);

@@ -20,6 +20,7 @@ void transaction_context_release(struct transaction_context *x)
     reach_release(&x->reach);
     txn_release(&x->txn);
     snapshot_record_release(&x->target);
+    snapshot_record_release(&x->point);
     database_facts_release(&x->facts);
     memory_free_secret(x->keep_string);
     catalog_site_unlock(x->site_lock);
@@ -244,12 +245,25 @@ static enum error_kind describe_target(struct transaction_context *x, const stru
     return rc;
 }
 
+static enum error_kind plan_trial(struct transaction_context *x, const struct rollback_options *o,
+                                  const struct progress *progress, struct rollback_plan *plan, struct error *err)
+{
+    enum error_kind rc = txn_describe(&x->txn, x->site, o->health_timeout_ms, err);
+
+    if (!rc)
+        rc = place_find(x->site->path, &x->place, err);
+    if (!rc)
+        x->place.seen_ns = place_changed_ns(&x->place);
+    return rc ? rc : trial_plan(x, progress, plan, err);
+}
+
 enum error_kind rollback_plan(struct catalog *cat, struct site *site, const struct rollback_options *options,
                               const struct progress *progress, struct rollback_plan **out, struct error *err)
 {
     struct rollback_plan *plan = NULL;
     struct transaction_context *x = NULL;
     char site_id[17];
+    bool trial = false;
     enum error_kind rc = memory_zeroed(1, sizeof(*plan), (void **)&plan, err);
 
     if (!rc)
@@ -266,6 +280,15 @@ enum error_kind rollback_plan(struct catalog *cat, struct site *site, const stru
                                       .reach = REACH_INIT,
                                       .export_lost = options->export_lost};
     rc = catalog_site_id(cat, site->path, site_id, err);
+    if (!rc)
+        rc = trial_is_open(site->path, &trial, err);
+    if (!rc && trial && !options->to && options->only == SNAPSHOT_WHOLE) {
+        rc = plan_trial(x, options, progress, plan, err);
+        goto done;
+    }
+    if (!rc && trial)
+        rc = text_list_add(&plan->preflight.remarks,
+                           "the upgrade's trial ends with this: what it took away stays a held snapshot", err);
     if (!rc)
         rc = rollback_target(cat, site, site_id, options, plan, err);
     if (!rc && plan->files) /* what is left of the tree may no longer look like a shop */

@@ -72,6 +72,19 @@ static void flush_caches(struct transaction_context *x, const struct progress *p
         progress_warn(progress, "the `cache_flush` command of the config failed (status %d)", status);
 }
 
+/* Another state than the open trial's is gone to: that trial is over. */
+static enum error_kind end_trial(struct transaction_context *x, const struct progress *progress, struct error *err)
+{
+    struct transaction_result cleared = {.outcome = OUTCOME_NOTHING};
+    bool trial = false;
+    enum error_kind rc = trial_is_open(x->site->path, &trial, err);
+
+    if (!rc && trial)
+        rc = kept_clear(x->cat, x->site, true, progress, &x->place.seen_ns, &cleared, err);
+    transaction_result_release(&cleared);
+    return rc;
+}
+
 enum error_kind rollback_run(struct catalog *cat, struct site *site, struct rollback_plan *plan,
                              const struct progress *progress, struct transaction_result *out, struct error *err)
 {
@@ -85,9 +98,13 @@ enum error_kind rollback_run(struct catalog *cat, struct site *site, struct roll
     x->site = site;
     x->exported = &out->exported;
     x->began_ms = clock_monotonic_ms();
+    if (plan->trial)
+        return trial_run(x, progress, out, err);
     x->target = plan->target; /* moved: the plan's own is emptied */
     plan->target = (struct snapshot_record)SNAPSHOT_RECORD_INIT;
-    rc = run_begin(x, progress, err);
+    rc = end_trial(x, progress, err);
+    if (!rc)
+        rc = run_begin(x, progress, err);
     if (!rc)
         rc = memory_string(x->txn.token, &out->transaction, err);
     if (!rc)

@@ -244,6 +244,10 @@ enum error_kind stage_tree(struct transaction_context *x, const struct progress 
         rc = renewal_written_begin(&x->txn, "site", &written, err);
     if (rc)
         goto done;
+    if (x->steps) {
+        o.select = x->steps->carries;
+        o.select_arg = x->steps->arg;
+    }
     if (x->site->exists) {
         o.link_site = x->site;
         o.link_root = x->site->path;
@@ -300,37 +304,80 @@ enum error_kind loaded_counts_check(struct database *db, const char *name, const
     return rc;
 }
 
-enum error_kind stage_database(struct transaction_context *x, const struct progress *progress, struct error *err)
+static enum error_kind begin_load(struct transaction_context *x, struct error *err)
 {
-    struct json *record = NULL;
-    enum error_kind rc;
+    enum error_kind rc = txn_step(&x->journal, "load_begun", err);
 
-    if (x->txn.database_in_place)
-        return OK;
-    progress_step(progress, "loading the database beside the live one");
-    rc = txn_step(&x->journal, "load_begun", err);
     x->txn.load_begun = !rc;
     if (!rc)
         rc = database_load_begin(x->reach.db, &x->facts, x->txn.token, &x->txn.beside, err);
-    if (!rc)
-        rc = journal_beside(x, err);
-    if (!rc)
-        rc = restore_database_load(x->cat, &x->target, x->reach.db, x->txn.beside, progress, err);
+    return rc ? rc : journal_beside(x, err);
+}
+
+static enum error_kind load(struct transaction_context *x, const struct snapshot_record *from,
+                            const struct progress *progress, struct error *err)
+{
+    enum error_kind rc = restore_database_load(x->cat, from, x->reach.db, x->txn.beside, progress, err);
+
     for (size_t i = 0; !rc && i < database_notes(x->reach.db)->count; i++)
         progress_warn(progress, "%s", database_notes(x->reach.db)->items[i]);
     progress_step(progress, "counting its rows");
-    if (!rc)
-        rc = loaded_counts_check(x->reach.db, x->txn.beside, &x->facts.counts, err); /* P9 */
-    if (!rc)
-        rc = database_swap_prepare(x->reach.db, x->txn.beside, x->txn.token, &x->txn.swap, err);
+    return rc ? rc : loaded_counts_check(x->reach.db, x->txn.beside, &x->facts.counts, err); /* P9 */
+}
+
+static enum error_kind note_swap(struct transaction_context *x, struct error *err)
+{
+    struct json *record = NULL;
+    enum error_kind rc = database_swap_prepare(x->reach.db, x->txn.beside, x->txn.token, &x->txn.swap, err);
+
     x->txn.has_swap = !rc;
     if (!rc)
         rc = txn_swap_record(&x->txn, &record, err);
     if (!rc)
         rc = journal_append(&x->journal, record, err); /* T1: before anything is fenced or renamed */
     json_free(record);
+    return rc;
+}
+
+enum error_kind stage_database(struct transaction_context *x, const struct progress *progress, struct error *err)
+{
+    enum error_kind rc;
+
+    if (x->txn.database_in_place)
+        return OK;
+    progress_step(progress, "loading the database beside the live one");
+    rc = begin_load(x, err);
+    if (!rc)
+        rc = load(x, &x->target, progress, err);
+    if (!rc)
+        rc = note_swap(x, err);
     if (rc)
         error_context(err, "loading the database");
+    return rc;
+}
+
+enum error_kind stage_database_place(struct transaction_context *x, const struct progress *progress, struct error *err)
+{
+    enum error_kind rc;
+
+    progress_step(progress, "making a database for the copy");
+    rc = begin_load(x, err);
+    if (!rc)
+        rc = note_swap(x, err);
+    if (rc)
+        error_context(err, "making a database for the copy");
+    return rc;
+}
+
+enum error_kind stage_database_fill(struct transaction_context *x, const struct snapshot_record *from,
+                                    const struct progress *progress, struct error *err)
+{
+    enum error_kind rc;
+
+    progress_step(progress, "copying the database");
+    rc = load(x, from, progress, err);
+    if (rc)
+        error_context(err, "copying the database");
     return rc;
 }
 
@@ -359,7 +406,7 @@ static enum error_kind mark_mails(struct transaction_context *x, const struct pr
     return rc;
 }
 
-static enum error_kind journal_safety(struct transaction_context *x, const char *id, struct error *err)
+enum error_kind stage_note_safety(struct transaction_context *x, const char *id, struct error *err)
 {
     struct json *v = json_object();
     enum error_kind rc = memory_string(id, &x->txn.safety, err);
@@ -391,18 +438,26 @@ static enum error_kind database_is_there(struct transaction_context *x, bool *ou
  * A dump logs in by itself, which the database's fence forbids to everybody. The shop stays stopped meanwhile, and kept from starting; whoever else
  * came in is put out again.
  */
-static enum error_kind take_through_the_fence(struct transaction_context *x, bool database,
+static enum error_kind take_through_the_fence(struct transaction_context *x, bool database, bool prove,
                                               const struct snapshot_options *o, const struct progress *progress,
                                               struct snapshot_result *result, struct error *err)
 {
+    struct database *db = database ? x->reach.db : NULL;
     bool fenced = database && x->txn.has_swap;
     enum error_kind rc = fenced ? database_unfence(x->reach.db, &x->txn.swap, err) : OK;
 
     if (!rc)
-        rc = take_proved(x->cat, x->site, database ? x->reach.db : NULL, o, progress, result, err);
+        rc = prove ? take_proved(x->cat, x->site, db, o, progress, result, err)
+                   : snapshot_take(x->cat, x->site, db, o, progress, result, err);
     if (!rc && fenced)
         rc = database_fence(x->reach.db, &x->txn.swap, err);
     return rc;
+}
+
+enum error_kind stage_save(struct transaction_context *x, const struct snapshot_options *o, bool prove,
+                           const struct progress *progress, struct snapshot_result *out, struct error *err)
+{
+    return take_through_the_fence(x, x->txn.has_database, prove, o, progress, out, err);
 }
 
 /* Where the old state can't be kept whole, it becomes a snapshot before it is changed (P3). */
@@ -427,17 +482,17 @@ static enum error_kind save_first(struct transaction_context *x, const struct pr
     o.transaction_only = x->txn.only;
     if (files && area_outside(&x->txn)) /* only the dump tells where they are, and there may be none */
         o.pictures = area_outside(&x->txn)->live;
-    rc = take_through_the_fence(x, database, &o, progress, &result, err);
+    rc = take_through_the_fence(x, database, true, &o, progress, &result, err);
     if (!rc && result.record.unread.count)
         rc = error_set(err, ERR_REFUSED, 0, "the present state could not be saved whole: %s",
                        result.record.unread.items[0]);
     if (!rc)
-        rc = journal_safety(x, result.record.id, err);
+        rc = stage_note_safety(x, result.record.id, err);
     snapshot_result_release(&result);
     return rc;
 }
 
-static enum error_kind sync_stage(struct transaction_context *x, struct error *err)
+enum error_kind stage_sync(struct transaction_context *x, struct error *err)
 {
     int fd = -1;
     enum error_kind rc = file_open(AT_FDCWD, x->txn.stage, O_RDONLY | O_DIRECTORY, 0, &fd, err);
@@ -461,7 +516,7 @@ enum error_kind stage_catch_up(struct transaction_context *x, const struct progr
         if (!rc) /* files that the shop rewrote since they were linked */
             rc = linked_repair(x->cat, &x->target, x->linked, tree, true, &repaired, err);
         if (!rc)
-            rc = sync_stage(x, err);
+            rc = stage_sync(x, err);
     }
     if (!rc)
         rc = mark_mails(x, progress, err);

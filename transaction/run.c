@@ -123,7 +123,7 @@ enum error_kind run_begin(struct transaction_context *x, const struct progress *
         rc = memory_format(&x->txn.stage, err, "%s/tx-%s", x->place.folder, x->txn.token);
     if (!rc && x->txn.has_files)
         rc = mount_areas(x, err);
-    if (!rc && x->txn.has_files)
+    if (!rc && x->txn.has_files && !x->steps) /* an upgrade leaves pictures outside the site where they are */
         rc = outside_areas(x, err);
     if (!rc && x->txn.has_files)
         rc = site_rules_list(x->site, &x->txn.rules, err);
@@ -252,6 +252,6 @@ void run_save_taken(struct transaction_context *x, const struct progress *progre
     struct error err = ERROR_INIT;
 
     file_lock_drop(&x->place.lock);
-    if (kept_clear(x->cat, x->site, progress, NULL, out, &err) != OK)
+    if (kept_clear(x->cat, x->site, false, progress, NULL, out, &err) != OK)
         progress_warn(progress, "%s", err.text);
 }

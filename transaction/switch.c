@@ -99,8 +99,8 @@ static enum error_kind move_across(struct transaction_context *x, bool to_live, 
     enum error_kind rc = stage_tree_path(&x->txn, &tree, err);
 
     if (!rc)
-        rc = to_live ? moves_left_out(x->site, tree, x->txn.site_path, true, &moved, err)
-                     : moves_left_out(x->site, x->txn.site_path, tree, false, &moved, err);
+        rc = to_live ? moves_left_out(x->site, tree, x->txn.site_path, true, txn_is_upgrade(&x->txn), &moved, err)
+                     : moves_left_out(x->site, x->txn.site_path, tree, false, txn_is_upgrade(&x->txn), &moved, err);
     free(tree);
     for (size_t i = 0; i < x->txn.area_count && !rc; i++) {
         const struct area *a = &x->txn.areas[i];
@@ -109,8 +109,8 @@ static enum error_kind move_across(struct transaction_context *x, bool to_live, 
             continue; /* pictures outside the site: snapshots leave nothing of them out */
         rc = memory_format(&tree, err, "%s/%s", a->folder, a->root_name);
         if (!rc)
-            rc = to_live ? moves_left_out(x->site, tree, a->live, true, &moved, err)
-                         : moves_left_out(x->site, a->live, tree, false, &moved, err);
+            rc = to_live ? moves_left_out(x->site, tree, a->live, true, txn_is_upgrade(&x->txn), &moved, err)
+                         : moves_left_out(x->site, a->live, tree, false, txn_is_upgrade(&x->txn), &moved, err);
         free(tree);
     }
     return rc;
@@ -181,6 +181,8 @@ static enum error_kind in_place(struct transaction_context *x, bool new_side, co
                          "the database was being changed in place, and the catalogue %s can't be opened",
                          x->txn.catalog);
     progress_step(progress, "changing the database in place");
+    if (new_side && txn_is_upgrade(&x->txn))
+        return OK; /* the new shop's first start changes it */
     if (new_side)
         return load_in_place(x, &x->target, progress, err);
     if (!x->txn.safety)
@@ -207,8 +209,7 @@ static enum error_kind journal_taken(struct transaction_context *x, const char *
     return rc;
 }
 
-/* The shop ran on the database that was changed in place: what it wrote there is saved before it goes (P3). */
-static enum error_kind save_in_place(struct transaction_context *x, const struct progress *progress, struct error *err)
+enum error_kind switch_save_in_place(struct transaction_context *x, const struct progress *progress, struct error *err)
 {
     static const char *const undone[] = {"undone", NULL};
     struct snapshot_options o = SNAPSHOT_OPTIONS_INIT;
@@ -319,11 +320,11 @@ enum error_kind switch_undo(struct transaction_context *x, const struct progress
     rc = decide_undo(x, progress, err);
     if (!rc && x->txn.fence_begun) {
         if (x->txn.switch_begun)
-            rc = switch_stop(x, true, progress, err);
+            rc = switch_stop(x, !x->txn.going_back, progress, err);
         if (!rc && x->txn.start_begun)
             rc = txn_note_rest(&x->journal, &x->txn, false, err);
         if (!rc)
-            rc = save_in_place(x, progress, err);
+            rc = switch_save_in_place(x, progress, err);
         if (!rc && x->txn.switch_begun)
             rc = switch_to(x, false, progress, err);
         if (!rc)

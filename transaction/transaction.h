@@ -90,6 +90,7 @@ struct rollback_plan {
     bool files, database;  /* what will change */
     uint64_t files_added, files_removed, files_changed, bytes_to_write;
     struct text_list changes; /* first 1,000 lines: "- path", "+ path", "~ path" */
+    bool trial; /* an upgrade in its trial is taken back: what it took away comes again, nothing is loaded */
     struct database_losses losses;
     struct text_list mails;
     bool mails_marked; /* they will not be sent again; a database changed in place can't have that */
@@ -129,6 +130,78 @@ void transaction_result_release(struct transaction_result *r);
 enum error_kind rollback_run(struct catalog *cat, struct site *site, struct rollback_plan *plan,
                              const struct progress *progress, struct transaction_result *out, struct error *err);
 
+/* ---- forward: an upgrade is the same transaction, to a state that is in no snapshot yet ---- */
+
+/*
+ * What the room above does at its moments. It writes into the staged tree only, never into the live one (P2); whatever it returns but OK
+ * undoes the transaction.
+ */
+struct forward_steps {
+    void *arg;
+    /* Does this path of the old tree go into the new one, under its own name? Asked by several threads at once. */
+    bool (*carries)(void *arg, const char *path);
+    /*
+     * The shop is open. Put the rest into the staged tree.
+     *
+     * tree       holds what is carried
+     * scratch    an empty folder on the same filesystem, which goes with the stage
+     */
+    enum error_kind (*build)(void *arg, const char *tree, const char *scratch, const struct progress *progress,
+                             struct error *err);
+    /* The shop is stopped, and `live` at rest; what is carried has caught up. The last touch: settings. */
+    enum error_kind (*settle)(void *arg, const char *tree, const char *live, const struct progress *progress,
+                              struct error *err);
+    /*
+     * The new shop was started: wait until it is well.
+     *
+     * db         the database that it works on
+     * warned     set where it is well but something is to be told (exit status 3)
+     */
+    enum error_kind (*healthy)(void *arg, struct database *db, bool *warned, const struct progress *progress,
+                               struct error *err);
+};
+
+struct forward_options {
+    const char *from, *to; /* versions, for people: "4.60.2" */
+    int64_t trial_ms;      /* 0: none */
+    uint64_t new_bytes;    /* what the new tree needs beside what is carried */
+    uint64_t new_files;
+    bool shared;                 /* other known sites share the database: go on */
+    const struct config *config; /* may be NULL */
+};
+
+struct forward_plan {
+    struct preflight preflight;
+    bool database; /* there is one, and it goes with the files */
+    uint64_t database_bytes;
+    struct transaction_context *context; /* private */
+};
+
+/* Looks, writes nothing. The site's settings must have been readable. */
+enum error_kind forward_plan(struct catalog *cat, struct site *site, const struct forward_options *options,
+                             const struct progress *progress, struct forward_plan **out, struct error *err);
+void forward_plan_free(struct forward_plan *plan);
+
+struct forward_result {
+    struct transaction_result transaction;
+    char *before; /* the held snapshot "before the upgrade"; NULL when it was undone before there was one */
+    bool warned;  /* by steps->healthy() */
+    struct database_losses
+        meantime; /* undone after the start: rows that came in while the new shop ran; they are in the safety snapshot */
+    int64_t trial_end_ns; /* 0: no trial */
+};
+void forward_result_release(struct forward_result *r);
+
+/*
+ * Snapshot and hold it, stage, fence, restore point, exchange, start, health, commit; any failure before the commit is undone.
+ *
+ * Returns    as rollback_run()
+ * Durable    P1 at every instant
+ */
+enum error_kind forward_run(struct catalog *cat, struct site *site, struct forward_plan *plan,
+                            const struct forward_steps *steps, const struct progress *progress,
+                            struct forward_result *out, struct error *err);
+
 /* ---- recover ---- */
 
 /*
@@ -160,6 +233,8 @@ struct kept_state {
     char *database; /* name of the kept database, or NULL */
     char *snapshot; /* the safety snapshot, once it is one; else NULL */
     int64_t since_ns;
+    int64_t trial_end_ns;            /* of an upgrade in its trial; else 0 */
+    char *from_version, *to_version; /* of that upgrade, or NULL */
     uint64_t
         bytes; /* that come free when the kept tree goes: what it shares with the live one does not count, nor does the database */
 };
@@ -167,11 +242,12 @@ void kept_state_release(struct kept_state *k);
 enum error_kind kept_look(const char *site_path, struct kept_state *out, struct error *err);
 
 /*
- * Turn what is kept into a verified snapshot and then let it go (T6). Nothing kept: OK.
+ * Turn what is kept into a verified snapshot and then let it go (T6). Nothing kept, or an upgrade in its trial: OK.
  *
+ * end_trial  an open trial ends too: its restore point is the held snapshot "before the upgrade"
  * seen_ns    what transaction_changed_ns() said: ERR_BUSY if a transaction went since; then what it says now. Or NULL
  */
-enum error_kind kept_clear(struct catalog *cat, struct site *site, const struct progress *progress, int64_t *seen_ns,
-                           struct transaction_result *out, struct error *err);
+enum error_kind kept_clear(struct catalog *cat, struct site *site, bool end_trial, const struct progress *progress,
+                           int64_t *seen_ns, struct transaction_result *out, struct error *err);
 
 #endif

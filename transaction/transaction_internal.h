@@ -148,9 +148,13 @@ struct txn {
     int database_port;
     char *database_identity; /* NULL if it did not exist */
     char *service, *stop, *start, *open, *close, *url, *environment, *database_admin, *cache_flush;
-    char *safety; /* snapshot taken before the switch, where nothing can be kept */
-    char *taken;  /* snapshot of a database changed in place that an undo takes away after the shop ran on it */
-    char *stage;  /* tx-<token> folder */
+    char *safety; /* snapshot taken before the switch: where nothing can be kept, and of every upgrade */
+    char *from_version, *to_version; /* of an upgrade; NULL in a rollback */
+    int64_t trial_ms;                /* of an upgrade: how long what it takes away is kept at least */
+    bool
+        going_back; /* an upgrade in its trial is taken back: there is no way forward, and recovery goes on going back */
+    char *taken;    /* snapshot of a database changed in place that an undo takes away after the shop ran on it */
+    char *stage;    /* tx-<token> folder */
     struct area *areas;
     size_t area_count;
     struct units units;
@@ -167,6 +171,7 @@ struct txn {
         .token = "" \
     }
 void txn_release(struct txn *t);
+bool txn_is_upgrade(const struct txn *t);
 /* The pictures outside the site, if they are exchanged too; or NULL. */
 const struct area *area_outside(const struct txn *t);
 /* journal_begin.c: a new token, the site, how it is stopped and started */
@@ -293,9 +298,10 @@ void renewal_run(struct catalog *cat, const struct site *site, const struct plac
  *
  * make_parents  also where the folder that holds it is missing there (what the shop makes again excepted); not on the way back, where whatever came
  *               finds its folder
+ * new_version   caches stay behind: they are of the version that made them
  */
 enum error_kind moves_left_out(const struct site *rules, const char *from, const char *to, bool make_parents,
-                               uint64_t *moved, struct error *err);
+                               bool new_version, uint64_t *moved, struct error *err);
 /* moves_parent.c: open a folder of the tree `to`, never through a symlink. ERR_NOT_FOUND also where something else has its name. */
 enum error_kind moves_parent_open(int from, int to, const char *folder, bool make, int *out, struct error *err);
 /*
@@ -353,6 +359,7 @@ struct transaction_context {
     struct fence fence;
     struct site *site; /* rules for walks; borrowed */
     struct snapshot_record target;
+    struct snapshot_record point; /* of an upgrade: the restore point */
     struct database_facts facts;
     bool has_facts;
     struct reach reach;
@@ -396,6 +403,17 @@ enum error_kind check_pictures(struct transaction_context *x, const struct rollb
 enum error_kind stage_tree(struct transaction_context *x, const struct progress *progress,
                            struct transaction_result *out, struct error *err);
 enum error_kind stage_database(struct transaction_context *x, const struct progress *progress, struct error *err);
+/* An upgrade's: an empty database beside the live one, named in the journal as what will be exchanged; and, once the shop is stopped, its content. */
+enum error_kind stage_database_place(struct transaction_context *x, const struct progress *progress, struct error *err);
+enum error_kind stage_database_fill(struct transaction_context *x, const struct snapshot_record *from,
+                                    const struct progress *progress, struct error *err);
+/* A snapshot of the stopped shop, through the database's fence. prove: read back whole */
+enum error_kind stage_save(struct transaction_context *x, const struct snapshot_options *o, bool prove,
+                           const struct progress *progress, struct snapshot_result *out, struct error *err);
+enum error_kind stage_note_safety(struct transaction_context *x, const char *id, struct error *err);
+enum error_kind stage_sync(struct transaction_context *x, struct error *err);
+/* forward_late.c: what is carried as the restore point has it, where that is not what the first snapshot had */
+enum error_kind forward_catch_up(struct transaction_context *x, const char *tree, struct error *err);
 /* P9: ERR_CORRUPT when a table has not as many rows as were dumped. name NULL: the live database. */
 enum error_kind loaded_counts_check(struct database *db, const char *name, const struct database_counts *expected,
                                     struct error *err);
@@ -419,6 +437,13 @@ void run_note_times(struct transaction_context *x, struct transaction_result *ou
 /* The lock on the journal is held until here; saving what was taken away takes it again. */
 void run_save_taken(struct transaction_context *x, const struct progress *progress, struct transaction_result *out);
 
+/* trial.c: an upgrade in its trial is taken back */
+enum error_kind trial_is_open(const char *site_path, bool *out, struct error *err);
+enum error_kind trial_plan(struct transaction_context *x, const struct progress *progress, struct rollback_plan *plan,
+                           struct error *err);
+enum error_kind trial_run(struct transaction_context *x, const struct progress *progress,
+                          struct transaction_result *out, struct error *err);
+
 /* switch.c: going to a side and starting there; both directions, both by rollback and by recovery */
 enum error_kind switch_stop(struct transaction_context *x, bool again, const struct progress *progress,
                             struct error *err);
@@ -431,6 +456,8 @@ enum error_kind switch_to(struct transaction_context *x, bool new_side, const st
                           struct error *err);
 enum error_kind switch_start(struct transaction_context *x, bool health, const struct progress *progress,
                              struct error *err);
+/* The shop ran on the database that was changed in place: what it wrote there is saved before it goes (P3). */
+enum error_kind switch_save_in_place(struct transaction_context *x, const struct progress *progress, struct error *err);
 /* After the decision: write `kept`, drop-in away, journal gone. */
 enum error_kind switch_end(struct transaction_context *x, bool new_side, struct error *err);
 /* Undo from wherever it is; writes the decision first, which may fail only where there is a commit to override. */
@@ -458,6 +485,9 @@ void kept_release(struct kept *k);
 enum error_kind kept_remove_tree(struct catalog *cat, const struct snapshot_record *snapshot, const struct site *rules,
                                  const char *tree, struct linked_writer **noted, struct text_list *left,
                                  struct error *err);
+/* Is what an upgrade took away still on trial? */
+bool kept_in_trial(const struct kept *k);
+int64_t kept_trial_end_ns(const struct kept *k); /* 0: there is none */
 /* In-step reading of a snapshot's entries while a tree is walked in walk order. */
 struct entry_steps;
 enum error_kind entry_steps_open(struct catalog *cat, const struct snapshot_record *snapshot, const char *root_name,
@@ -466,5 +496,23 @@ enum error_kind entry_steps_open(struct catalog *cat, const struct snapshot_reco
 enum error_kind entry_steps_get(struct entry_steps *s, const char *path, const struct tree_entry **out,
                                 struct error *err);
 void entry_steps_close(struct entry_steps *s);
+
+/* A linked file stands for the entry of the target snapshot that it was proved equal to, whatever was written through it since. */
+struct linked_entries {
+    struct linked *linked; /* borrowed */
+    struct entry_steps *steps;
+    struct buffer encoded;
+    struct catalog *cat;
+    bool kept_is_old;
+    const char *live; /* the tree that shares them */
+};
+#define LINKED_ENTRIES_INIT               \
+    {                                     \
+        .encoded = BUFFER_INIT(16u << 20) \
+    }
+/* A snapshot_entry_fn. */
+enum error_kind linked_entries_ask(void *entries, const char *path, const struct stat *st, const void **encoded,
+                                   size_t *len, struct error *err);
+void linked_entries_release(struct linked_entries *l);
 
 #endif

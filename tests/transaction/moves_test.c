@@ -31,12 +31,12 @@ static void moves__cross_and_come_back_however_often(void **state)
                "old/own/x old/wwwroot/db_backups/b.bak old/App_Data/keep; "
                "touch old/wwwroot/images/thumbs/placeholder.txt new/wwwroot/images/thumbs/placeholder.txt");
     for (int i = 0; i < 2; i++) {
-        assert_int_equal(moves_left_out(&site, "old", "new", true, &moved, &err), OK);
+        assert_int_equal(moves_left_out(&site, "old", "new", true, false, &moved, &err), OK);
         assert_int_equal(moved > 0, i == 0);
         same_after("test -e new/wwwroot/images/thumbs/1.jpg -a -e new/own/x -a -e old/App_Data/keep "
                    "-a ! -e new/App_Data/keep -a -e old/wwwroot/images/thumbs/placeholder.txt -a ! -e old/own");
     }
-    assert_int_equal(moves_left_out(&site, "new", "old", false, &moved, &err), OK);
+    assert_int_equal(moves_left_out(&site, "new", "old", false, false, &moved, &err), OK);
     same_after(
         "test -e old/wwwroot/images/thumbs/1.jpg -a -e old/own/x -a ! -e new/own -a ! -e new/wwwroot/images/thumbs/1.jpg");
     site_release(&site);
@@ -51,7 +51,7 @@ static void moves__what_the_other_tree_has_stays(void **state)
     (void)state;
     rules_make(&site);
     same_after("mkdir -p old/own new/own; echo old >old/own/x; echo new >new/own/x");
-    assert_int_equal(moves_left_out(&site, "old", "new", true, &moved, &err), OK);
+    assert_int_equal(moves_left_out(&site, "old", "new", true, false, &moved, &err), OK);
     assert_int_equal(moved, 0);
     same_after("grep -q new new/own/x && grep -q old old/own/x");
     site_release(&site);
@@ -69,12 +69,12 @@ static void moves__make_the_folder_that_is_missing(void **state)
     same_after(
         "mkdir -p old/a/b/c old/gone/obj new; chmod 2750 old/a/b; touch old/a/b/c/x.bak old/a/b/keep old/gone/keep; "
         "setfattr -n user.note -v mine old/a/b 2>/dev/null; true");
-    assert_int_equal(moves_left_out(&site, "old", "new", true, &moved, &err), OK);
+    assert_int_equal(moves_left_out(&site, "old", "new", true, false, &moved, &err), OK);
     assert_int_equal(moved, 1);
     same_after("test -e new/a/b/c/x.bak -a ! -e new/a/b/keep -a ! -e new/gone -a $(stat -c %a new/a/b) = 2750");
     same_after("test $(getfattr --only-values -n user.note new/a/b 2>/dev/null)x = "
                "$(getfattr --only-values -n user.note old/a/b 2>/dev/null)x");
-    assert_int_equal(moves_left_out(&site, "new", "old", false, &moved, &err), OK);
+    assert_int_equal(moves_left_out(&site, "new", "old", false, false, &moved, &err), OK);
     same_after("test -e old/a/b/c/x.bak -a ! -e new/a/b/c/x.bak");
     site_release(&site);
 }
@@ -89,7 +89,7 @@ static void moves__never_lead_through_a_symlink(void **state)
     rules_make(&site);
     assert_int_equal(site_exclude(&site, "*.bak", &err), OK);
     same_after("mkdir -p old/a/b new outside/b; ln -s ../outside new/a; touch old/a/x.bak old/a/b/x.bak");
-    assert_int_equal(moves_left_out(&site, "old", "new", true, &moved, &err), OK);
+    assert_int_equal(moves_left_out(&site, "old", "new", true, false, &moved, &err), OK);
     assert_int_equal(moved, 0);
     same_after("test -e old/a/x.bak -a -e old/a/b/x.bak -a ! -e outside/x.bak -a ! -e outside/b/x.bak");
     site_release(&site);
