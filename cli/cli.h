@@ -177,6 +177,8 @@ int cli_ls(struct cli *cli, int argc, char **argv);
 int cli_cat(struct cli *cli, int argc, char **argv);
 int cli_diff(struct cli *cli, int argc, char **argv);
 int cli_sql(struct cli *cli, int argc, char **argv);
+int cli_upgrade(struct cli *cli, int argc, char **argv);
+int cli_confirm(struct cli *cli, int argc, char **argv);
 int cli_status(struct cli *cli, int argc, char **argv);
 int cli_history(struct cli *cli, int argc, char **argv);
 int cli_rollback(struct cli *cli, int argc, char **argv);

@@ -43,6 +43,27 @@ const struct command cli_commands[] = {
      "  nopsnap rollback /var/www/shop --dry-run\n"
      "  nopsnap rollback /var/www/shop\n",
      cli_rollback},
+    {"upgrade", "SITE RELEASE [OPTIONS]", "put a new version of nopCommerce in place, or leave all as it was",
+     "RELEASE is an archive (zip, tar, 7z, rar), a folder that one was unpacked into, or an URL. The shop's own files,\n"
+     "settings and pictures come over; the database is copied and the copy migrated. If anything fails the old shop runs\n"
+     "again as if nothing had happened (exit status 4). Afterwards there is a trial, in which rollback takes seconds.\n\n"
+     "  --dry-run               show the plan and every problem\n"
+     "  --yes                   do not ask\n"
+     "  --sha256 HEX            refuse a release with another sum\n"
+     "  --health-timeout TIME   how long the new version may take to migrate and answer\n"
+     "  --trial TIME            keep what is taken away for so long (7d)\n"
+     "  --shared                other sites use the same database: go on\n"
+     "  --allow-same            also to the version that is there\n"
+     "  --allow-downgrade       also to an older one\n\n"
+     "Examples:\n"
+     "  nopsnap upgrade shop nopCommerce_4.80.9_NoSource_linux_x64.zip --dry-run\n"
+     "  nopsnap upgrade shop nopCommerce_4.80.9_NoSource_linux_x64.zip\n",
+     cli_upgrade},
+    {"confirm", "SITE", "end the trial of an upgrade: what it took away goes",
+     "The held snapshot of before stays.\n\n"
+     "Example:\n"
+     "  nopsnap confirm shop\n",
+     cli_confirm},
     {"recover", "SITE", "finish or undo what a crash interrupted, and nothing else",
      "May be run any number of times.\n\n"
      "Example:\n"

@@ -103,6 +103,18 @@ static void print_kept(struct cli *cli, const char *path, struct json *v)
     } else if (kept.exists && v) {
         json_put_number(v, "kept_bytes", (int64_t)kept.bytes);
         json_put_number(v, "kept_since_ns", kept.since_ns);
+        if (kept.trial_end_ns) {
+            json_put_number(v, "trial_end_ns", kept.trial_end_ns);
+            json_put_text(v, "trial_from", kept.from_version);
+            json_put_text(v, "trial_to", kept.to_version);
+        }
+    } else if (kept.trial_end_ns) {
+        text_size(kept.bytes, size);
+        text_moment(kept.trial_end_ns, since);
+        cli_line("  trial     ",
+                 "of the upgrade from %s to %s, until %s: nopsnap rollback takes it back, nopsnap confirm ends it",
+                 kept.from_version ? kept.from_version : "?", kept.to_version ? kept.to_version : "?", since);
+        cli_line("  kept      ", "%s for that: %s", size, kept.tree ? kept.tree : "");
     } else if (kept.exists) {
         text_size(kept.bytes, size);
         text_moment(kept.since_ns, since);

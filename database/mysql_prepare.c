@@ -124,8 +124,8 @@ static enum error_kind loaded_identity(struct database *db, const char *beside, 
     struct mysql_marker m = MYSQL_MARKER_INIT;
     enum error_kind rc = mysql_marker_read(db, beside, &m, err);
 
-    if (!rc && (!*m.identity || m.loading))
-        rc = error_set(err, ERR_REFUSED, 0, "database %s is not completely loaded", beside);
+    if (!rc && !*m.identity) /* it may still be filled: mysql_swap_to() asks for that */
+        rc = error_set(err, ERR_REFUSED, 0, "database %s is not one that nopsnap made", beside);
     if (!rc)
         rc = memory_string(m.identity, out, err);
     mysql_marker_release(&m);

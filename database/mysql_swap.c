@@ -533,6 +533,10 @@ enum error_kind mysql_swap_to(struct database *db, const struct database_swap *s
         rc = neither(&s, err);
         goto done;
     }
+    if (side == DATABASE_NEW && s.sets[DATABASE_NEW].marker.loading) {
+        rc = error_set(err, ERR_REFUSED, 0, "database %s is not completely loaded", swap->beside);
+        goto done;
+    }
     rc = end_all_sessions(db, &s, err);
     if (!rc && !is_moving(&s)) {
         rc = begin_move(db, &s, side, err);

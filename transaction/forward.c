@@ -185,7 +185,7 @@ enum error_kind forward_plan(struct catalog *cat, struct site *site, const struc
                                       .facts = DATABASE_FACTS_INIT,
                                       .reach = REACH_INIT};
     progress_step(progress, "looking at the shop");
-    rc = txn_describe(&x->txn, site, 0, err);
+    rc = txn_describe(&x->txn, site, options->health_timeout_ms, err);
     if (!rc)
         rc = txn_describe_catalog(&x->txn, cat, err);
     x->txn.has_files = true;
@@ -366,7 +366,8 @@ static enum error_kind start_new(struct transaction_context *x, bool *warned, co
     enum error_kind rc = switch_start(x, false, progress, err);
 
     if (!rc)
-        rc = x->steps->healthy(x->steps->arg, x->reach.db, warned, progress, err);
+        rc = x->steps->healthy ? x->steps->healthy(x->steps->arg, x->reach.db, warned, progress, err)
+                               : health_wait(&x->txn, progress, err);
     if (!rc)
         x->started_ms = clock_monotonic_ms();
     return rc;

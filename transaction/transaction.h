@@ -152,7 +152,7 @@ struct forward_steps {
     enum error_kind (*settle)(void *arg, const char *tree, const char *live, const struct progress *progress,
                               struct error *err);
     /*
-     * The new shop was started: wait until it is well.
+     * The new shop was started: wait until it is well. NULL: it answers, as after a rollback.
      *
      * db         the database that it works on
      * warned     set where it is well but something is to be told (exit status 3)
@@ -164,6 +164,7 @@ struct forward_steps {
 struct forward_options {
     const char *from, *to; /* versions, for people: "4.60.2" */
     int64_t trial_ms;      /* 0: none */
+    int health_timeout_ms; /* 0: the default */
     uint64_t new_bytes;    /* what the new tree needs beside what is carried */
     uint64_t new_files;
     bool shared;                 /* other known sites share the database: go on */

@@ -1,0 +1,166 @@
+/*
+ * The plan of an upgrade: which release, from which version, what comes over, what stands in the way. It changes nothing at the shop.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "upgrade_internal.h"
+
+void upgrade_plan_free(struct upgrade_plan *plan)
+{
+    if (!plan)
+        return;
+    forward_plan_free(plan->forward);
+    release_free(plan->release);
+    text_list_release(&plan->carried);
+    text_list_release(&plan->plugins);
+    free(plan->context);
+    free(plan);
+}
+
+/* ---- the way from one version to the other ---- */
+
+static int era(const struct site_version *v)
+{
+    return v->major * 100 + v->minor;
+}
+
+static enum error_kind check_path(const struct site *site, const struct upgrade_options *o, struct upgrade_plan *plan,
+                                  struct preflight *p, struct error *err)
+{
+    const struct site_version *from = &plan->context->from;
+    const struct site_version *to = &plan->context->to;
+    int order;
+
+    if (!from->major)
+        return text_list_addf(&p->problems, err, "the version of the shop at %s is not known", site->path);
+    if (!to->major)
+        return text_list_add(&p->problems, "the release does not say which version it is", err);
+    order = site_version_compare(to, from);
+    if (order == 0 && !o->allow_same)
+        return text_list_addf(&p->problems, err,
+                              "the shop is nopCommerce %s already: say --allow-same to put it in again", from->text);
+    if (order < 0 && !o->allow_downgrade)
+        return text_list_addf(&p->problems, err,
+                              "nopCommerce %s is older than the shop's %s, and its database can't go back: nopsnap "
+                              "rollback does that; --allow-downgrade for the files alone",
+                              to->text, from->text);
+    if (era(from) < 430 || (era(to) < 440 && era(to) != era(from)))
+        return text_list_addf(
+            &p->problems, err,
+            "from %s to %s the database is brought forward by SQL scripts, which nopsnap upgrade does "
+            "not run yet: nopsnap snapshot, then nopsnap sql for each script up to 4.30",
+            from->text, to->text);
+    return OK;
+}
+
+static enum error_kind check_system(const struct release_facts *f, struct preflight *p, struct error *err)
+{
+    char flavour[128];
+
+    release_flavour(f, flavour, sizeof(flavour));
+    if (f->system == RELEASE_WINDOWS || f->system == RELEASE_OTHER)
+        return text_list_addf(&p->problems, err, "the release is for another system (%s): take the one for Linux",
+                              flavour);
+    if (!f->self_contained)
+        return text_list_addf(&p->remarks, err, "the release needs a runtime that it does not bring: %s", flavour);
+    return OK;
+}
+
+static enum error_kind say_release(const struct release_facts *f, struct preflight *p, struct error *err)
+{
+    enum error_kind rc = OK;
+
+    for (size_t i = 0; i < f->remarks.count && !rc; i++)
+        rc = text_list_add(&p->remarks, f->remarks.items[i], err);
+    return rc;
+}
+
+/* ---- the whole ---- */
+
+static enum error_kind open_release(const struct upgrade_options *o, const struct progress *progress,
+                                    struct upgrade_plan *plan, struct error *err)
+{
+    struct release_options r = {.sha256 = o->sha256, .work = o->work};
+
+    return release_open(o->release, &r, progress, &plan->release, err);
+}
+
+static enum error_kind plan_forward(struct catalog *cat, struct site *site, const struct upgrade_options *o,
+                                    const struct progress *progress, struct upgrade_plan *plan, struct error *err)
+{
+    const struct release_facts *f = release_facts(plan->release);
+    struct forward_options forward = {.from = plan->from,
+                                      .to = plan->to,
+                                      .trial_ms = o->trial_ms < 0 ? UPGRADE_TRIAL_MS : o->trial_ms,
+                                      .health_timeout_ms = o->health_timeout_ms,
+                                      .new_bytes = 2 * f->bytes + plan->context->carried_bytes,
+                                      .new_files = 2 * f->files + plan->context->carried_files,
+                                      .shared = o->shared,
+                                      .config = o->config};
+    struct preflight *p;
+    enum error_kind rc = forward_plan(cat, site, &forward, progress, &plan->forward, err);
+
+    if (rc)
+        return rc;
+    p = &plan->forward->preflight;
+    rc = check_path(site, o, plan, p, err);
+    if (!rc)
+        rc = check_system(f, p, err);
+    if (!rc)
+        rc = say_release(f, p, err);
+    return rc;
+}
+
+enum error_kind upgrade_plan(struct catalog *cat, struct site *site, const struct upgrade_options *options,
+                             const struct progress *progress, struct upgrade_plan **out, struct error *err)
+{
+    struct upgrade_plan *plan = NULL;
+    const struct release_facts *f;
+    enum error_kind rc;
+
+    if (site->layout == SITE_PLAIN) {
+        rc = error_set(err, ERR_REFUSED, 0, "%s is no nopCommerce shop", site->path);
+        error_hint(err, "name the folder that holds Nop.Web.dll");
+        return rc;
+    }
+    rc = memory_zeroed(1, sizeof(*plan), (void **)&plan, err);
+    if (!rc)
+        rc = memory_zeroed(1, sizeof(*plan->context), (void **)&plan->context, err);
+    if (!rc)
+        rc = open_release(options, progress, plan, err);
+    if (rc)
+        goto done;
+    f = release_facts(plan->release);
+    plan->context->site = site;
+    plan->context->release = plan->release;
+    plan->context->from = site->version;
+    plan->context->to = f->version;
+    memcpy(plan->from, site->version.major ? site->version.text : "?", site->version.major ? sizeof(plan->from) : 2);
+    memcpy(plan->to, f->version.major ? f->version.text : "?", f->version.major ? sizeof(plan->to) : 2);
+    rc = carry_count(plan->context, &plan->carried, err);
+    plan->carried_files = plan->context->carried_files;
+    plan->carried_bytes = plan->context->carried_bytes;
+    if (!rc)
+        rc = plan_forward(cat, site, options, progress, plan, err);
+done:
+    if (rc) {
+        upgrade_plan_free(plan);
+        return rc;
+    }
+    *out = plan;
+    return OK;
+}
+
+enum error_kind upgrade_run(struct catalog *cat, struct site *site, struct upgrade_plan *plan,
+                            const struct progress *progress, struct forward_result *out, struct error *err)
+{
+    const struct forward_steps steps = {
+        .arg = plan->context,
+        .carries = carry_wants,
+        .build = tree_build,
+        .settle = carry_settle,
+    };
+
+    return forward_run(cat, site, plan->forward, &steps, progress, out, err);
+}
