@@ -116,6 +116,8 @@ static enum error_kind copy(const char *live, const char *tree, const char *name
         rc = file_write(fd, content.data, content.len, name, err);
     if (!rc && ((geteuid() == 0 && fchown(fd, st.st_uid, st.st_gid)) || fchmod(fd, st.st_mode & 07777)))
         rc = error_set(err, ERR_IO, 0, "%s", to);
+    if (!rc && futimens(fd, (const struct timespec[2]){st.st_atim, st.st_mtim}))
+        rc = error_set(err, ERR_IO, 0, "%s", to);
     if (!rc)
         rc = file_sync(fd, to, err);
 done:

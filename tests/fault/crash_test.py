@@ -2,7 +2,7 @@
 """Fail and kill nopsnap at every call that changes a disk, files and database together, and check P1 after each.
 
     crash_test.py --program nopsnap --faultlib faultlib.so [--engine postgresql|mysql|sqlserver] [--verb rollback] [--sample N] [--random N]
-                  [--in-place] [--steps N] [--statements N] [--budget SECONDS] [--seed S] [--report FILE]
+                  [--in-place] [--upgrade] [--steps N] [--statements N] [--budget SECONDS] [--seed S] [--report FILE]
 
 Exit status 77 when the server that is asked for is not installed.
 
@@ -30,8 +30,9 @@ class Failed(Exception):
 
 
 def argv_of(shop, verb):
-    return {"rollback": ("rollback", "shop", "--to", shop.target, "--yes"), "snapshot": ("snapshot", "shop"),
-            "prune": ("prune", "--max-unused", "0%"), "recover": ("recover", "shop")}[verb]
+    return {"upgrade": ("upgrade", "shop", shop.release, "--yes"), "back": ("rollback", "shop", "--yes"), "confirm": ("confirm", "shop"),
+            "rollback": ("rollback", "shop", "--to", shop.target, "--yes"), "snapshot": ("snapshot", "shop"),
+            "prune": ("prune", "--max-unused", "0%"), "recover": ("recover", "shop"), "again": ("recover", "shop")}[verb]
 
 
 def count_calls(shop, verb, paths):
@@ -56,6 +57,10 @@ def prepare(shop, verb, rnd):
     shop.reset()
     if verb == "recover":  # something to recover from: a rollback killed somewhere
         shop.run(*argv_of(shop, "rollback"), fault=f"nth={rnd.randint(shop.rollback_calls // 3, shop.rollback_calls)};errno=KILL;paths={shop.folder}")
+    if verb in ("back", "confirm"):  # an upgrade in its trial
+        shop.must(*argv_of(shop, "upgrade"))
+    if verb == "again":    # an upgrade that was killed somewhere
+        shop.run(*argv_of(shop, "upgrade"), fault=f"nth={rnd.randint(shop.rollback_calls // 3, shop.rollback_calls)};errno=KILL;paths={shop.folder}")
     if verb == "prune":    # something to prune: a snapshot more, and forgotten
         shop.must("snapshot", "shop")
         shop.must("forget", shop.list()[0])
@@ -73,14 +78,18 @@ def recover(shop, rnd, context):
 
 def check(shop, verb, code, context, rnd):
     said = shop.said
-    if code < 0 or code == 5 or verb == "recover" or code >= 128:
+    if code < 0 or code == 5 or verb in ("recover", "again") or code >= 128:
         recover(shop, rnd, context)
     state = shop.state()
     expected = {0: ("new",), 3: ("new",), 1: ("old",), 2: ("old",), 4: ("old",), 6: ("old",), 7: ("old",)}.get(code, ("old", "new"))
     if verb in ("snapshot", "prune"):
         expected = ("old",)
-    if verb == "recover":
+    if verb in ("recover", "again"):
         expected = ("old", "new")
+    if verb == "back":  # it goes from the new one to the old one
+        expected = {"old": ("new",), "new": ("old",)}[expected[0]] if len(expected) == 1 else expected
+    if verb == "confirm":
+        expected = ("new",)
     if state not in expected:
         raise Failed(f"{context}: exit {code}, then the shop is {state}\n{said}")
     code = shop.run("snapshot", "shop")
@@ -90,6 +99,8 @@ def check(shop, verb, code, context, rnd):
         code = shop.run("snapshot", "shop")
     if code not in (0, 3):
         raise Failed(f"{context}: the next snapshot ended with {code}: {shop.said}\nbefore: {said}")
+    if shop.release and shop.run("confirm", "shop") not in (0, 1, 3):  # 1: there is no trial
+        raise Failed(f"{context}: confirm ended with {code}: {shop.said}\nbefore: {said}")
     left = shop.leftovers()
     if left:
         raise Failed(f"{context}: left over: {left}\n{said}")
@@ -145,7 +156,7 @@ def count_statements(shop, verb):
 
 
 # Of the time that is left, when it is bounded: a rollback has the most steps, and the most to lose.
-SHARES = {"rollback": 9, "recover": 6, "snapshot": 3, "prune": 2}
+SHARES = {"rollback": 9, "recover": 6, "snapshot": 3, "prune": 2, "upgrade": 9, "back": 6, "again": 6, "confirm": 3}
 
 
 def scratch():
@@ -160,6 +171,7 @@ def main():
     p.add_argument("--faultlib", required=True)
     p.add_argument("--engine", default="postgresql")
     p.add_argument("--in-place", action="store_true", help="the shop's login may make no other database")
+    p.add_argument("--upgrade", action="store_true", help="verbs upgrade, again (its recovery), back (its rollback in the trial), confirm")
     p.add_argument("--verb", action="append")
     p.add_argument("--sample", type=int, default=0, help="cases a verb, drawn by seed; 0: every call with every error")
     p.add_argument("--random", type=int, default=0, help="kills at random moments, a verb")
@@ -179,9 +191,9 @@ def main():
     begun = time.monotonic()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the server goes too
     try:
-        with harness.Shop(args.engine, args.program, folder, args.faultlib, in_place=args.in_place) as shop:
-            shop.rollback_calls = count_calls(shop, "rollback", folder)
-            verbs = args.verb or ("rollback", "recover", "snapshot", "prune")
+        with harness.Shop(args.engine, args.program, folder, args.faultlib, in_place=args.in_place, upgrade=args.upgrade) as shop:
+            shop.rollback_calls = count_calls(shop, "upgrade" if args.upgrade else "rollback", folder)
+            verbs = args.verb or (("upgrade", "again", "back", "confirm") if args.upgrade else ("rollback", "recover", "snapshot", "prune"))
             for n, verb in enumerate(verbs):
                 now = time.monotonic()
                 share = SHARES[verb] / sum(SHARES[v] for v in verbs[n:])
@@ -198,7 +210,7 @@ def main():
 def plan_of(shop, verb, args, rnd):
     """The cases in the order of their worth: steps of the journal, kills at random, then every call with every error, drawn by seed."""
     steps = []
-    if args.steps and verb in ("rollback", "recover"):
+    if args.steps and verb in ("rollback", "recover", "upgrade", "again", "back", "confirm"):
         calls = count_calls(shop, verb, notes(shop))
         steps = [(one_step, f"nth={n};errno={e}") for n in range(1, calls + 1) for e in ("KILL", "KILL;when=after")]
         rnd.shuffle(steps)

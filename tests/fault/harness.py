@@ -1,6 +1,7 @@
 """A small shop on a real database server, with a state "old" (wrecked) and a state "new" (its snapshot), for fault tests.
 
     with Shop("postgresql", program, folder) as shop:             in_place=True: its login may make no other database
+                                                                  upgrade=True: "new" is that shop, wrecked as it is, upgraded to a release
         shop.reset()                                  the wrecked shop, and the catalogue with the good snapshot
         code = shop.run("rollback", ..., fault="nth=17;errno=EIO")
         shop.state()                                  "old", "new", or what differs from both
@@ -92,6 +93,9 @@ class Postgres:
         self.sql("drop database if exists frozen", "postgres")
         self.sql("create database frozen template shop", "postgres")
 
+    def migration(self):
+        return f"psql -X -q -h {self.dir} -U nop -d shop -c 'create table if not exists \"Migrated\" (id int); alter table \"Migrated\" owner to shop' 2>/dev/null"
+
     def others(self):
         return [d for d in self.sql("select datname from pg_database", "postgres").split()
                 if d not in ("postgres", "template0", "template1", "frozen", "shop")]
@@ -169,6 +173,9 @@ class MariaDB:
     def freeze(self):
         self.frozen = self.dump("shop")
 
+    def migration(self):
+        return f"mariadb --no-defaults -S {self.socket} -u root shop -e 'create table if not exists Migrated (id int)'"
+
     def others(self):
         return [d for d in self.sql("show databases").split() if d not in ("information_schema", "mysql", "performance_schema", "sys", "shop")]
 
@@ -204,7 +211,7 @@ ENGINES = {"postgresql": Postgres, "mysql": MariaDB, "sqlserver": SqlServer}
 
 
 class Shop:
-    def __init__(self, engine, program, folder, faultlib=None, files=60, link=False, pictures=None, in_place=False):
+    def __init__(self, engine, program, folder, faultlib=None, files=60, link=False, pictures=None, in_place=False, upgrade=False):
         self.program = program
         self.folder = folder
         self.faultlib = faultlib
@@ -215,6 +222,7 @@ class Shop:
         self.link = link
         self.pictures = pictures  # their folder outside the site (4.90), or None
         self.target = None
+        self.release = os.path.join(folder, "release") if upgrade else None
 
     def __enter__(self):
         os.makedirs(os.path.dirname(self.site))
@@ -254,6 +262,23 @@ class Shop:
         if self.pictures:
             subprocess.run(["cp", "-a", self.pictures, os.path.join(self.folder, "pictures.wrecked")], check=True)
         subprocess.run(["cp", "-a", self.catalog, self.catalog + ".good"], check=True)
+        if self.release:
+            self.make_release()
+            self.must("upgrade", "shop", self.release, "--yes")
+            self.new = self.digest()
+
+    def make_release(self):
+        """A later version, whose start migrates the database as the first start of nopCommerce does."""
+        subprocess.run([sys.executable, os.path.join(FIXTURE, "make_site.py"), self.release, "--version", "4.70", "--files", str(self.files), "--weight", "0.02",
+                        "--pictures", "0", "--empty-settings"], check=True, stdout=subprocess.DEVNULL)
+        with open(os.path.join(self.release, "migrates"), "w", encoding="utf-8") as f:
+            f.write("at its first start")
+        start = os.path.join(self.folder, "start")
+        with open(start, "w", encoding="utf-8") as f:
+            f.write(f"#!/bin/sh\n[ ! -e {self.site}/migrates ] || exec {self.server.migration()}\n")
+        os.chmod(start, 0o755)
+        with open(os.path.join(self.folder, "config"), "w", encoding="utf-8") as f:
+            f.write(f"[nopsnap]\ncatalog = {self.catalog}\n[shop]\npath = {self.site}\nstop = true\nstart = {start}\n")
 
     def wreck_files(self):
         with open(os.path.join(self.site, "App_Data", "plugins.json"), "w", encoding="utf-8") as f:
@@ -266,8 +291,14 @@ class Shop:
             with open(os.path.join(self.pictures, "9000001_0.jpeg"), "w", encoding="utf-8") as f:
                 f.write("uploaded after the snapshot")
 
+    def is_upgraded(self):
+        return self.release and os.path.exists(os.path.join(self.site, "migrates"))
+
     def digest(self):
-        return (tree_digest(self.site) + (tree_digest(self.pictures) if self.pictures else []), self.server.digest())
+        files = tree_digest(self.site)
+        if self.is_upgraded():  # a folder of the new tree is as old as its last entry
+            files = [line[:4] + (0,) + line[5:] if line[1].startswith("0o4") else line for line in files]
+        return (files + (tree_digest(self.pictures) if self.pictures else []), self.server.digest())
 
     def list(self):
         import json
