@@ -184,6 +184,18 @@ bool site_is_rewritten(const struct site *site, const char *relative);
  */
 enum error_kind site_picture_path(const struct site *site, const char *picture_path, char **out, struct error *err);
 
+/*
+ * The version that a tree's own files tell, of one that nobody runs yet (an unpacked release, a staged tree): no settings and no units are
+ * read.
+ *
+ * layout     SITE_CORE or SITE_LEGACY
+ * out        major 0 when no file tells it, which is no error
+ * source     "literal in Nop.Core.dll", caller frees; untouched when there is no version
+ * remarks    evidence that disagrees is appended
+ */
+enum error_kind site_tree_version(const char *root, enum site_layout layout, struct site_version *out, char **source,
+                                  struct text_list *remarks, struct error *err);
+
 /* Is a directory below a served root (wwwroot, or the root itself in 3.x) of this or any nopCommerce site? (P10) */
 bool site_serves(const char *directory);
 

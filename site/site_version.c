@@ -75,3 +75,11 @@ bool site_version_same_release(const struct site_version *a, const struct site_v
 {
     return a->major == b->major && a->minor == b->minor;
 }
+
+enum error_kind site_tree_version(const char *root, enum site_layout layout, struct site_version *out, char **source,
+                                  struct text_list *remarks, struct error *err)
+{
+    const struct site_notes notes = {remarks, NULL};
+
+    return site_version_detect(root, layout, out, source, &notes, err);
+}
