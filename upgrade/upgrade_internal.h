@@ -23,4 +23,7 @@ enum error_kind carry_settle(void *context, const char *tree, const char *live, 
 enum error_kind tree_build(void *context, const char *tree, const char *scratch, const struct progress *progress,
                            struct error *err);
 
+/* upgrade_plugins.c: the shop's own plugins, one line each, and what waits for the next start. */
+enum error_kind plugins_check(struct upgrade_context *c, struct text_list *out, struct preflight *p, struct error *err);
+
 #endif

@@ -109,6 +109,8 @@ static enum error_kind plan_forward(struct catalog *cat, struct site *site, cons
         rc = check_system(f, p, err);
     if (!rc)
         rc = say_release(f, p, err);
+    if (!rc)
+        rc = plugins_check(plan->context, &plan->plugins, p, err);
     return rc;
 }
 
