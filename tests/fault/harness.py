@@ -271,8 +271,9 @@ class Shop:
         """A later version, whose start migrates the database as the first start of nopCommerce does."""
         subprocess.run([sys.executable, os.path.join(FIXTURE, "make_site.py"), self.release, "--version", "4.70", "--files", str(self.files), "--weight", "0.02",
                         "--pictures", "0", "--empty-settings"], check=True, stdout=subprocess.DEVNULL)
-        with open(os.path.join(self.release, "migrates"), "w", encoding="utf-8") as f:
-            f.write("at its first start")
+        for name, text in (("Nop.Web.dll", "the program"), ("migrates", "at its first start")):
+            with open(os.path.join(self.release, name), "w", encoding="utf-8") as f:
+                f.write(text)
         start = os.path.join(self.folder, "start")
         with open(start, "w", encoding="utf-8") as f:
             f.write(f"#!/bin/sh\n[ ! -e {self.site}/migrates ] || exec {self.server.migration()}\n")

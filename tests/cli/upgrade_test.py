@@ -1,0 +1,278 @@
+#!/usr/bin/env python3
+"""Upgrades as an owner sees them: the real program, a stand-in for nopCommerce that migrates on a real server, a model of systemd.
+
+    upgrade_test.py postgresql|mysql [PART OF A TEST'S NAME]
+"""
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "..", "fixture"))
+sys.path.insert(0, HERE)
+import standin_bench  # noqa: E402
+import standin_release  # noqa: E402
+from cli_support import PROGRAM, Failed, Result  # noqa: E402
+from harness import tree_digest  # noqa: E402
+from standin_bench import StandIn, wait_until  # noqa: E402
+
+FROM, TO = "4.60.3", "4.70.2"
+RESTLESS = ("Log", "Customer", "log", "customer")  # every start and every visitor writes there
+
+
+class Shop(StandIn):
+    """The stand-in, with a catalogue, a config, and releases to upgrade to."""
+
+    def prepare(self):
+        self.catalog = os.path.join(self.folder, "catalog")
+        self.config = os.path.join(self.folder, "config")
+        self.configure()
+        self.plant()
+        self.start()
+        self.visit()
+        self.stop()
+        self.release = self.make_release("good")
+        self.keep()
+
+    def configure(self, **keys):
+        words = {"path": self.site, "service": "nop.service", "url": f"http://127.0.0.1:{self.port}/", **keys}
+        with open(self.config, "w", encoding="utf-8") as f:
+            f.write(f"[nopsnap]\ncatalog = {self.catalog}\n[shop]\n" + "".join(f"{k} = {v}\n" for k, v in words.items() if v))
+        os.chmod(self.config, 0o600)
+
+    def plant(self):
+        """What a real shop has gathered: files of the old program that the new one has not, and things of the owner's."""
+        for name, text in (("Nop.Old.dll", "of the old version alone"), ("wwwroot/.well-known/proof.txt", "the owner's"),
+                           ("App_Data/api-token-signing-key.json", '{"Key": "a plugin\'s secret"}'), ("wwwroot/bundles/old.js", "made by the old version"),
+                           ("wwwroot/files/manual.pdf", "an editor's"), ("wwwroot/db_backups/old.bak", "a backup")):
+            os.makedirs(os.path.dirname(self.path(name)), exist_ok=True)
+            with open(self.path(name), "w", encoding="utf-8") as f:
+                f.write(text)
+
+    def visit(self):
+        page = self.get("/")
+        same(page.status, 200, "the shop answers")
+
+    def make_release(self, name, version=TO, **knobs):
+        root = os.path.join(self.folder, "release-" + name)
+        standin_release.make_release(root, version, files=120, knobs=knobs, archive=root + ".zip", folder="nopCommerce")
+        shutil.rmtree(root)
+        return root + ".zip"
+
+    def begin(self):
+        self.pool.close()
+        super().begin()
+        shutil.rmtree(self.catalog, ignore_errors=True)
+        for name in os.listdir(os.path.dirname(self.site)):
+            if name.startswith(".nopsnap"):
+                shutil.rmtree(os.path.join(os.path.dirname(self.site), name))
+        self.configure()
+        self.start()
+        self.nopsnap("init").expect(0)
+
+    def environment(self):
+        units = os.path.join(self.units.folder, "units")
+        return {**os.environ, "PATH": os.path.join(self.units.folder, "bin") + ":" + os.environ["PATH"], "NOPSNAP_SYSTEMD_ETC": units,
+                "NOPSNAP_SYSTEMD_PATH": units}
+
+    def popen(self, *argv):
+        return subprocess.Popen([PROGRAM, "--config", self.config, *argv], env=self.environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE, text=True)
+
+    def nopsnap(self, *argv):
+        child = self.popen(*argv)
+        out, err = child.communicate(timeout=300)
+        self.pool.close()  # its sessions were ended by an exchange
+        return Result(["nopsnap", *argv], child.returncode, out, err)
+
+    def upgrade(self, release=None, *more):
+        return self.nopsnap("upgrade", "shop", release or self.release, "--yes", *more)
+
+    # What is compared ---------------------------------------------------------------------------------------------
+
+    def files(self):
+        """Names and content: the app's own start may rewrite a file with what it holds."""
+        return {line[0]: line[-1] for line in tree_digest(self.site)}
+
+    def rows(self):
+        return [line for line in self.server.digest() if not any(word in line[0] for word in RESTLESS)
+                and not any(word in str(line) for word in RESTLESS)]
+
+    def list(self):
+        return [json.loads(line) for line in self.nopsnap("--json", "list").out.splitlines()]
+
+    def kept(self):
+        folder = os.path.join(os.path.dirname(self.site), ".nopsnap-shop")
+        return sorted(n for n in os.listdir(folder) if n != "lock") if os.path.isdir(folder) else []
+
+
+SHOP = None
+
+
+def check(condition, *words):
+    if not condition:
+        raise Failed(" ".join(str(w) for w in words))
+
+
+def same(a, b, what=""):
+    if a != b:
+        raise Failed(f"{what}: {a!r:.2000}\nis not\n{b!r:.2000}")
+
+
+def is_old(s, before):
+    same(sorted(set(before[0].items()) ^ set(s.files().items())), [], "files of before, or of now")
+    same(s.rows(), before[1], "rows")
+    same(s.get("/").status, 200)
+    same(set(s.applied()), before[2], "migrations")
+
+
+def state(s):
+    return s.files(), s.rows(), set(s.applied())
+
+
+def read(path):
+    with open(path, "rb") as f:
+        return f.read()
+
+
+def upgrade__carries_over_what_is_the_shops_and_replaces_the_rest():
+    s = SHOP
+    pictures = {n: read(s.path("wwwroot/images/" + n)) for n in os.listdir(s.path("wwwroot/images")) if n.endswith(".jpeg")}
+    thumbs = set(os.listdir(s.path("wwwroot/images/thumbs")))
+    settings = s.json("App_Data/appsettings.json")["ConnectionStrings"]
+    keys = sorted(os.listdir(s.path("App_Data/DataProtectionKeys")))
+    check(pictures and keys and len(thumbs) > 1, "the fixture has pictures, keys and thumbs", thumbs)
+    s.upgrade().expect(0, out=[f"from nopCommerce {FROM} to {TO}", f"is nopCommerce {TO} now", "trial"])
+    same(s.get("/").status, 200, "the new shop answers")
+    same({n: read(s.path("wwwroot/images/" + n)) for n in pictures}, pictures, "pictures")
+    same(s.json("App_Data/appsettings.json")["ConnectionStrings"]["ConnectionString"], settings["ConnectionString"], "connection")
+    same(sorted(os.listdir(s.path("App_Data/DataProtectionKeys"))), keys, "keys")
+    for name in ("wwwroot/.well-known/proof.txt", "App_Data/api-token-signing-key.json", "wwwroot/files/manual.pdf", "wwwroot/db_backups/old.bak",
+                 "Plugins/Acme.OrderExport/plugin.json", "Themes/Acme"):
+        check(os.path.exists(s.path(name)), name, "did not come over")
+    for name in ("Nop.Old.dll", "wwwroot/bundles/old.js"):
+        check(not os.path.exists(s.path(name)), name, "of the old version is still there")
+    check(thumbs <= set(os.listdir(s.path("wwwroot/images/thumbs"))), "thumbnails came over")
+    check(len(s.applied()) > 20, s.applied())
+    s.nopsnap("status").expect(0, out=[f"of the upgrade from {FROM} to {TO}", "nopsnap confirm"])
+
+
+def trial__rollback_brings_back_exactly_what_was():
+    s = SHOP
+    before = state(s)
+    s.upgrade().expect(0)
+    check(set(s.applied()) > before[2], "it has migrated")
+    s.nopsnap("rollback", "shop", "--yes").expect(0, out=[f"before the upgrade to {TO}", "is back"])
+    is_old(s, before)
+    same(s.kept(), [], "nothing is kept")
+    # And that is undone by one more.
+    s.nopsnap("rollback", "shop", "--yes").expect(0)
+    check(set(s.applied()) > before[2], "it is the new one again")
+    same(s.get("/").status, 200)
+
+
+def trial__confirmed_frees_the_room_and_the_snapshot_still_leads_back():
+    s = SHOP
+    before = state(s)
+    s.upgrade().expect(0)
+    s.upgrade(None, "--allow-same").expect(1, err=["still in its trial"], hint="--dry-run")
+    s.nopsnap("snapshot", "shop").expect(0)
+    check("kept" in s.kept(), "a snapshot does not end the trial", s.kept())
+    s.nopsnap("confirm", "shop").expect(0, out="is confirmed")
+    same(s.kept(), [])
+    check(not [d for d in s.server.others() if "nopsnap" in d], s.server.others())
+    s.nopsnap("confirm", "shop").expect(1, err="no upgrade", hint="history")
+    held = [r for r in s.list() if r["type"] == "row" and r["held"]]
+    same(len(held), 1, "one is held")
+    s.nopsnap("rollback", "shop", "--to", held[0]["id"], "--yes").expect(0)
+    is_old(s, before)
+
+
+def trial__ends_by_itself():
+    s = SHOP
+    s.upgrade(None, "--trial", "1s").expect(0)
+    time.sleep(1)
+    s.nopsnap("snapshot", "shop").expect(0)
+    same(s.kept(), [])
+
+
+def failure__amid_the_migrations_is_undone():
+    s = SHOP
+    before = state(s)
+    s.upgrade(s.make_release("fails", fail_at_row=3), "--health-timeout", "3s").expect(4, out="undone: ")
+    is_old(s, before)
+    same(s.kept(), [], "what was taken away is a snapshot")
+    check(any("undone" in (r.get("tags") or "") for r in s.list()), s.list())
+    check(not [r for r in s.list() if r.get("held")], "nothing is held", s.list())
+
+
+def failure__of_each_kind_is_undone():
+    s = SHOP
+    before = state(s)
+    for knobs in ({"start_error": True}, {"never_listen": True}):
+        s.upgrade(s.make_release("bad" + "".join(knobs), **knobs), "--health-timeout", "2s").expect(4)
+        is_old(s, before)
+    s.configure(service=None, stop="false", start="true")
+    s.upgrade().expect(4)
+    s.configure()
+    is_old(s, before)
+
+
+def killed__while_it_migrates_and_the_machine_starts_again():
+    s = SHOP
+    before = state(s)
+    child = s.popen("upgrade", "shop", s.make_release("slow", migrate_delay_ms=300), "--yes")
+    wait_until(lambda: os.path.exists(s.path("standin.json")) and b"migrate_delay" in read(s.path("standin.json")), "the exchange")
+    time.sleep(0.5)
+    child.send_signal(signal.SIGKILL)
+    child.communicate()
+    s.units.reboot()
+    s.pool.close()
+    s.nopsnap("snapshot", "shop").expect(5, hint="nopsnap recover")
+    s.nopsnap("recover", "shop").expect(0, out="undone: the old state stands")
+    s.wait_listening()
+    is_old(s, before)
+
+
+def refused__before_anything_is_changed():
+    s = SHOP
+    before = state(s)
+    s.upgrade(s.make_release("same", version=FROM)).expect(1, out="--allow-same", hint="nothing was changed")
+    s.upgrade(s.make_release("older", version="4.50.1")).expect(1, out="--allow-downgrade")
+    s.upgrade(s.release, "--sha256", "0" * 64).expect(1, err="SHA-256")
+    s.nopsnap("upgrade", "shop", s.release + ".missing", "--yes").expect(1)
+    os.makedirs(s.path("Plugins/Uploaded"), exist_ok=True)
+    with open(s.path("Plugins/Uploaded/new.zip"), "w", encoding="utf-8") as f:
+        f.write("a plugin")
+    s.upgrade().expect(1, out="Plugins/Uploaded is not empty")
+    os.unlink(s.path("Plugins/Uploaded/new.zip"))
+    s.nopsnap("upgrade", "shop", s.release, "--dry-run").expect(0, out=["comes over", "Acme.OrderExport"])
+    s.nopsnap("upgrade", "shop", s.release).expect(1, err="nobody to ask")
+    is_old(s, before)
+    same(s.kept(), [])
+    same([r for r in s.list() if r["type"] == "row"], [], "no snapshot")
+
+
+def main():
+    global SHOP
+    engine, part = sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else ""
+    missing = standin_bench.missing(engine)
+    if missing or os.geteuid() != 0:
+        print("skipped:", missing or "who is not root can't see that nobody is in the tree")
+        sys.exit(77)
+    tests = [f for name, f in globals().items() if "__" in name and not name.startswith("__") and callable(f) and part in name]
+    with Shop(engine, FROM, files=120) as SHOP:
+        SHOP.prepare()
+        for test in tests:
+            since = time.monotonic()
+            SHOP.begin()
+            test()
+            print(f"ok    {test.__name__} ({time.monotonic() - since:.1f} s)", flush=True)
+
+
+if __name__ == "__main__":
+    main()
