@@ -5,6 +5,7 @@
 """
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -21,7 +22,7 @@ from harness import tree_digest  # noqa: E402
 from standin_bench import StandIn, wait_until  # noqa: E402
 
 FROM, TO = "4.60.3", "4.70.2"
-RESTLESS = ("Log", "Customer", "log", "customer")  # every start and every visitor writes there
+RESTLESS = ("Log", "Customer", "Customer_CustomerRole_Mapping", "ActivityLog", "GenericAttribute")  # every start and every visitor writes there
 
 
 class Shop(StandIn):
@@ -99,8 +100,14 @@ class Shop(StandIn):
         return {line[0]: line[-1] for line in tree_digest(self.site)}
 
     def rows(self):
-        return [line for line in self.server.digest() if not any(word in line[0] for word in RESTLESS)
-                and not any(word in str(line) for word in RESTLESS)]
+        """All but what every start and every visitor writes. A dump's lines belong to the table that was named last."""
+        out, table = [], ""
+        for line in self.server.digest():
+            named = re.search(r"(?:TABLE|INTO) `(\w+)`", line[-1]) if line[0] == "dump" else re.search(r"\w+\.\"?(\w+)", line[0])
+            table = named.group(1) if named else table
+            if table not in RESTLESS and not (line[0].startswith("sequence") and any(word in line[0] for word in RESTLESS)):
+                out.append(line)
+        return out
 
     def list(self):
         return [json.loads(line) for line in self.nopsnap("--json", "list").out.splitlines()]
@@ -125,7 +132,8 @@ def same(a, b, what=""):
 
 def is_old(s, before):
     same(sorted(set(before[0].items()) ^ set(s.files().items())), [], "files of before, or of now")
-    same(s.rows(), before[1], "rows")
+    now = s.rows()
+    same([r for r in now if r not in before[1]] + [r for r in before[1] if r not in now], [], "rows of now, or of before")
     same(s.get("/").status, 200)
     same(set(s.applied()), before[2], "migrations")
 

@@ -71,6 +71,17 @@ model=$!
 side_by_side crash postgresql mysql
 wait $model || failed=1
 cat "$parts/sqlserver" >>"$draft"
+{
+    echo
+    echo "## Upgrades"
+    echo
+    echo "An upgrade, its recovery (again), its rollback in the trial (back) and confirm, in the same way."
+} >>"$draft"
+upgrades() {
+    crash "$1" --upgrade
+}
+rm -f "$parts/postgresql" "$parts/mysql"
+side_by_side upgrades postgresql mysql
 
 {
     echo
