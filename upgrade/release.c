@@ -201,6 +201,18 @@ static enum error_kind open_local(const char *source, const struct release_optio
     return path_real(source, &r->path, err);
 }
 
+static enum error_kind open_fetched(const char *url, const struct release_options *options,
+                                    const struct progress *progress, struct release *r, struct error *err)
+{
+    enum error_kind rc = release_url_shown(url, &r->name, err);
+
+    if (!rc)
+        rc = release_fetch(url, r->name, options, &r->limits, progress, &r->fd, err);
+    if (!rc && fstat(r->fd, &r->was))
+        rc = error_set(err, ERR_IO, errno, "cannot look at the download of %s", r->name);
+    return rc;
+}
+
 enum error_kind release_open(const char *source, const struct release_options *options, const struct progress *progress,
                              struct release **out, struct error *err)
 {
@@ -217,12 +229,15 @@ enum error_kind release_open(const char *source, const struct release_options *o
     r->fd = -1;
     r->facts.version.patch = -1;
     take_limits(&options->limits, &r->limits);
-    rc = open_local(source, options, r, err);
+    rc = release_is_url(source) ? open_fetched(source, options, progress, r, err) : open_local(source, options, r, err);
     if (!rc) {
         r->facts.name = r->name;
         rc = look(r, options, progress, err);
         if (rc)
             error_context(err, "%s", r->name);
+        /* Whatever is wrong with a download, the next try shall not begin with it. */
+        if (rc == ERR_REFUSED && release_is_url(source) && ftruncate(r->fd, 0))
+            error_hint(err, "remove the download by hand");
     }
     if (rc) {
         release_free(r);

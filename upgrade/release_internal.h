@@ -87,6 +87,23 @@ enum error_kind release_folder_list(struct release *r, const struct progress *pr
 enum error_kind release_sum(int fd, uint64_t len, const char *shown, const struct progress *progress,
                             char out[RELEASE_SHA256_LEN + 1], struct error *err);
 
+/* ---- release_fetch.c: the one file of this room that knows libcurl ---- */
+
+bool release_is_url(const char *source); /* of any scheme */
+/* An http or https URL without credentials, query and fragment. ERR_USAGE for another one. Caller frees. */
+enum error_kind release_url_shown(const char *url, char **out, struct error *err);
+/* ERR_REFUSED where a redirect must not be followed. */
+enum error_kind release_redirect_check(const char *from, const char *to, struct error *err);
+/*
+ * Fetch, or go on fetching.
+ *
+ * out        a file of the whole, open for reading and writing; with options.work it has a name there, and a lock
+ * Returns    ERR_NOT_FOUND (404, 410), ERR_REMOTE, ERR_REFUSED, ERR_BUSY (another process fetches the same), ERR_SPACE, ...
+ */
+enum error_kind release_fetch(const char *url, const char *shown, const struct release_options *options,
+                              const struct release_limits *limits, const struct progress *progress, int *out,
+                              struct error *err);
+
 /* ---- release_facts.c ---- */
 
 /*

@@ -6,6 +6,7 @@
 
 #include "buffer.h"
 #include "file.h"
+#include "release_internal.h"
 
 #define MOMENT 1700000000
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
@@ -828,6 +829,47 @@ static void path_compare__a_folder_stands_before_its_content(void **state)
     }
 }
 
+static void redirect__https_never_leads_to_http(void **state)
+{
+    struct error err = ERROR_INIT;
+
+    (void)state;
+    assert_int_equal(release_redirect_check("https://a/x", "https://b/y?t=1", &err), OK);
+    assert_int_equal(release_redirect_check("http://a/x", "https://b/y", &err), OK);
+    assert_int_equal(release_redirect_check("http://a/x", "http://b/y", &err), OK);
+    assert_int_equal(release_redirect_check("https://a/x", "http://me:Pa55word@b/y?t=T0ken", &err), ERR_REFUSED);
+    assert_non_null(strstr(err.text, "http://b/y,"));
+    assert_null(strstr(err.text, "Pa55word"));
+    assert_null(strstr(err.text, "T0ken"));
+    assert_int_equal(release_redirect_check("HTTPS://a/x", "HTTP://b/y", &err), ERR_REFUSED);
+    assert_int_equal(release_redirect_check("https://a/x", "ftp://b/y", &err), ERR_REFUSED);
+    assert_int_equal(release_redirect_check("https://a/x", "file:///etc/passwd", &err), ERR_REFUSED);
+}
+
+static void url_shown__hides_what_may_be_secret(void **state)
+{
+    static const char *const pairs[][2] = {
+        {"https://me:Pa55word@example.com/a/b.zip?token=T0ken#f", "https://example.com/a/b.zip"},
+        {"http://Pa55word@example.com:8080/b.zip", "http://example.com:8080/b.zip"},
+        {"https://example.com", "https://example.com/"},
+    };
+    struct error err = ERROR_INIT;
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(pairs); i++) {
+        char *shown = NULL;
+
+        assert_int_equal(release_url_shown(pairs[i][0], &shown, &err), OK);
+        assert_string_equal(shown, pairs[i][1]);
+        free(shown);
+    }
+    assert_true(release_is_url("https://x"));
+    assert_true(release_is_url("s3://x"));
+    assert_false(release_is_url("C://x"));
+    assert_false(release_is_url("/tmp/x.zip"));
+    assert_false(release_is_url("x.zip"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -858,6 +900,8 @@ int main(void)
         folder_test(unpack__more_than_announced_is_refused),
         folder_test(unpack__names_of_any_bytes),
         folder_test(open__leaves_nothing_behind),
+        folder_test(redirect__https_never_leads_to_http),
+        folder_test(url_shown__hides_what_may_be_secret),
         folder_test(path_compare__a_folder_stands_before_its_content),
     };
 
