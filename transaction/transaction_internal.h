@@ -148,9 +148,10 @@ struct txn {
     int database_port;
     char *database_identity; /* NULL if it did not exist */
     char *service, *stop, *start, *open, *close, *url, *environment, *database_admin, *cache_flush;
-    char *safety; /* snapshot taken before the switch, where nothing can be kept */
-    char *taken;  /* snapshot of a database changed in place that an undo takes away after the shop ran on it */
-    char *stage;  /* tx-<token> folder */
+    char *host_header, *ca_file; /* how the shop is asked at url */
+    char *safety;                /* snapshot taken before the switch, where nothing can be kept */
+    char *taken; /* snapshot of a database changed in place that an undo takes away after the shop ran on it */
+    char *stage; /* tx-<token> folder */
     struct area *areas;
     size_t area_count;
     struct units units;
