@@ -392,6 +392,8 @@ enum error_kind process_start(struct process *p, const struct process_spec *spec
         goto done;
     started.stderr_drain = drain;
     drain = NULL;
+    if (spec->timeout_ms > 0)
+        started.deadline_ms = clock_monotonic_ms() + spec->timeout_ms;
     *p = started;
     started = (struct process)PROCESS_INIT;
 
@@ -437,8 +439,17 @@ static int pidfd_of(const struct process *p)
     return (int)syscall(SYS_pidfd_open, p->pid, 0); /* -1 before Linux 5.3 */
 }
 
+static enum error_kind check_deadline(const struct process *p, struct error *err)
+{
+    const struct drain *d = p->stderr_drain;
+
+    if (!p->deadline_ms || clock_monotonic_ms() < p->deadline_ms)
+        return OK;
+    return error_set(err, ERR_REMOTE, 0, "%s did not end in time", d->program);
+}
+
 /*
- * Until the child has ended, or a signal asks us to stop. The signal may have reached another thread and then interrupts nothing
+ * Until the child has ended, or its time is over, or a signal asks us to stop. The signal may have reached another thread and then interrupts nothing
  * here, hence the timeouts.
  */
 static enum error_kind await(const struct process *p, int *raw, struct error *err)
@@ -453,6 +464,8 @@ static enum error_kind await(const struct process *p, int *raw, struct error *er
             rc = error_set(err, ERR_IO, errno, "cannot wait for %s", d->program);
         else
             rc = cancel_check_child(err);
+        if (!rc)
+            rc = check_deadline(p, err);
         if (!rc)
             (void)poll(&ended, 1, ended.fd < 0 ? WAIT_BLIND_MS : WAIT_MS);
     }
@@ -472,7 +485,7 @@ enum error_kind process_wait(struct process *p, int *status, struct buffer *stde
     if (p->pid == 0)
         return error_set(err, ERR_USAGE, 0, "no process is running");
     rc = await(p, &raw, err);
-    if (rc == ERR_CANCELLED) {
+    if (rc == ERR_CANCELLED || rc == ERR_REMOTE) {
         process_kill(p);
         return rc;
     }
@@ -571,7 +584,15 @@ done:
 enum error_kind process_shell(const char *command, struct buffer *out, int *status, struct error *err)
 {
     const char *argv[] = {"/bin/sh", "-c", command, NULL};
-    struct process_spec spec = {argv, NULL, NULL, false, false, 0};
+    struct process_spec spec = {.argv = argv};
 
     return process_run(&spec, out, status, err);
+}
+
+enum error_kind process_shell_within(const char *command, int timeout_ms, int *status, struct error *err)
+{
+    const char *argv[] = {"/bin/sh", "-c", command, NULL};
+    struct process_spec spec = {.argv = argv, .timeout_ms = timeout_ms};
+
+    return process_run(&spec, NULL, status, err);
 }

@@ -11,6 +11,7 @@
 #define NOPSNAP_PROCESS_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "buffer.h"
@@ -23,13 +24,15 @@ struct process_spec {
     bool pipe_stdin;                /* child's stdin is a pipe whose write end is in process.stdin_fd; else /dev/null */
     bool pipe_stdout; /* child's stdout is a pipe whose read end is in process.stdout_fd; else /dev/null */
     int stdin_fd;     /* used instead of a pipe when > 0; borrowed */
+    int timeout_ms;   /* process_wait() ends it so long after its start: ERR_REMOTE; 0: never */
 };
 
 struct process {
     pid_t pid; /* 0 when none is running */
     int stdin_fd;
     int stdout_fd;
-    void *stderr_drain; /* thread that keeps the last 8 KiB of what the child says on stderr */
+    int64_t deadline_ms; /* of clock_monotonic_ms(); 0: none */
+    void *stderr_drain;  /* thread that keeps the last 8 KiB of what the child says on stderr */
 };
 
 #define PROCESS_INIT                    \
@@ -54,6 +57,8 @@ void process_kill(struct process *p); /* SIGKILL and reap; accepts one that is n
 enum error_kind process_run(const struct process_spec *spec, struct buffer *out, int *status, struct error *err);
 /* The owner's own command line from the config, by /bin/sh -c. */
 enum error_kind process_shell(const char *command, struct buffer *out, int *status, struct error *err);
+/* The same without its output, ended together with what it started after timeout_ms: ERR_REMOTE. */
+enum error_kind process_shell_within(const char *command, int timeout_ms, int *status, struct error *err);
 /* Is there such a program in PATH? */
 bool process_exists(const char *program);
 

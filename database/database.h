@@ -315,6 +315,46 @@ enum error_kind database_export_newer(struct database *db, const struct database
 enum error_kind database_mails(struct database *present, const char *restored, const struct database_facts *since,
                                bool apply, struct text_list *out, struct error *err);
 
+/* ---- health: what a shop's own tables say of how it fares ---- */
+
+/* Each is content with a table that this version of nopCommerce does not have, or has not made yet: there is nothing in it. */
+
+struct database_migration {
+    int64_t version;
+    char *description; /* "" where it has none */
+};
+
+struct database_migrations {
+    struct database_migration *items; /* by version */
+    size_t count;
+};
+
+/* What is recorded in MigrationVersionInfo (4.30 and later). */
+enum error_kind database_migrations(struct database *db, struct database_migrations *out, struct error *err);
+void database_migrations_release(struct database_migrations *m);
+
+/* The highest Id in table Log; -1 where there is none. */
+enum error_kind database_log_last(struct database *db, int64_t *out, struct error *err);
+/*
+ * Rows of table Log, the newest first, 20,000 at most.
+ *
+ * after_id   only those with a higher Id
+ * after_ns   only those made after this moment (UTC)
+ * level      only those of this LogLevelId or a higher one: 40 is Error, 50 Fatal
+ * fn         message is ShortMessage, which may hold anything that a visitor sent; borrowed
+ */
+typedef enum error_kind database_log_fn(void *arg, int64_t id, int level, const char *message, struct error *err);
+enum error_kind database_log(struct database *db, int64_t after_id, int64_t after_ns, int level, database_log_fn *fn,
+                             void *arg, struct error *err);
+/*
+ * Addresses of pages, without their slash: active slugs of the default language (UrlRecord) of things that are published.
+ *
+ * entity     "Product" or "Category"
+ * limit      how many at most, the oldest first
+ */
+enum error_kind database_slugs(struct database *db, const char *entity, int limit, struct text_list *out,
+                               struct error *err);
+
 /* ---- scripts ---- */
 
 /* What a server says while it runs a script: one line, without its end. Borrowed. */

@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -22,7 +23,7 @@ struct load {
 };
 
 /* How a key's value is checked. */
-enum kind { TEXT, PATH, ADMIN, PATTERN };
+enum kind { TEXT, PATH, ADMIN, URL, DURATION, PATTERN, LINE, PAGE };
 
 struct key {
     const char *name;
@@ -37,7 +38,12 @@ static const struct key keys[] = {
     {"start", TEXT, offsetof(struct site_config, start)},
     {"open", TEXT, offsetof(struct site_config, open)},
     {"close", TEXT, offsetof(struct site_config, close)},
-    {"url", TEXT, offsetof(struct site_config, url)},
+    {"url", URL, offsetof(struct site_config, url)},
+    {"host-header", TEXT, offsetof(struct site_config, host_header)},
+    {"ca-file", PATH, offsetof(struct site_config, ca_file)},
+    {"health-timeout", DURATION, offsetof(struct site_config, health_timeout)},
+    {"check", LINE, offsetof(struct site_config, check)},
+    {"check-page", PAGE, offsetof(struct site_config, check_page)},
     {"database-admin", ADMIN, offsetof(struct site_config, database_admin)},
     {"cache-flush", TEXT, offsetof(struct site_config, cache_flush)},
     {"keep", TEXT, offsetof(struct site_config, keep)},
@@ -118,10 +124,35 @@ static enum error_kind replace_text(char **where, const char *value, struct erro
     return OK;
 }
 
+/* These may be there several times. */
+static bool is_list(enum kind kind)
+{
+    return kind == PATTERN || kind == LINE || kind == PAGE;
+}
+
+static bool is_url(const char *value)
+{
+    return strncasecmp(value, "http://", 7) == 0 || strncasecmp(value, "https://", 8) == 0;
+}
+
+/* Where, a blank, and what has to be there. */
+static bool is_page(const char *value)
+{
+    const char *text = value + strcspn(value, " \t");
+
+    return (value[0] == '/' || is_url(value)) && text[strspn(text, " \t")] != '\0';
+}
+
 static bool value_allowed(enum kind kind, const char *value)
 {
     if (value[0] == '\0')
         return false;
+    if (kind == URL)
+        return is_url(value);
+    if (kind == DURATION)
+        return text_parse_duration(value) > 0;
+    if (kind == PAGE)
+        return is_page(value);
     if (kind == PATH)
         return value[0] == '/';
     if (kind == ADMIN)
@@ -135,6 +166,12 @@ static const char *value_expected(enum kind kind, const char *value)
         return "there is no value for";
     if (kind == ADMIN)
         return "only service:NAME or an absolute path will do for";
+    if (kind == URL)
+        return "only http://... or https://... will do for";
+    if (kind == DURATION)
+        return "only a time such as 90s, 30m or 2h will do for";
+    if (kind == PAGE)
+        return "only /path TEXT or http://... TEXT will do for";
     return "only an absolute path will do for";
 }
 
@@ -146,12 +183,12 @@ static enum error_kind set_key(struct load *load, const struct key *key, const c
 
     if (!value_allowed(key->kind, value))
         return refuse(load, line, err, value_expected(key->kind, value), key->name);
-    if (key->kind != PATTERN && (rc = note_seen(load, section, key->name, line, err)) != OK)
+    if (!is_list(key->kind) && (rc = note_seen(load, section, key->name, line, err)) != OK)
         return rc;
     rc = section_take(load->config, section, &site, err);
     if (rc)
         return rc;
-    if (key->kind == PATTERN)
+    if (is_list(key->kind))
         return text_list_add((struct text_list *)((char *)site + key->offset), value, err);
     return replace_text((char **)((char *)site + key->offset), value, err);
 }
@@ -180,8 +217,9 @@ static enum error_kind take_entry(void *arg, const char *section, const char *na
             return set_key(load, &keys[i], section, value, line, err);
     }
     refuse(load, line, err, "unknown key", name);
-    error_hint(err, "known are path, service, stop, start, open, close, url, database-admin, cache-flush, keep, "
-                    "environment, exclude, include");
+    error_hint(err,
+               "known are path, service, stop, start, open, close, url, host-header, ca-file, "
+               "health-timeout, check, check-page, database-admin, cache-flush, keep, environment, exclude, include");
     return ERR_REFUSED;
 }
 
@@ -294,7 +332,7 @@ void config_release(struct config *c)
 
         free(s->name);
         for (size_t k = 0; k < KEY_COUNT; k++) {
-            if (keys[k].kind == PATTERN)
+            if (is_list(keys[k].kind))
                 text_list_release((struct text_list *)((char *)s + keys[k].offset));
             else
                 free(*(char **)((char *)s + keys[k].offset));

@@ -1,100 +1,42 @@
 /*
- * Does the shop answer? The only file of this room that includes curl.h.
- *
- * Healthy is a status of 200 to 399 that does not lead to /install: with its configuration lost, every URL of nopCommerce redirects there,
- * and that page lets any visitor install over the shop.
+ * Does the shop answer? Healthy is a status of 200 to 399 that does not lead to /install.
  */
-#include <curl/curl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "http.h"
 #include "thread.h"
 #include "transaction_internal.h"
 
-#define REQUEST_TIMEOUT_S 30L
 #define HEALTH_TIMEOUT_MS 120000
-#define BODY_MAX (4u << 20)
 #define STEADY_MS 5000
 
-static size_t discard(char *data, size_t size, size_t n, void *arg)
-{
-    size_t *seen = arg;
-
-    (void)data;
-    *seen += size * n;
-    return *seen > BODY_MAX ? 0 : size * n;
-}
-
-struct answer {
-    long status;
-    bool leads_to_install;
-    char why[CURL_ERROR_SIZE];
-};
-
-static enum error_kind ask(const char *url, struct answer *a, struct error *err)
-{
-    CURL *c = curl_easy_init();
-    size_t seen = 0;
-    char *to = NULL;
-    CURLcode rc;
-
-    if (!c)
-        return error_set(err, ERR_MEMORY, 0, "out of memory");
-    *a = (struct answer){0, false, ""};
-    curl_easy_setopt(c, CURLOPT_URL, url);
-    curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(c, CURLOPT_USERAGENT,
-                     "nopsnap/" NOPSNAP_VERSION " (bot)"); /* a crawler's name: no guest customer is made */
-    curl_easy_setopt(c, CURLOPT_TIMEOUT, REQUEST_TIMEOUT_S);
-    curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, discard);
-    curl_easy_setopt(c, CURLOPT_WRITEDATA, &seen);
-    curl_easy_setopt(c, CURLOPT_ERRORBUFFER, a->why);
-    rc = curl_easy_perform(c);
-    if (rc && !a->why[0])
-        (void)snprintf(a->why, sizeof(a->why), "%s", curl_easy_strerror(rc));
-    curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, &a->status);
-    if (curl_easy_getinfo(c, CURLINFO_REDIRECT_URL, &to) == CURLE_OK && to)
-        a->leads_to_install = strstr(to, "/install") != NULL;
-    curl_easy_cleanup(c);
-    return OK;
-}
-
-/* Without the "user:password@" that it may have (P10). */
-static enum error_kind url_shown(const char *url, char **out, struct error *err)
-{
-    const char *scheme = strstr(url, "://");
-    const char *host = scheme ? scheme + 3 : url;
-    const char *end = host + strcspn(host, "/?#");
-    const char *at = memrchr(host, '@', (size_t)(end - host));
-
-    return memory_format(out, err, "%.*s%s", (int)(host - url), url, at ? at + 1 : host);
-}
-
-static enum error_kind unhealthy_at(const char *url, const struct answer *a, struct error *err)
+static enum error_kind unhealthy_at(const char *url, const struct http_answer *a, bool install, struct error *err)
 {
     enum error_kind rc;
 
-    if (a->leads_to_install) {
+    if (install) {
         rc = error_set(err, ERR_REMOTE, 0, "%s leads to /install: the shop has lost its configuration", url);
     } else if (a->status) {
         rc = error_set(err, ERR_REMOTE, 0, "%s answers with status %ld", url, a->status);
     } else {
         rc = error_set(err, ERR_REMOTE, 0, "%s does not answer: %s", url, a->why);
     }
-    error_hint(err, "see the shop's own log; `url` in the config says what is asked");
+    error_hint(err, a->untrusted
+                        ? "`ca-file` in the config names the certificate to trust, `host-header` the name it is for"
+                        : "see the shop's own log; `url` in the config says what is asked");
     return rc;
 }
 
-static enum error_kind unhealthy(const char *url, const struct answer *a, struct error *err)
+static enum error_kind unhealthy(const char *url, const struct http_answer *a, bool install, struct error *err)
 {
     char *shown = NULL;
-    enum error_kind rc = url_shown(url, &shown, err);
+    enum error_kind rc = http_url_shown(url, &shown, err);
 
     if (!rc)
-        rc = unhealthy_at(shown, a, err);
+        rc = unhealthy_at(shown, a, install, err);
     free(shown);
     return rc;
 }
@@ -125,24 +67,42 @@ static enum error_kind stays_active(const char *unit, struct error *err)
     return rc;
 }
 
+/* One question. *again: it may still come right. */
+static enum error_kind answers_now(const struct txn *t, bool *again, struct error *err)
+{
+    const struct http_options options = {.host = t->host_header, .ca_file = t->ca_file};
+    struct http_answer a = HTTP_ANSWER_INIT;
+    bool install = false;
+    enum error_kind rc = http_get(t->url, &options, &a, err);
+
+    *again = false;
+    if (rc)
+        return rc;
+    install = http_leads_to_install(t->url, a.location);
+    if (install || a.status < 200 || a.status >= 400) {
+        *again = !install && !a.untrusted; /* waiting would only leave the door open */
+        rc = unhealthy(t->url, &a, install, err);
+    }
+    http_answer_release(&a);
+    return rc;
+}
+
 static enum error_kind answers(const struct txn *t, struct error *err)
 {
     int64_t limit = t->health_timeout_ms > 0 ? t->health_timeout_ms : HEALTH_TIMEOUT_MS;
     int64_t deadline = clock_monotonic_ms() + limit;
-    enum error_kind rc;
 
     for (;;) {
-        struct answer a;
+        struct error why = ERROR_INIT;
+        bool again = false;
+        enum error_kind rc = answers_now(t, &again, &why);
 
-        rc = ask(t->url, &a, err);
-        if (rc)
-            return rc;
-        if (a.leads_to_install)
-            return unhealthy(t->url, &a, err); /* waiting would only leave the door open */
-        if (a.status >= 200 && a.status < 400)
+        if (!rc)
             return OK;
-        if (clock_monotonic_ms() >= deadline)
-            return unhealthy(t->url, &a, err);
+        if (!again || clock_monotonic_ms() >= deadline) {
+            error_copy(err, &why);
+            return rc;
+        }
         rc = cancel_check(err);
         if (rc)
             return rc;

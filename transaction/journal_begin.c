@@ -13,10 +13,11 @@ static enum error_kind copy_text(const char *from, char **to, struct error *err)
 
 static enum error_kind copy_config(struct txn *t, const struct site_config *c, struct error *err)
 {
-    const char *const from[] = {c->name,  c->service, c->stop,        c->start,          c->open,
-                                c->close, c->url,     c->environment, c->database_admin, c->cache_flush};
-    char **const to[] = {&t->site_name, &t->service, &t->stop,        &t->start,          &t->open,
-                         &t->close,     &t->url,     &t->environment, &t->database_admin, &t->cache_flush};
+    const char *const from[] = {c->name, c->service,     c->stop,           c->start,       c->open,        c->close,
+                                c->url,  c->environment, c->database_admin, c->cache_flush, c->host_header, c->ca_file};
+    char **const to[] = {&t->site_name,      &t->service,     &t->stop,        &t->start,
+                         &t->open,           &t->close,       &t->url,         &t->environment,
+                         &t->database_admin, &t->cache_flush, &t->host_header, &t->ca_file};
     enum error_kind rc = OK;
 
     for (size_t i = 0; i < sizeof(from) / sizeof(from[0]) && !rc; i++)

@@ -28,7 +28,8 @@ static const struct text_member text_members[] = {
     MEMBER(cache_flush),   MEMBER(safety),        MEMBER(stage),
     MEMBER(beside),        MEMBER(taken),         MEMBER(database_engine),
     MEMBER(database_host), MEMBER(database_name), MEMBER(database_identity),
-    MEMBER(from_version),  MEMBER(to_version),
+    MEMBER(from_version),  MEMBER(to_version),    MEMBER(host_header),
+    MEMBER(ca_file),
 };
 #define TEXT_MEMBERS (sizeof(text_members) / sizeof(text_members[0]))
 

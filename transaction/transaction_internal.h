@@ -148,7 +148,8 @@ struct txn {
     int database_port;
     char *database_identity; /* NULL if it did not exist */
     char *service, *stop, *start, *open, *close, *url, *environment, *database_admin, *cache_flush;
-    char *safety; /* snapshot taken before the switch: where nothing can be kept, and of every upgrade */
+    char *host_header, *ca_file; /* how the shop is asked at url */
+    char *safety;                /* snapshot taken before the switch: where nothing can be kept, and of every upgrade */
     char *from_version, *to_version; /* of an upgrade; NULL in a rollback */
     int64_t trial_ms;                /* of an upgrade: how long what it takes away is kept at least */
     bool

@@ -256,6 +256,22 @@ static void run__hanging_child_ends_with_a_signal(void **state)
     buffer_release(&out);
 }
 
+static void run__what_takes_too_long_is_ended_with_its_children(void **state)
+{
+    struct error err = ERROR_INIT;
+    int64_t began = clock_monotonic_ms();
+    int status = -1;
+
+    (void)state;
+    assert_int_equal(process_shell_within("exit 3", 60000, &status, &err), OK);
+    assert_int_equal(status, 3);
+    assert_int_equal(process_shell_within("sleep 60 & echo $! >child; wait", 300, &status, &err), ERR_REMOTE);
+    assert_non_null(strstr(err.text, "in time"));
+    assert_true(clock_monotonic_ms() - began < 30000);
+    assert_int_not_equal(system("kill -0 $(cat child) 2>/dev/null && ! grep -q ') Z ' /proc/$(cat child)/stat"), 0);
+    assert_int_equal(unlink("child"), 0);
+}
+
 static void run__what_must_finish_is_not_ended_by_a_signal(void **state)
 {
     struct error err = ERROR_INIT;
@@ -287,6 +303,7 @@ int main(void)
         cmocka_unit_test(kill__ends_what_a_shell_started_too),
         cmocka_unit_test(child__dies_with_its_parent),
         cmocka_unit_test(run__hanging_child_ends_with_a_signal),
+        folder_test(run__what_takes_too_long_is_ended_with_its_children),
         cmocka_unit_test(run__what_must_finish_is_not_ended_by_a_signal),
     };
 

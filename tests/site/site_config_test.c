@@ -23,7 +23,8 @@ static void load__every_key(void **state)
     put("nopsnap.conf",
         "\xef\xbb\xbf; a comment\r\n[nopsnap]\r\ncatalog = /var/backups/shop\r\n\r\n[shop]\r\npath = /var/www/shop\r\n"
         "service = nop.service ; inline\r\nstop = docker stop shop\r\nstart = docker start shop\r\nopen = a b\r\nclose = c\r\n"
-        "url = http://127.0.0.1:5000/x;y\r\ndatabase-admin = service:shop_admin\r\ncache-flush = redis-cli flushall\r\n"
+        "url = http://127.0.0.1:5000/x;y\r\nhost-header = shop.example\r\nca-file = /etc/shop.pem\r\nhealth-timeout = 90m\r\n"
+        "check = test -e /a\r\ncheck = b\r\ncheck-page = /about-us Our company\r\ncheck-page = https://h/x y\r\ndatabase-admin = service:shop_admin\r\ncache-flush = redis-cli flushall\r\n"
         "keep = last 3, daily 7\r\nenvironment = Staging\r\nexclude = *.tmp\r\nexclude = /a/**\r\ninclude = b.tmp\r\n"
         "# another\n[second]\npath=/srv/b\ndatabase-admin=/etc/my.cnf\n");
     assert_int_equal(config_load("nopsnap.conf", &c, &err), OK);
@@ -38,6 +39,13 @@ static void load__every_key(void **state)
     assert_string_equal(s->open, "a b");
     assert_string_equal(s->close, "c");
     assert_string_equal(s->url, "http://127.0.0.1:5000/x;y");
+    assert_string_equal(s->host_header, "shop.example");
+    assert_string_equal(s->ca_file, "/etc/shop.pem");
+    assert_string_equal(s->health_timeout, "90m");
+    assert_int_equal(s->check.count, 2);
+    assert_string_equal(s->check.items[0], "test -e /a");
+    assert_int_equal(s->check_page.count, 2);
+    assert_string_equal(s->check_page.items[0], "/about-us Our company");
     assert_string_equal(s->database_admin, "service:shop_admin");
     assert_string_equal(s->cache_flush, "redis-cli flushall");
     assert_string_equal(s->keep, "last 3, daily 7");
@@ -64,6 +72,11 @@ static void load__faults_are_named_with_their_line(void **state)
     expect_refused("[shop]\npath =\n", "no value");
     expect_refused("[shop]\npath = /x\npath = /y\n", "twice");
     expect_refused("[shop]\npath = /x\ndatabase-admin = Host=h;Password=p\n", "service:NAME");
+    expect_refused("[shop]\npath = /x\nurl = 127.0.0.1:5000\n", "http://");
+    expect_refused("[shop]\npath = /x\nhealth-timeout = soon\n", "30m");
+    expect_refused("[shop]\npath = /x\nca-file = shop.pem\n", "absolute path");
+    expect_refused("[shop]\npath = /x\ncheck-page = /about-us\n", "TEXT");
+    expect_refused("[shop]\npath = /x\ncheck-page = about-us text\n", "TEXT");
     expect_refused("[nopsnap]\ncatalog = here\n", "line 2");
     expect_refused("[nopsnap]\nfoo = /x\n", "foo");
     expect_refused("[shop]\nstop = x\n", "no path");
