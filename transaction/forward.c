@@ -366,8 +366,7 @@ static enum error_kind start_new(struct transaction_context *x, bool *warned, co
     enum error_kind rc = switch_start(x, false, progress, err);
 
     if (!rc)
-        rc = x->steps->healthy ? x->steps->healthy(x->steps->arg, x->reach.db, warned, progress, err)
-                               : health_wait(&x->txn, progress, err);
+        rc = x->steps->healthy(x->steps->arg, x->reach.db, warned, progress, err);
     if (!rc)
         x->started_ms = clock_monotonic_ms();
     return rc;
@@ -471,8 +470,10 @@ static enum error_kind refuse_problems(const struct forward_plan *plan, struct e
 static enum error_kind begin(struct transaction_context *x, struct forward_result *out, const struct progress *progress,
                              struct error *err)
 {
-    enum error_kind rc = snapshot_first(x, progress, err);
+    enum error_kind rc = x->steps->look(x->steps->arg, x->reach.db, progress, err);
 
+    if (!rc)
+        rc = snapshot_first(x, progress, err);
     if (!rc)
         rc = run_begin(x, progress, err);
     if (!rc)

@@ -138,6 +138,8 @@ enum error_kind rollback_run(struct catalog *cat, struct site *site, struct roll
  */
 struct forward_steps {
     void *arg;
+    /* The old shop still runs: what is it like? db is its database. */
+    enum error_kind (*look)(void *arg, struct database *db, const struct progress *progress, struct error *err);
     /* Does this path of the old tree go into the new one, under its own name? Asked by several threads at once. */
     bool (*carries)(void *arg, const char *path);
     /*
@@ -152,7 +154,7 @@ struct forward_steps {
     enum error_kind (*settle)(void *arg, const char *tree, const char *live, const struct progress *progress,
                               struct error *err);
     /*
-     * The new shop was started: wait until it is well. NULL: it answers, as after a rollback.
+     * The new shop was started: wait until it is well.
      *
      * db         the database that it works on
      * warned     set where it is well but something is to be told (exit status 3)

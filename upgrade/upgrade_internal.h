@@ -2,6 +2,7 @@
 #ifndef NOPSNAP_UPGRADE_INTERNAL_H
 #define NOPSNAP_UPGRADE_INTERNAL_H
 
+#include "health.h"
 #include "upgrade.h"
 
 struct upgrade_context {
@@ -9,6 +10,8 @@ struct upgrade_context {
     struct release *release; /* borrowed */
     struct site_version from, to;
     uint64_t carried_files, carried_bytes;
+    struct health_options health;
+    struct health_baseline before;
 };
 
 /* upgrade_carry.c: is a path of the old tree the shop's own, to come over under its own name? */

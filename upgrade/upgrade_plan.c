@@ -6,6 +6,8 @@
 
 #include "upgrade_internal.h"
 
+#define POLL_MS 200 /* what an answer that has just begun to come may wait for us, while customers wait too */
+
 void upgrade_plan_free(struct upgrade_plan *plan)
 {
     if (!plan)
@@ -14,6 +16,8 @@ void upgrade_plan_free(struct upgrade_plan *plan)
     release_free(plan->release);
     text_list_release(&plan->carried);
     text_list_release(&plan->plugins);
+    if (plan->context)
+        health_baseline_release(&plan->context->before);
     free(plan->context);
     free(plan);
 }
@@ -67,6 +71,17 @@ static enum error_kind check_system(const struct release_facts *f, struct prefli
     return OK;
 }
 
+/* Whether the new shop is well has to be asked somewhere: an upgrade that nobody looked at is not committed. */
+static enum error_kind check_health(const struct upgrade_context *c, struct preflight *p, struct error *err)
+{
+    if (c->health.url)
+        return OK;
+    return text_list_add(&p->problems,
+                         "where the shop answers is not known, and without it nobody can tell whether the upgrade went "
+                         "well: name it with `url` in the config, such as url = http://127.0.0.1:5000/",
+                         err);
+}
+
 static enum error_kind say_release(const struct release_facts *f, struct preflight *p, struct error *err)
 {
     enum error_kind rc = OK;
@@ -110,8 +125,27 @@ static enum error_kind plan_forward(struct catalog *cat, struct site *site, cons
     if (!rc)
         rc = say_release(f, p, err);
     if (!rc)
+        rc = check_health(plan->context, p, err);
+    if (!rc)
         rc = plugins_check(plan->context, &plan->plugins, p, err);
     return rc;
+}
+
+static void plan_health(const struct upgrade_options *o, const struct site *site, struct upgrade_plan *plan)
+{
+    struct health_options *h = &plan->context->health;
+
+    *h = (struct health_options)HEALTH_OPTIONS_INIT;
+    if (site->config)
+        health_options_from(site->config, h);
+    h->target = plan->to;
+    h->poll_ms = POLL_MS;
+    if (o->health_timeout_ms)
+        h->timeout_ms = o->health_timeout_ms;
+    if (site->unit) {
+        h->probe = health_probe_unit;
+        h->probe_arg = site->unit;
+    }
 }
 
 enum error_kind upgrade_plan(struct catalog *cat, struct site *site, const struct upgrade_options *options,
@@ -140,6 +174,7 @@ enum error_kind upgrade_plan(struct catalog *cat, struct site *site, const struc
     plan->context->to = f->version;
     memcpy(plan->from, site->version.major ? site->version.text : "?", site->version.major ? sizeof(plan->from) : 2);
     memcpy(plan->to, f->version.major ? f->version.text : "?", f->version.major ? sizeof(plan->to) : 2);
+    plan_health(options, site, plan);
     rc = carry_count(plan->context, &plan->carried, err);
     plan->carried_files = plan->context->carried_files;
     plan->carried_bytes = plan->context->carried_bytes;
@@ -152,17 +187,4 @@ done:
     }
     *out = plan;
     return OK;
-}
-
-enum error_kind upgrade_run(struct catalog *cat, struct site *site, struct upgrade_plan *plan,
-                            const struct progress *progress, struct forward_result *out, struct error *err)
-{
-    const struct forward_steps steps = {
-        .arg = plan->context,
-        .carries = carry_wants,
-        .build = tree_build,
-        .settle = carry_settle,
-    };
-
-    return forward_run(cat, site, plan->forward, &steps, progress, out, err);
 }

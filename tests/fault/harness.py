@@ -10,12 +10,14 @@ Files and database are compared together (P1): a digest of the tree, what snapsh
 table, sequence and of what belongs to the database itself.
 """
 import hashlib
+import http.server
 import os
 import shutil
 import signal
 import stat
 import subprocess
 import sys
+import threading
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -93,8 +95,12 @@ class Postgres:
         self.sql("drop database if exists frozen", "postgres")
         self.sql("create database frozen template shop", "postgres")
 
-    def migration(self):
-        return f"psql -X -q -h {self.dir} -U nop -d shop -c 'create table if not exists \"Migrated\" (id int); alter table \"Migrated\" owner to shop' 2>/dev/null"
+    def migration(self, file):
+        """A command that does once what a first start does."""
+        with open(file, "w", encoding="utf-8") as f:
+            f.write('create table if not exists "Migrated" (id int); alter table "Migrated" owner to shop; insert into "MigrationVersionInfo" '
+                    "values (638000000000000000, '2026-01-01', 'SchemaMigration for 4.70.0') on conflict do nothing;")
+        return f"psql -X -q -h {self.dir} -U nop -d shop -f {file} 2>/dev/null"
 
     def others(self):
         return [d for d in self.sql("select datname from pg_database", "postgres").split()
@@ -173,8 +179,11 @@ class MariaDB:
     def freeze(self):
         self.frozen = self.dump("shop")
 
-    def migration(self):
-        return f"mariadb --no-defaults -S {self.socket} -u root shop -e 'create table if not exists Migrated (id int)'"
+    def migration(self, file):
+        with open(file, "w", encoding="utf-8") as f:
+            f.write("create table if not exists Migrated (id int); insert ignore into MigrationVersionInfo "
+                    "values (638000000000000000, '2026-01-01', 'SchemaMigration for 4.70.0');")
+        return f"mariadb --no-defaults -S {self.socket} -u root shop <{file}"
 
     def others(self):
         return [d for d in self.sql("show databases").split() if d not in ("information_schema", "mysql", "performance_schema", "sys", "shop")]
@@ -276,10 +285,25 @@ class Shop:
                 f.write(text)
         start = os.path.join(self.folder, "start")
         with open(start, "w", encoding="utf-8") as f:
-            f.write(f"#!/bin/sh\n[ ! -e {self.site}/migrates ] || exec {self.server.migration()}\n")
+            f.write(f"#!/bin/sh\n[ ! -e {self.site}/migrates ] || exec {self.server.migration(os.path.join(self.folder, 'migration.sql'))}\n")
         os.chmod(start, 0o755)
         with open(os.path.join(self.folder, "config"), "w", encoding="utf-8") as f:
-            f.write(f"[nopsnap]\ncatalog = {self.catalog}\n[shop]\npath = {self.site}\nstop = true\nstart = {start}\n")
+            f.write(f"[nopsnap]\ncatalog = {self.catalog}\n[shop]\npath = {self.site}\nstop = true\nstart = {start}\nurl = {self.answers()}\n")
+
+    def answers(self):
+        """A server that answers everything, for whoever asks whether the shop is well."""
+        class Answer(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                self.send_response(200)
+                self.send_header("Content-Type", "text/html")
+                self.end_headers()
+                self.wfile.write(b"<html><body>the shop</body></html>")
+
+            def log_message(self, *_):
+                pass
+        self.web = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+        threading.Thread(target=self.web.serve_forever, daemon=True).start()
+        return f"http://127.0.0.1:{self.web.server_port}/"
 
     def wreck_files(self):
         with open(os.path.join(self.site, "App_Data", "plugins.json"), "w", encoding="utf-8") as f:

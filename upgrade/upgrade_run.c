@@ -1,0 +1,67 @@
+/*
+ * The upgrade's part of the transaction's steps: how the old shop was, the new tree, the settings, how the new shop is.
+ */
+#include <string.h>
+
+#include "upgrade_internal.h"
+
+static enum error_kind look(void *arg, struct database *db, const struct progress *progress, struct error *err)
+{
+    struct upgrade_context *c = arg;
+    enum error_kind rc;
+
+    progress_step(progress, "looking how the shop answers now");
+    rc = health_baseline_take(&c->health, db, progress, &c->before, err);
+    for (size_t i = 0; !rc && i < c->before.remarks.count; i++)
+        progress_note(progress, "%s", c->before.remarks.items[i]);
+    return rc;
+}
+
+static enum error_kind not_well(const struct health_result *r, const struct progress *progress, struct error *err)
+{
+    enum error_kind rc;
+
+    for (size_t i = 1; i < r->reasons.count; i++)
+        progress_warn(progress, "%s", r->reasons.items[i]);
+    rc = error_set(err, ERR_REMOTE, 0, "%s: %s",
+                   r->verdict == HEALTH_TIMED_OUT ? "the new shop did not come up in time" : "the new shop is not well",
+                   r->reasons.count ? r->reasons.items[0] : "it does not say why");
+    if (r->verdict == HEALTH_TIMED_OUT)
+        error_hint(err, "a large shop may migrate for an hour: --health-timeout 2h gives it time");
+    else
+        error_hint(err, "its own log tells more; what it was is saved in a snapshot tagged \"undone\"");
+    return rc;
+}
+
+static enum error_kind healthy(void *arg, struct database *db, bool *warned, const struct progress *progress,
+                               struct error *err)
+{
+    struct upgrade_context *c = arg;
+    struct health_result r = HEALTH_RESULT_INIT;
+    enum error_kind rc;
+
+    progress_step(progress, "waiting for the new shop");
+    rc = health_judge(&c->health, &c->before, db, progress, &r, err);
+    if (!rc && (r.verdict == HEALTH_BROKEN || r.verdict == HEALTH_TIMED_OUT))
+        rc = not_well(&r, progress, err);
+    for (size_t i = 0; !rc && i < r.warnings.count; i++)
+        progress_warn(progress, "%s", r.warnings.items[i]);
+    *warned = !rc && r.verdict == HEALTH_WARNED;
+    health_result_release(&r);
+    return rc;
+}
+
+enum error_kind upgrade_run(struct catalog *cat, struct site *site, struct upgrade_plan *plan,
+                            const struct progress *progress, struct forward_result *out, struct error *err)
+{
+    const struct forward_steps steps = {
+        .arg = plan->context,
+        .look = look,
+        .carries = carry_wants,
+        .build = tree_build,
+        .settle = carry_settle,
+        .healthy = healthy,
+    };
+
+    return forward_run(cat, site, plan->forward, &steps, progress, out, err);
+}
