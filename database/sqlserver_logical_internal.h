@@ -46,6 +46,12 @@ struct sqlserver_message {
 };
 typedef void sqlserver_message_fn(void *arg, const struct sqlserver_message *m);
 void sqlserver_link_listen(struct sqlserver_link *l, sqlserver_message_fn *fn, void *arg);
+/*
+ * Run a batch that may be anything, and hear it to its end: an error ends a statement, not always what stands behind it. Rows are passed over.
+ *
+ * Returns    ERR_REMOTE when anything in it failed; ERR_CANCELLED when a signal came, after the server was told to stop
+ */
+enum error_kind sqlserver_link_hear(struct sqlserver_link *l, const char *sql, struct error *err);
 
 typedef enum error_kind sqlserver_values_fn(void *arg, const struct sqlserver_value *values, struct error *err);
 /*
