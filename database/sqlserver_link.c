@@ -23,6 +23,7 @@ enum {
     DAYS_TO_1900 = 693595, /* from 0001-01-01 */
     UNIQUE_TYPE = 36,      /* in no public header */
     COLUMNS_MAX = 8192,
+    SEAT_TAKEN = 924, /* "is already open and can only have one user at a time" */
 };
 
 struct bulk {
@@ -161,6 +162,8 @@ static enum error_kind log_in(struct database *db, const char *database, struct 
     opening = NULL;
     l->refusal = NULL;
     error_clear(&l->said);
+    if (rc == ERR_REMOTE && refusal.number == SEAT_TAKEN)
+        rc = err->kind = ERR_BUSY;
     if (rc)
         return cancel_check(err) ? ERR_CANCELLED : rc;
     l->process = process;

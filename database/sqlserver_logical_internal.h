@@ -24,7 +24,11 @@ struct sqlserver_ways {
     bool write_clause;   /* UPDATE ... SET column.WRITE() works */
 };
 
-/* Connect to a database of db's server with SSMS's settings, TEXTSIZE without limit, times of locks limited. */
+/*
+ * Connect to a database of db's server with SSMS's settings, TEXTSIZE without limit, times of locks limited.
+ *
+ * Returns    ERR_NOT_FOUND when the server has no such database or the login may not enter it, ERR_BUSY when somebody has its one seat
+ */
 enum error_kind sqlserver_link_open(struct database *db, const char *database, struct sqlserver_link **out,
                                     struct error *err);
 void sqlserver_link_close(struct sqlserver_link *l); /* accepts NULL */

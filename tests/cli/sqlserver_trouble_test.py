@@ -151,6 +151,49 @@ def recover__gets_the_seat_from_whoever_took_it():
         clean(b, state)
 
 
+def login__that_is_refused_is_not_tried_twice():
+    """A server that locks logins counts."""
+    with fresh() as b:
+        b.run("init").expect(0)
+        path = os.path.join(b.site, "App_Data", "appsettings.json")
+        with open(path, encoding="utf-8-sig") as f:
+            text = f.read()
+        for wrong, words in ((text.replace("Password=secret of shop", "Password=wrong"), "refuses the login"), (text.replace("User ID=shop", "User ID=nobody"), "refuses the login"),
+                             (text.replace(f",{b.server.port};", ",1;"), "can't be reached")):
+            if wrong == text:
+                raise Failed(f"the settings are not as this test knows them: {text}")
+            b.put("App_Data/appsettings.json", wrong)
+            before = len(b.server.endpoint.log("login"))
+            b.run("snapshot", "shop").expect(1, err=words)
+            same(f"logins ({words})", len(b.server.endpoint.log("login")) - before, 1 if "login" in words else 0)
+
+
+def rollback__is_refused_by_what_keeps_the_database_from_being_exchanged():
+    statistics = "AUTO_UPDATE_STATISTICS_ASYNC is ON"
+    picture = "database snapshot shop_other of it"
+    on_server = {statistics: ("ALTER DATABASE [shop] SET AUTO_UPDATE_STATISTICS_ASYNC ON", "ALTER DATABASE [shop] SET AUTO_UPDATE_STATISTICS_ASYNC OFF"),
+                 picture: ("CREATE DATABASE [shop_other] ON (NAME = N'shop', FILENAME = N'/var/opt/mssql/data/shop.ss') AS SNAPSHOT OF [shop]", "DROP DATABASE [shop_other]")}
+    with fresh() as b:
+        b.run("init").expect(0)
+        b.run("snapshot", "shop").expect(0)
+        b.server.sql("UPDATE [Product] SET [Name] = N'broken'")
+        state = b.state()
+        for obstacles in ([statistics], [picture], [statistics, picture]):
+            for o in obstacles:
+                b.server.batch(on_server[o][0], "master")
+            before = len(b.server.endpoint.log("batch"))
+            done = b.run("rollback", "shop", "--yes").expect(1)
+            for o in obstacles:
+                if o not in done.out + done.err:
+                    raise Failed(f"{done}\nit does not say: {o}")
+            same("statements that change a database", [e["sql"] for e in b.server.endpoint.log("batch")[before:]
+                                                       if any(w in e["sql"] for w in ("CREATE DATABASE", "ALTER DATABASE", "CREATE TABLE", "DROP TABLE"))], [])
+            for o in obstacles:
+                b.server.batch(on_server[o][1], "master")
+            same(f"the shop after {obstacles}", b.state(), state)
+        b.run("rollback", "shop", "--yes").expect(0)
+
+
 def script(b, text, encoding="utf-8"):
     path = os.path.join(b.folder, "script.sql")
     with open(path, "w", encoding=encoding, newline="") as f:
@@ -328,7 +371,8 @@ def lock_is_held(b):
 with Bench("sqlserver") as SHOP:
     SHOP.keep()
     tests = [dump__that_is_interrupted_is_no_snapshot, rollback__that_is_interrupted_is_undone, dump__that_breaks_off_is_no_snapshot, load__that_breaks_off_is_undone,
-          recover__gets_the_seat_from_whoever_took_it,
+          recover__gets_the_seat_from_whoever_took_it, login__that_is_refused_is_not_tried_twice,
+          rollback__is_refused_by_what_keeps_the_database_from_being_exchanged,
           bulk__says_the_one_hint_that_the_library_can_send, sql__runs_batches_and_tells_what_the_server_says, sql__stops_at_the_first_error_with_its_line,
           sql__hears_a_failed_batch_to_its_end, sql__says_in_which_batch_the_connection_was_lost, sql__refuses_before_it_runs_anything,
           sql__undoes_a_transaction_that_is_left_open, sql__tells_that_the_end_was_not_executed, sql__shows_long_and_hostile_messages_as_lines,
