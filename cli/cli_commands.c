@@ -115,8 +115,9 @@ const struct command cli_commands[] = {
      cli_diff},
     {"sql", "SITE FILE", "run a T-SQL script on the shop's SQL Server database",
      "FILE has batches between lines of GO. It is run as SQL Server Management Studio would, on one connection,\n"
-     "and stops at the first error, which is told with file, line and batch. What was run before stays: take a\n"
-     "snapshot first.\n\n"
+     "and stops behind the first batch with an error; every error of it is told with file, line and batch. So it\n"
+     "does when the script leaves a transaction open, or SET NOEXEC ON. Ctrl-C stops the batch that runs. What was\n"
+     "run before stays: take a snapshot first.\n\n"
      "Example:\n"
      "  nopsnap snapshot shop && nopsnap sql shop upgrade.sql\n",
      cli_sql},

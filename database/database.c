@@ -424,15 +424,20 @@ enum error_kind database_kept_drop(struct database *db, const char *name, const 
     return rc;
 }
 
+enum error_kind database_takes_scripts(enum database_engine engine, struct error *err)
+{
+    if (engine == DATABASE_SQLSERVER)
+        return OK;
+    error_set(err, ERR_REFUSED, 0, "scripts are run on SQL Server only, this database is %s",
+              database_engine_name(engine));
+    error_hint(err, "run it with %s", engine == DATABASE_POSTGRESQL ? "psql" : "the mysql or mariadb client");
+    return ERR_REFUSED;
+}
+
 enum error_kind database_run_script(struct database *db, const char *path, database_say_fn *say, void *arg,
                                     uint64_t *batches, struct error *err)
 {
-    const char *tool = db->ops->engine == DATABASE_POSTGRESQL ? "psql" : "the mysql or mariadb client";
+    enum error_kind rc = database_takes_scripts(db->ops->engine, err);
 
-    if (db->ops->run_script)
-        return db->ops->run_script(db, path, say, arg, batches, err);
-    error_set(err, ERR_REFUSED, 0, "scripts are run on SQL Server only, this database is %s",
-              database_engine_name(db->ops->engine));
-    error_hint(err, "run it with %s", tool);
-    return ERR_REFUSED;
+    return rc ? rc : db->ops->run_script(db, path, say, arg, batches, err);
 }

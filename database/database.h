@@ -357,20 +357,32 @@ enum error_kind database_slugs(struct database *db, const char *entity, int limi
 
 /* ---- scripts ---- */
 
-/* What a server says while it runs a script: one line, without its end. Borrowed. */
-typedef void database_say_fn(void *arg, const char *line);
+/* What a server says while it runs a script. Borrowed. */
+struct database_saying {
+    const char *text; /* may have several lines; an error's begins with "file:line: ", and says in which batch it was */
+    bool failure;     /* an error: the script ends with this batch */
+    int number;       /* the server's own, 0 for what the script prints */
+    int severity;
+    uint64_t line; /* of the script, from 1; 0 for what is no error */
+    size_t batch;  /* from 1 */
+};
+typedef void database_say_fn(void *arg, const struct database_saying *said);
 /*
  * Run a script of the engine's own kind (SQL Server: T-SQL with GO, as SQL Server Management Studio would) on one connection in the database.
- * It stops at the first error, and is not wrapped in a transaction: what came before stays.
+ * It stops behind the first batch with an error, which is heard to its end, and is not wrapped in a transaction: what came before stays.
  *
  * path      the script; all of it is checked before anything is run (ERR_REFUSED)
- * say       called with the server's messages as they come; may be NULL
+ * say       called with the server's messages as they come, each error among them; may be NULL
  * batches   how many were run to their end
- * Returns   ERR_REMOTE with "file:line" and the batch when the server reports an error, or when the script leaves a transaction open;
- *           ERR_REFUSED where the engine has no such scripts
+ * Returns   ERR_REMOTE with "file:line" and the batch when the server reports an error; also when the script leaves a transaction open, or
+ *           the connection so that nothing is executed (SET NOEXEC ON); ERR_CANCELLED, with the batch, when a signal came: the server was
+ *           told to stop; ERR_REFUSED where the engine has no such scripts
  */
 enum error_kind database_run_script(struct database *db, const char *path, database_say_fn *say, void *arg,
                                     uint64_t *batches, struct error *err);
+
+/* OK, or ERR_REFUSED with what to use instead: without a connection. */
+enum error_kind database_takes_scripts(enum database_engine engine, struct error *err);
 
 /* Does the connection string in `target` log in now? OK, or ERR_REMOTE. */
 enum error_kind database_login_works(const struct database_target *target, struct error *err);

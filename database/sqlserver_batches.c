@@ -1,10 +1,12 @@
 /*
  * GO is no T-SQL: it counts at the beginning of a line only, outside of strings, quoted names and comments, which nest. What is cut is
  * what was there: no byte of a batch is changed.
+ *
+ * Where Microsoft's tools do not agree what a line is (GO; is an error to one, and to the other a part of the batch, where
+ * SELECT 1 GO; names a column), it is refused.
  */
 #include "sqlserver_batches_internal.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <iconv.h>
 #include <inttypes.h>
@@ -24,12 +26,13 @@ struct cutter {
 
 /* ---- encodings ---- */
 
+/* A line ends with CRLF, LF or a lone CR. */
 static uint64_t line_of(const char *text, size_t at)
 {
     uint64_t line = 1;
 
     for (size_t i = 0; i < at; i++)
-        line += text[i] == '\n';
+        line += text[i] == '\r' || (text[i] == '\n' && (i == 0 || text[i - 1] != '\r'));
     return line;
 }
 
@@ -83,9 +86,21 @@ static char peek(const struct cutter *c, size_t ahead)
     return c->at + ahead < c->len ? c->text[c->at + ahead] : '\0';
 }
 
+/* Bytes of the end of a line that is here; 0: none is. */
+static size_t line_end(const struct cutter *c)
+{
+    if (peek(c, 0) == '\r')
+        return peek(c, 1) == '\n' ? 2 : 1;
+    return peek(c, 0) == '\n' ? 1 : 0;
+}
+
+/* One byte, or the whole end of a line. */
 static void step(struct cutter *c)
 {
-    c->line += c->text[c->at++] == '\n';
+    size_t end = line_end(c);
+
+    c->line += end > 0;
+    c->at += end ? end : 1;
 }
 
 static enum error_kind refuse(uint64_t line, const char *what, struct error *err)
@@ -93,10 +108,53 @@ static enum error_kind refuse(uint64_t line, const char *what, struct error *err
     return error_set(err, ERR_REFUSED, 0, "line %" PRIu64 ": %s", line, what);
 }
 
+static bool is_letter(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+/* $(document).ready: what stands in a shop's texts is JavaScript far more often than a variable of such a name. */
+static bool is_javascript(const struct cutter *c, size_t len)
+{
+    static const char *const objects[] = {"document", "window", "this"};
+    const char *name = c->text + c->at + 2;
+
+    for (size_t i = 0; i < sizeof objects / sizeof objects[0]; i++)
+        if (len == strlen(objects[i]) && strncmp(name, objects[i], len) == 0)
+            return name[len + 1] == '.';
+    return false;
+}
+
+/* sqlcmd puts a value in place of $(name), also within texts and quoted names, but not in comments. */
+static enum error_kind check_variable(const struct cutter *c, bool quoted, struct error *err)
+{
+    size_t len = 0;
+    char name = peek(c, 2);
+
+    if (peek(c, 0) != '$' || peek(c, 1) != '(')
+        return OK;
+    while (is_letter(peek(c, 2 + len)) || is_digit(peek(c, 2 + len)) || peek(c, 2 + len) == '_' ||
+           peek(c, 2 + len) == '-')
+        len++;
+    if (quoted && (!(is_letter(name) || name == '_') || peek(c, 2 + len) != ')' || is_javascript(c, len)))
+        return OK;
+    error_set(err, ERR_REFUSED, 0, "line %" PRIu64 ": a variable of sqlcmd, $(%.*s)", c->line, len > 64 ? 64 : (int)len,
+              c->text + c->at + 2);
+    error_hint(err, "run this script with sqlcmd, or put its value in place of the variable%s",
+               quoted ? "; a text that is meant as it is can be written as '$' + '(...'" : "");
+    return ERR_REFUSED;
+}
+
 /* From an opening quote to behind its end; the end doubled is itself. */
 static enum error_kind skip_quoted(struct cutter *c, char end, const char *what, struct error *err)
 {
     uint64_t line = c->line;
+    enum error_kind rc;
 
     step(c);
     while (c->at < c->len) {
@@ -105,6 +163,9 @@ static enum error_kind skip_quoted(struct cutter *c, char end, const char *what,
             if (peek(c, 0) != end)
                 return OK;
         }
+        rc = check_variable(c, true, err);
+        if (rc)
+            return rc;
         step(c);
     }
     return refuse(line, what, err);
@@ -131,7 +192,7 @@ static enum error_kind skip_comment(struct cutter *c, struct error *err)
 
 static void skip_line(struct cutter *c)
 {
-    while (c->at < c->len && c->text[c->at] != '\n')
+    while (c->at < c->len && !line_end(c))
         c->at++;
 }
 
@@ -157,15 +218,29 @@ static enum error_kind add_batch(struct cutter *c, size_t end, uint32_t repeat, 
     return OK;
 }
 
-static bool is_word(char c)
+/* What looks like a blank, or like nothing, but is none to a parser: web pages and editors leave it. */
+static bool is_unseen(const char *p)
 {
-    return isalnum((unsigned char)c) || c == '_' || c == '@' || c == '#' || c == '$' || ((unsigned char)c & 0x80);
+    static const char *const blanks[] = {"\xc2\x85",     "\xc2\xa0",     "\xe2\x80\xa8", "\xe2\x80\xa9",
+                                         "\xe2\x80\xaf", "\xe3\x80\x80", "\xef\xbb\xbf"};
+
+    for (size_t i = 0; i < sizeof blanks / sizeof blanks[0]; i++)
+        if (strncmp(p, blanks[i], strlen(blanks[i])) == 0)
+            return true;
+    return strncmp(p, "\xe2\x80", 2) == 0 && (unsigned char)p[2] >= 0x80 && (unsigned char)p[2] <= 0x8b;
+}
+
+static bool is_word(const char *p)
+{
+    return is_letter(*p) || is_digit(*p) || *p == '_' || *p == '@' || *p == '#' ||
+           (((unsigned char)*p & 0x80) && !is_unseen(p));
 }
 
 /* At the first thing of a line: is it GO? */
 static bool at_go(const struct cutter *c)
 {
-    return (peek(c, 0) == 'G' || peek(c, 0) == 'g') && (peek(c, 1) == 'O' || peek(c, 1) == 'o') && !is_word(peek(c, 2));
+    return (peek(c, 0) == 'G' || peek(c, 0) == 'g') && (peek(c, 1) == 'O' || peek(c, 1) == 'o') &&
+           !is_word(c->text + c->at + 2);
 }
 
 static enum error_kind take_count(struct cutter *c, uint32_t *out, struct error *err)
@@ -173,9 +248,9 @@ static enum error_kind take_count(struct cutter *c, uint32_t *out, struct error 
     uint64_t n = 0;
 
     *out = 1;
-    if (!isdigit((unsigned char)peek(c, 0)))
+    if (!is_digit(peek(c, 0)))
         return OK;
-    for (; isdigit((unsigned char)peek(c, 0)); c->at++)
+    for (; is_digit(peek(c, 0)); c->at++)
         n = n > SQLSERVER_REPEAT_MAX ? n : n * 10 + (uint64_t)(peek(c, 0) - '0');
     if (n == 0 || n > SQLSERVER_REPEAT_MAX)
         return refuse(c->line, "GO with a count that can't be meant", err);
@@ -185,8 +260,17 @@ static enum error_kind take_count(struct cutter *c, uint32_t *out, struct error 
 
 static void skip_blanks(struct cutter *c)
 {
-    while (peek(c, 0) == ' ' || peek(c, 0) == '\t' || (peek(c, 0) == '\r' && peek(c, 1) == '\n'))
+    while (peek(c, 0) == ' ' || peek(c, 0) == '\t')
         c->at++;
+}
+
+static enum error_kind refuse_go(const struct cutter *c, struct error *err)
+{
+    if (!is_unseen(c->text + c->at))
+        return refuse(c->line, "something behind GO that is neither a count nor a -- comment", err);
+    refuse(c->line, "a character behind GO that can't be seen", err);
+    error_hint(err, "write that line again");
+    return ERR_REFUSED;
 }
 
 static enum error_kind take_go(struct cutter *c, size_t line_begin, struct error *err)
@@ -202,8 +286,8 @@ static enum error_kind take_go(struct cutter *c, size_t line_begin, struct error
     skip_blanks(c);
     if (peek(c, 0) == '-' && peek(c, 1) == '-')
         skip_line(c);
-    if (c->at < c->len && peek(c, 0) != '\n')
-        return refuse(c->line, "something behind GO that is neither a count nor a -- comment", err);
+    if (c->at < c->len && !line_end(c))
+        return refuse_go(c, err);
     rc = add_batch(c, line_begin, repeat, err);
     if (c->at < c->len)
         step(c);
@@ -215,29 +299,45 @@ static enum error_kind take_go(struct cutter *c, size_t line_begin, struct error
 /* What sqlcmd would do is not done here, and would be half a script if it were passed over. */
 static enum error_kind check_directive(const struct cutter *c, struct error *err)
 {
-    enum error_kind rc = OK;
+    const char *at = c->text + c->at;
+    size_t len = *at == ':';
 
-    if (peek(c, 0) == ':' && isalpha((unsigned char)peek(c, 1)))
-        rc = refuse(c->line, "a command of sqlcmd (:r, :setvar, ...)", err);
-    else if (peek(c, 0) == '!' && peek(c, 1) == '!')
-        rc = refuse(c->line, "a command of sqlcmd (!!)", err);
-    if (rc)
-        error_hint(err, "run this script with sqlcmd, or take the command out");
-    return rc;
+    if (strncmp(at + len, "!!", 2) == 0)
+        len += 2;
+    else if (len)
+        while (is_letter(at[len]))
+            len++;
+    if (len < 2)
+        return OK;
+    error_set(err, ERR_REFUSED, 0, "line %" PRIu64 ": a command of sqlcmd, %.*s", c->line, len > 64 ? 64 : (int)len,
+              at);
+    error_hint(err, "run this script with sqlcmd, or take the command out");
+    return ERR_REFUSED;
+}
+
+/* Files that were put together by copying: the server would refuse the batch, and take a GO behind the mark for a part of it. */
+static enum error_kind check_mark(const struct cutter *c, struct error *err)
+{
+    if (strncmp(c->text + c->at, "\xef\xbb\xbf", 3) != 0)
+        return OK;
+    refuse(c->line, "a byte order mark within the script", err);
+    error_hint(err, "it was put together from files that each begin with one: save them as UTF-8 without it");
+    return ERR_REFUSED;
 }
 
 static enum error_kind begin_line(struct cutter *c, bool *was_go, struct error *err)
 {
     size_t line_begin = c->at;
+    enum error_kind rc;
 
     *was_go = false;
-    while (peek(c, 0) == ' ' || peek(c, 0) == '\t')
-        c->at++;
+    skip_blanks(c);
     if (at_go(c)) {
         *was_go = true;
         return take_go(c, line_begin, err);
     }
-    return check_directive(c, err);
+    rc = check_mark(c, err);
+    return rc ? rc : check_directive(c, err);
 }
 
 static enum error_kind take_one(struct cutter *c, struct error *err)
@@ -262,11 +362,9 @@ static enum error_kind take_one(struct cutter *c, struct error *err)
         }
         break;
     case '$':
-        if (peek(c, 1) == '(') {
-            rc = refuse(c->line, "a variable of sqlcmd, $(...)", err);
-            error_hint(err, "run this script with sqlcmd, or put its value in place of the variable");
+        rc = check_variable(c, false, err);
+        if (rc)
             return rc;
-        }
         break;
     default:
         break;
@@ -285,7 +383,7 @@ static enum error_kind cut(struct cutter *c, struct error *err)
             rc = begin_line(c, &line_begins, err); /* behind GO the next line begins */
             continue;
         }
-        line_begins = c->text[c->at] == '\n';
+        line_begins = line_end(c) > 0;
         rc = take_one(c, err);
     }
     return rc ? rc : add_batch(c, c->len, 1, err);

@@ -72,7 +72,8 @@ static bool sees_all(struct sqlserver_link *master)
 
 /*
  * Why could nobody get in? The server's words depend on its language, and are the same for a database that is not there and for one that this
- * login may not enter; its catalogue is not. Only what is proved to be missing may be made again (ERR_NOT_FOUND).
+ * login may not enter; its catalogue is not. Only what is proved to be missing may be made again (ERR_NOT_FOUND). Where it is not about the
+ * database there is nothing to look at: a wrong password tried twice locks a login twice as soon.
  */
 static enum error_kind explain(struct database *db, const struct error *failure, struct error *err)
 {
@@ -83,6 +84,10 @@ static enum error_kind explain(struct database *db, const struct error *failure,
     bool closed = false;
     bool looked;
 
+    if (failure->kind != ERR_NOT_FOUND && failure->kind != ERR_BUSY) {
+        error_copy(err, failure);
+        return err->kind;
+    }
     looked = !sqlserver_master(db, &master, &ignored) && !sqlserver_places_read(master, &places, &ignored);
     if (looked)
         name = sqlserver_place_name(&places, db->name);
@@ -92,8 +97,7 @@ static enum error_kind explain(struct database *db, const struct error *failure,
     if (looked)
         return error_set(err, ERR_NOT_FOUND, 0, "there is no database %s on the server", db->name);
     error_copy(err, failure);
-    if (err->kind == ERR_NOT_FOUND)
-        err->kind = ERR_REMOTE;
+    err->kind = ERR_REMOTE;
     if (closed) {
         err->kind = ERR_BUSY;
         error_hint(err,
@@ -234,30 +238,50 @@ static void pause_ms(int ms)
     nanosleep(&t, NULL);
 }
 
-/* End what `query` lists by number until it lists nothing. */
-static enum error_kind end_listed(struct sqlserver_link *l, const char *query, struct error *err)
+struct ending {
+    const char *shop; /* NULL, or the database whose sessions, and those of its private names, are meant alone */
+    struct text_list ids;
+};
+
+/* Session, whether it is in the shop's database, and the name of its own. */
+static enum error_kind take_session(void *arg, const struct database_row *row, struct error *err)
+{
+    struct ending *e = arg;
+    const char *const *v = row->values;
+
+    if (!v[0])
+        return OK;
+    if (e->shop && !(v[1] && strcmp(v[1], "1") == 0) &&
+        !(v[2] && (database_is_private_name(v[2], e->shop, DATABASE_INFIX_BESIDE, SQLSERVER_NAME_MAX) ||
+                   database_is_private_name(v[2], e->shop, DATABASE_INFIX_KEPT, SQLSERVER_NAME_MAX))))
+        return OK;
+    return text_list_add(&e->ids, v[0], err);
+}
+
+/* End what `query` lists, as take_session() has it, until it lists nothing. */
+static enum error_kind end_listed(struct sqlserver_link *l, const char *query, const char *shop, struct error *err)
 {
     int64_t deadline = clock_monotonic_ms() + END_SESSIONS_MS;
-    struct text_list ids = TEXT_LIST_INIT;
+    struct ending e = {shop, TEXT_LIST_INIT};
     enum error_kind rc;
 
     for (;;) {
-        text_list_release(&ids);
-        rc = sqlserver_link_run(l, query, take_id, &ids, err);
-        if (rc || ids.count == 0)
+        text_list_release(&e.ids);
+        rc = sqlserver_link_run(l, query, take_session, &e, err);
+        if (rc || e.ids.count == 0)
             break;
         if (clock_monotonic_ms() > deadline) {
-            rc = error_set(err, ERR_BUSY, 0, "%zu session(s) stay in the database, first number %s", ids.count,
-                           ids.items[0]);
+            rc = error_set(err, ERR_BUSY, 0, "%zu session(s) stay in the database, first number %s", e.ids.count,
+                           e.ids.items[0]);
             error_hint(err,
                        "stop the program that goes on connecting, or name a login that may end sessions (ALTER ANY "
                        "CONNECTION) with database-admin in the config");
             break;
         }
-        kill_all(l, &ids);
+        kill_all(l, &e.ids);
         pause_ms(PAUSE_MS);
     }
-    text_list_release(&ids);
+    text_list_release(&e.ids);
     return rc;
 }
 
@@ -272,27 +296,30 @@ enum error_kind sqlserver_end_sessions(struct sqlserver_link *l, const char *nam
                       name);
 
     if (!rc)
-        rc = end_listed(l, (char *)sql.data, err);
+        rc = end_listed(l, (char *)sql.data, NULL, err);
     buffer_release(&sql);
     return rc;
 }
 
-/* A killed nopsnap's sessions end when the server finds their sockets closed, which it does not while a statement runs. */
+/*
+ * A killed nopsnap's sessions end when the server finds their sockets closed, which it does not while a statement runs. Of this shop's
+ * database, also under its private names: what nopsnap does to another shop, or in a database whose name only begins like it, goes on.
+ */
 static enum error_kind end_own_sessions(struct database *db, struct error *err)
 {
     struct sqlserver_link *master = NULL;
     struct buffer sql = BUFFER_INIT(SQL_MAX);
     enum error_kind rc = sqlserver_master(db, &master, err);
 
-    if (!rc) /* of this shop's database, also under its private names; another shop's nopsnap is none of ours */
+    if (!rc)
         rc = sqlserver_ddl(
             &sql, err,
-            "/* nopsnap: own sessions */ SELECT CAST(s.session_id AS int) FROM sys.dm_exec_sessions s WHERE "
-            "s.program_name = N'nopsnap' AND s.host_name = HOST_NAME() AND NOT " OWN
-            " AND (s.database_id = DB_ID(%t) OR LEFT(DB_NAME(s.database_id), LEN(%t)) = %t)",
-            (int)getpid(), db->target->name, db->target->name, db->target->name);
+            "/* nopsnap: own sessions */ SELECT CAST(s.session_id AS int), CASE WHEN s.database_id = DB_ID(%t) THEN 1 ELSE 0 "
+            "END, DB_NAME(s.database_id) FROM sys.dm_exec_sessions s WHERE s.program_name = N'nopsnap' AND "
+            "s.host_name = HOST_NAME() AND NOT " OWN,
+            db->target->name, (int)getpid());
     if (!rc)
-        rc = end_listed(master, (char *)sql.data, err);
+        rc = end_listed(master, (char *)sql.data, db->target->name, err);
     buffer_release(&sql);
     return rc;
 }

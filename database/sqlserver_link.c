@@ -23,6 +23,7 @@ enum {
     DAYS_TO_1900 = 693595, /* from 0001-01-01 */
     UNIQUE_TYPE = 36,      /* in no public header */
     COLUMNS_MAX = 8192,
+    SEAT_TAKEN = 924, /* "is already open and can only have one user at a time" */
 };
 
 struct bulk {
@@ -41,6 +42,7 @@ struct sqlserver_link {
     struct sqlserver_refusal *refusal; /* while logging in: what was said; else NULL */
     sqlserver_message_fn *listener;    /* or NULL */
     void *listener_arg;
+    uint64_t heard; /* messages */
     bool dead;
     iconv_t to_utf16;
     struct bulk bulk;
@@ -66,6 +68,8 @@ static int take_message(DBPROCESS *process, DBINT number, int state, int severit
 
     (void)state;
     (void)server;
+    if (l)
+        l->heard++;
     if (l && l->listener) {
         struct sqlserver_message m = {.number = (int)number,
                                       .severity = severity,
@@ -158,6 +162,8 @@ static enum error_kind log_in(struct database *db, const char *database, struct 
     opening = NULL;
     l->refusal = NULL;
     error_clear(&l->said);
+    if (rc == ERR_REMOTE && refusal.number == SEAT_TAKEN)
+        rc = err->kind = ERR_BUSY;
     if (rc)
         return cancel_check(err) ? ERR_CANCELLED : rc;
     l->process = process;
@@ -309,6 +315,45 @@ static enum error_kind execute(struct sqlserver_link *l, const char *sql, link_r
     if (rc)
         dbcancel(l->process);
     return rc;
+}
+
+static RETCODE pass_rows(struct sqlserver_link *l)
+{
+    STATUS status;
+
+    while ((status = dbnextrow(l->process)) != NO_MORE_ROWS)
+        if (status == FAIL || cancel_signal())
+            return FAIL;
+    return SUCCEED;
+}
+
+enum error_kind sqlserver_link_hear(struct sqlserver_link *l, const char *sql, struct error *err)
+{
+    bool failing = false;
+    bool ended = false;
+    uint64_t heard;
+    RETCODE more;
+
+    if (l->dead)
+        return error_set(err, ERR_REMOTE, 0, "the connection was given up");
+    error_clear(&l->said);
+    dbfreebuf(l->process);
+    if (dbcmd(l->process, sql) == FAIL)
+        return failed(l, "the server refuses a statement", err);
+    failing = dbsqlexec(l->process) == FAIL;
+    while (!ended && !cancel_signal() && !dbdead(l->process)) {
+        heard = l->heard;
+        more = dbresults(l->process);
+        ended = more == NO_MORE_RESULTS;
+        if (ended || (more == SUCCEED && pass_rows(l) == SUCCEED))
+            continue;
+        failing = true;
+        if (more == SUCCEED || l->heard == heard) /* nothing more can come of it */
+            break;
+    }
+    if (!ended)
+        dbcancel(l->process);
+    return !ended || failing || l->said.kind ? failed(l, "the server refuses a statement without a word", err) : OK;
 }
 
 /* ---- rows as text ---- */

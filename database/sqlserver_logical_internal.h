@@ -24,7 +24,11 @@ struct sqlserver_ways {
     bool write_clause;   /* UPDATE ... SET column.WRITE() works */
 };
 
-/* Connect to a database of db's server with SSMS's settings, TEXTSIZE without limit, times of locks limited. */
+/*
+ * Connect to a database of db's server with SSMS's settings, TEXTSIZE without limit, times of locks limited.
+ *
+ * Returns    ERR_NOT_FOUND when the server has no such database or the login may not enter it, ERR_BUSY when somebody has its one seat
+ */
 enum error_kind sqlserver_link_open(struct database *db, const char *database, struct sqlserver_link **out,
                                     struct error *err);
 void sqlserver_link_close(struct sqlserver_link *l); /* accepts NULL */
@@ -46,6 +50,12 @@ struct sqlserver_message {
 };
 typedef void sqlserver_message_fn(void *arg, const struct sqlserver_message *m);
 void sqlserver_link_listen(struct sqlserver_link *l, sqlserver_message_fn *fn, void *arg);
+/*
+ * Run a batch that may be anything, and hear it to its end: an error ends a statement, not always what stands behind it. Rows are passed over.
+ *
+ * Returns    ERR_REMOTE when anything in it failed; ERR_CANCELLED when a signal came, after the server was told to stop
+ */
+enum error_kind sqlserver_link_hear(struct sqlserver_link *l, const char *sql, struct error *err);
 
 typedef enum error_kind sqlserver_values_fn(void *arg, const struct sqlserver_value *values, struct error *err);
 /*

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Every verb: its help, its objects, its usage errors; a terminal's bar and question. Without a database server."""
 import fcntl
+import json
 import os
 import pty
 import re
@@ -302,6 +303,15 @@ def hint__what_to_do_about_a_missing_config_and_an_unknown_ending():
         b.run("init").expect(0)
         b.run("snapshot", "shop").expect(0)
         b.run("export", "latest", os.path.join(b.folder, "e.rar")).expect(2, err=".tar.zst", hint="e.rar.tar.zst")
+
+
+def sql__of_another_engine_is_refused_with_what_to_use():
+    """Without a connection: there is no server."""
+    with shop() as b:
+        for provider, name, tool in (("postgresql", "PostgreSQL", "psql"), ("mysql", "MySQL", "mysql or mariadb client")):
+            settings = {"ConnectionString": "Host=127.0.0.1;Server=127.0.0.1;Port=1;Database=x;Username=x;User ID=x;Password=x", "DataProvider": provider}
+            b.put("App_Data/appsettings.json", json.dumps({"ConnectionStrings": settings}))
+            b.run("sql", "shop", b.config).expect(1, err=["SQL Server only", name], hint=tool)
 
 
 TESTS = [value for name, value in list(globals().items()) if "__" in name and not name.startswith("__") and callable(value)]

@@ -4,6 +4,9 @@
  */
 #include "test_support.h"
 
+#include <sys/prctl.h>
+#include <sys/wait.h>
+
 #include "sqlserver_logical_internal.h"
 
 enum { SKIPPED = 77, STREAM_MAX = 1024 * 1024 * 1024 };
@@ -294,6 +297,161 @@ static void large__a_value_of_100_megabytes_comes_in_pieces(void **state)
     go_round(s);
 }
 
+/* ---- the engine itself, on a shop's database ---- */
+
+struct shop {
+    struct database_target target;
+    struct database *db;
+};
+
+static void shop_open(struct shop *s, const char *name)
+{
+    char connection[2048];
+    struct error err = ERROR_INIT;
+
+    *s = (struct shop){DATABASE_TARGET_INIT, NULL};
+    snprintf(connection, sizeof connection, "%s;Initial Catalog=%s", getenv("NOPSNAP_TEST_SQLSERVER"), name);
+    must(database_target_parse("sqlserver", connection, &s->target, &err), &err);
+    must(database_open(&s->target, NULL, &s->db, &err), &err);
+}
+
+static void shop_close(struct shop *s)
+{
+    database_close(s->db);
+    database_target_release(&s->target);
+}
+
+/* Another nopsnap of this host: a process with a session in a database. */
+struct neighbour {
+    char database[128];
+    pid_t pid;
+    int to, from;
+};
+
+static void neighbour_run(const char *database, int in, int out)
+{
+    struct sqlserver_link *l = NULL;
+    struct error err = ERROR_INIT;
+    bool lives;
+    char c = '.';
+
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (sqlserver_link_open(&db, database, &l, &err) || write(out, &c, 1) != 1 || read(in, &c, 1) != 1)
+        _exit(2);
+    lives = sqlserver_link_run(l, "SELECT 1", NULL, NULL, &err) == OK;
+    sqlserver_link_close(l);
+    _exit(lives ? 0 : 1);
+}
+
+static void neighbour_start(struct neighbour *n)
+{
+    int to[2];
+    int from[2];
+    char c;
+
+    assert_int_equal(pipe(to), 0);
+    assert_int_equal(pipe(from), 0);
+    n->pid = fork();
+    assert_true(n->pid >= 0);
+    if (n->pid == 0)
+        neighbour_run(n->database, to[0], from[1]);
+    close(to[0]);
+    close(from[1]);
+    n->to = to[1];
+    n->from = from[0];
+    assert_int_equal(read(n->from, &c, 1), 1); /* its session is there */
+}
+
+static bool neighbour_lives(struct neighbour *n)
+{
+    int status = 0;
+
+    assert_int_equal(write(n->to, ".", 1), 1);
+    assert_int_equal(waitpid(n->pid, &status, 0), n->pid);
+    close(n->to);
+    close(n->from);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) < 2);
+    return WEXITSTATUS(status) == 0;
+}
+
+static void own_sessions__of_another_shop_are_left_alone(void **state)
+{
+    static const struct {
+        const char *tail;
+        bool ours;
+    } cases[] = {
+        {"", true},
+        {"_nopsnap_0123abcd", true},
+        {"_nopsnap_old_0123abcd", true},
+        {"2", false},
+        {"2_nopsnap_0123abcd", false},
+        {"_nopsnap_archive1", false},
+        {"_nopsnap_0123abcd2", false},
+    };
+    enum { COUNT = sizeof cases / sizeof cases[0] };
+    const struct scene *s = *state;
+    struct neighbour neighbours[COUNT];
+    struct error err = ERROR_INIT;
+    struct shop shop;
+
+    for (size_t i = 0; i < COUNT; i++) {
+        snprintf(neighbours[i].database, sizeof neighbours[i].database, "%s%s", s->source, cases[i].tail);
+        if (i)
+            on_master("CREATE DATABASE [%s]", neighbours[i].database, true);
+        neighbour_start(&neighbours[i]);
+    }
+    shop_open(&shop, s->source);
+    must(database_end_own_sessions(shop.db, &err), &err);
+    shop_close(&shop);
+    for (size_t i = 0; i < COUNT; i++)
+        if (neighbour_lives(&neighbours[i]) == cases[i].ours)
+            fail_msg("the session in %s was %s", neighbours[i].database, cases[i].ours ? "left" : "ended");
+    for (size_t i = 1; i < COUNT; i++)
+        on_master("DROP DATABASE [%s]", neighbours[i].database, true);
+}
+
+static void identity_of(struct database *d, char *out, size_t room)
+{
+    struct database_info info = DATABASE_INFO_INIT;
+    struct error err = ERROR_INIT;
+
+    must(database_probe(d, &info, &err), &err);
+    assert_non_null(info.identity);
+    snprintf(out, room, "%s", info.identity);
+    database_info_release(&info);
+}
+
+static void kept__another_database_under_that_name_is_left_alone(void **state)
+{
+    const struct scene *s = *state;
+    struct error err = ERROR_INIT;
+    struct shop shop;
+    struct shop kept;
+    char recorded[128];
+    char other[128];
+
+    on_master("CREATE DATABASE [%s]", s->copy, true);
+    shop_open(&kept, s->copy);
+    identity_of(kept.db, recorded, sizeof recorded);
+    shop_close(&kept);
+    on_master("DROP DATABASE [%s]", s->copy, true);
+    on_master("CREATE DATABASE [%s]", s->copy, true); /* somebody else's */
+    shop_open(&kept, s->copy);
+    identity_of(kept.db, other, sizeof other);
+    shop_close(&kept);
+    assert_string_not_equal(recorded, other);
+    shop_open(&shop, s->source);
+    assert_int_equal(database_kept_drop(shop.db, s->copy, recorded, &err), ERR_REFUSED);
+    assert_non_null(strstr(err.text, "not the one that nopsnap kept"));
+    error_clear(&err);
+    sqlserver_link_close(open_link(s->copy)); /* it is still there */
+    assert_int_equal(database_kept_drop(shop.db, s->source, recorded, &err), ERR_REFUSED);
+    error_clear(&err);
+    must(database_kept_drop(shop.db, s->copy, other, &err), &err);
+    must(database_kept_drop(shop.db, s->copy, other, &err), &err); /* absent is fine */
+    shop_close(&shop);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -303,6 +461,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(staging__xml_comes_back, scene_setup, scene_teardown),
         cmocka_unit_test_setup_teardown(staging__variants_come_back, scene_setup, scene_teardown),
         cmocka_unit_test_setup_teardown(large__a_value_of_100_megabytes_comes_in_pieces, scene_setup, scene_teardown),
+        cmocka_unit_test_setup_teardown(own_sessions__of_another_shop_are_left_alone, scene_setup, scene_teardown),
+        cmocka_unit_test_setup_teardown(kept__another_database_under_that_name_is_left_alone, scene_setup,
+                                        scene_teardown),
     };
     const char *connection = getenv("NOPSNAP_TEST_SQLSERVER");
     struct error err = ERROR_INIT;

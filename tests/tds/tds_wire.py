@@ -140,7 +140,8 @@ class Wire:
             left = until - time.monotonic()
             if left <= 0:
                 return
-            if select.select([self.sock], [], [], left)[0] and self.attention_waits():
+            # One that came together with the batch is on the wire no more.
+            if (self.kept or select.select([self.sock], [], [], left)[0]) and self.attention_waits():
                 raise Interrupted()
 
     # ---- packets out ----

@@ -68,6 +68,8 @@ class Executor(Change):
             self.message(e.number, 15, e.text, line=e.line)
             self.done()
             return
+        if self._only_parsed(statements):
+            return
         self.db = self.model.find_database(self.session.database or "")
         if self.db is None:
             self.message(911, 16, f"Database '{self.session.database}' does not exist.")
@@ -77,6 +79,13 @@ class Executor(Change):
         except Stop:
             pass
 
+    def _only_parsed(self, statements):
+        """PARSEONLY counts when it is read, for the whole batch in which it stands."""
+        for what, arguments, _ in statements:
+            if what == "set_options" and "PARSEONLY" in arguments["names"]:
+                self.state.options["PARSEONLY"] = arguments["on"]
+        return self.state.options.get("PARSEONLY", False)
+
     def statements(self, statements):
         for s in statements:
             self.statement(s)
@@ -85,6 +94,8 @@ class Executor(Change):
         what, arguments, line = node
         self.db = self.model.find_database(self.session.database)
         if self.state.options.get("FMTONLY") and what not in ("select", "set_options"):
+            return
+        if self.state.options.get("NOEXEC") and not (what == "set_options" and arguments["names"] == ["NOEXEC"]):
             return
         try:
             self.state.error = 0 if what not in ("if_else", "set_variable") else self.state.error
@@ -101,10 +112,11 @@ class Executor(Change):
                 raise
             self.message(e.number, e.severity, e.text, line=line)
             self.done()
-            # Binding errors and what XACT_ABORT makes of the others end the batch; the rest ends the statement alone.
-            if self.state.options.get("XACT_ABORT") and self.session.transaction:
+            # Binding errors and what XACT_ABORT makes of the others end the batch; the rest ends the statement alone. RAISERROR does not heed XACT_ABORT.
+            aborts = self.state.options.get("XACT_ABORT") and what != "raise_error"
+            if aborts and self.session.transaction:
                 self.undo()
-            if self.state.options.get("XACT_ABORT") or e.number in (102, 137, 195, 207, 208, 209, 2714, 4104, 911, 245, 241, 8114, 50000 + 1) or e.severity >= 20:
+            if aborts or e.number in (102, 137, 195, 207, 208, 209, 2714, 4104, 911, 245, 241, 8114, 50000 + 1) or e.severity >= 20:
                 raise Stop() from None
 
     def _writable(self):
