@@ -44,10 +44,10 @@ static int parse(struct cli *cli, const struct command *me, int argc, char **arg
             a->options.sha256 = optarg;
             break;
         case 't':
-            status = duration(cli, me, "--trial", optarg, 366ll * 24 * 3600 * 1000, &a->options.trial_ms);
+            status = duration(cli, me, "--trial", optarg, 366LL * 24 * 3600 * 1000, &a->options.trial_ms);
             break;
         case 'H':
-            status = duration(cli, me, "--health-timeout", optarg, 24ll * 3600 * 1000, &ms);
+            status = duration(cli, me, "--health-timeout", optarg, 24LL * 3600 * 1000, &ms);
             a->options.health_timeout_ms = (int)ms;
             break;
         case 'S':

@@ -17,7 +17,7 @@
 #include "transaction_internal.h"
 
 #define SITE_LOCK_TIMEOUT_MS 60000
-#define HOLD_NS (400ll * 24 * 3600 * 1000000000) /* "before the upgrade": more than a year */
+#define HOLD_NS (400LL * 24 * 3600 * 1000000000) /* "before the upgrade": more than a year */
 #define UNFINISHED_HOLD_NS (HOLD_NS / 10)        /* of the first snapshot, should nobody live to end its hold */
 
 /* ---- the plan ---- */

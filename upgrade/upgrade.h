@@ -17,7 +17,7 @@
 #include "release.h"
 #include "transaction.h"
 
-#define UPGRADE_TRIAL_MS (7ll * 24 * 3600 * 1000)
+#define UPGRADE_TRIAL_MS (7LL * 24 * 3600 * 1000)
 
 struct upgrade_options {
     const char *release; /* file, folder or URL */
