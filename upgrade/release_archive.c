@@ -23,8 +23,11 @@ struct archive_reader {
     const struct progress *progress;
     int fd;
     uint64_t at, size;
-    locale_t utf8, before; /* names are converted by the thread's locale, which must not be "C" */
-    struct error reading;  /* what the system or a signal said, while libarchive only knows that it failed */
+    bool is_rar;
+    struct rar_walk rar;      /* libarchive lets stored files' checksums and a missing end pass */
+    uint32_t expected, found; /* CRC-32 of a rar's file */
+    locale_t utf8, before;    /* names are converted by the thread's locale, which must not be "C" */
+    struct error reading;     /* what the system or a signal said, while libarchive only knows that it failed */
     unsigned char piece[PIECE];
 };
 
@@ -142,6 +145,7 @@ enum error_kind archive_reader_open(int fd, const struct progress *progress, str
     a->fd = fd;
     a->size = (uint64_t)st.st_size;
     a->progress = progress;
+    a->is_rar = rar_walk_begin(fd, a->size, &a->rar);
     a->utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
     if (a->utf8)
         a->before = uselocale(a->utf8);
@@ -235,6 +239,27 @@ static enum error_kind end_check(struct archive_reader *a, struct error *err)
     return rc;
 }
 
+/* In step with libarchive, which must see the same entries. */
+static enum error_kind rar_next(struct archive_reader *a, bool entry, struct error *err)
+{
+    int format = archive_format(a->archive) & ARCHIVE_FORMAT_BASE_MASK;
+    bool more = false;
+    enum error_kind rc;
+
+    if (format != ARCHIVE_FORMAT_RAR && format != ARCHIVE_FORMAT_RAR_V5)
+        return OK;
+    if (!a->is_rar) {
+        error_set(err, ERR_REFUSED, 0, "it is a rar with a program before it");
+        error_hint(err, "unpack it yourself and name the folder");
+        return ERR_REFUSED;
+    }
+    a->found = 0;
+    rc = rar_walk_file(&a->rar, &a->expected, &more, err);
+    if (!rc && more != entry)
+        rc = error_set(err, ERR_REFUSED, 0, "it is damaged or cut short: a rar whose files are not all to be found");
+    return rc;
+}
+
 enum error_kind archive_reader_next(struct archive_reader *a, struct archive_item *out, bool *more, struct error *err)
 {
     struct archive_entry *e = NULL;
@@ -245,7 +270,8 @@ enum error_kind archive_reader_next(struct archive_reader *a, struct archive_ite
     status = archive_read_next_header(a->archive, &e);
     if (status == ARCHIVE_EOF) {
         *more = false;
-        return end_check(a, err);
+        rc = rar_next(a, false, err);
+        return rc ? rc : end_check(a, err);
     }
     if (status != ARCHIVE_OK && !archive_format(a->archive))
         return no_archive(a, err);
@@ -254,6 +280,8 @@ enum error_kind archive_reader_next(struct archive_reader *a, struct archive_ite
         return archive_read_has_encrypted_entries(a->archive) > 0 ? encrypted(err) : failed(a, err);
     name = archive_entry_pathname(e);
     rc = entry_check(e, name, err);
+    if (!rc)
+        rc = rar_next(a, true, err);
     if (rc)
         return rc;
     *out = (struct archive_item){
@@ -276,6 +304,8 @@ enum error_kind archive_reader_data(struct archive_reader *a, const void **bytes
     int status = archive_read_data_block(a->archive, bytes, len, &at);
 
     *more = status == ARCHIVE_OK;
+    if (status == ARCHIVE_EOF && a->is_rar && a->found != a->expected)
+        return error_set(err, ERR_REFUSED, 0, "it is damaged: a file's checksum is wrong");
     if (status == ARCHIVE_EOF)
         return OK;
     /* Even a warning: a zip's wrong checksum is no more than that to libarchive. */
@@ -283,6 +313,8 @@ enum error_kind archive_reader_data(struct archive_reader *a, const void **bytes
         return archive_read_has_encrypted_entries(a->archive) > 0 ? encrypted(err) : failed(a, err);
     if (at < 0)
         return error_set(err, ERR_REFUSED, 0, "it has content before a file's beginning");
+    if (a->is_rar)
+        a->found = rar_sum(a->found, *bytes, *len);
     *offset = (uint64_t)at;
     return OK;
 }

@@ -70,6 +70,26 @@ enum error_kind archive_reader_data(struct archive_reader *a, const void **bytes
                                     bool *more, struct error *err);
 void archive_reader_close(struct archive_reader *a); /* accepts NULL */
 
+/* ---- release_rar.c ---- */
+
+struct rar_walk {
+    int fd;
+    uint64_t at, size;
+    bool second; /* of rar's two forms */
+};
+
+/* False if it is no rar, or has a program before it. */
+bool rar_walk_begin(int fd, uint64_t size, struct rar_walk *w);
+/*
+ * The next file or folder, in the archive's order.
+ *
+ * sum        CRC-32 of its content
+ * more       false at the end, which there must be
+ * Returns    ERR_REFUSED where it is cut short, encrypted, one of several, or without checksums
+ */
+enum error_kind rar_walk_file(struct rar_walk *w, uint32_t *sum, bool *more, struct error *err);
+uint32_t rar_sum(uint32_t sum, const void *bytes, size_t len);
+
 /* ---- release_unpack.c ---- */
 
 typedef bool release_wanted_fn(const struct release_entry *e);

@@ -1,4 +1,7 @@
-/* Releases made by hand: a list of entries becomes an archive of any form that libarchive can write, or a folder. */
+/*
+ * Releases made by hand: a list of entries becomes an archive of any form that libarchive can write, or of rar's two, which are put together
+ * here from stored files.
+ */
 #ifndef NOPSNAP_TEST_RELEASE_SUPPORT_H
 #define NOPSNAP_TEST_RELEASE_SUPPORT_H
 
@@ -16,11 +19,25 @@ struct made {
     unsigned mode; /* 0: 0644, 0755 for a folder */
 };
 
-enum made_form { MADE_ZIP, MADE_7Z, MADE_TAR, MADE_TAR_GZ, MADE_TAR_XZ, MADE_TAR_ZST, MADE_TAR_BZ2, MADE_FORMS };
+enum made_form {
+    MADE_ZIP,
+    MADE_7Z,
+    MADE_TAR,
+    MADE_TAR_GZ,
+    MADE_TAR_XZ,
+    MADE_TAR_ZST,
+    MADE_TAR_BZ2,
+    MADE_RAR,
+    MADE_RAR5,
+    MADE_FORMS
+};
 
 extern const char *const made_endings[MADE_FORMS];
 
-/* An archive at `path`; every name has `above` before it. `options` as archive_write_set_options() takes them, or NULL. */
+/*
+ * An archive at `path`; every name has `above` before it. `options` as archive_write_set_options() takes them, or NULL. A rar holds files and
+ * folders only.
+ */
 void made_archive(const char *path, enum made_form form, const char *above, const struct made *entries, size_t count,
                   const char *options);
 /* What a real release has, in small: files[] of 4.80.9 for linux-x64. */
