@@ -322,15 +322,14 @@ static const char *line_end_of(const char *text, size_t len)
 static enum error_kind indent_of(const char *text, const char *at, bool *first, struct buffer *out, struct error *err)
 {
     const char *line = at;
-    size_t blanks;
+    const char *end;
 
     while (line > text && line[-1] != '\n')
         line--;
-    blanks = strspn(line, " \t");
-    if (blanks > (size_t)(at - line))
-        blanks = (size_t)(at - line);
-    *first = line + blanks == at;
-    return buffer_append(out, line, blanks, err);
+    for (end = line; end < at && (*end == ' ' || *end == '\t');)
+        end++;
+    *first = end == at;
+    return buffer_append(out, line, (size_t)(end - line), err);
 }
 
 /* The value with the objects that are missing above it. */
@@ -392,7 +391,7 @@ static enum error_kind add_member(const char *text, size_t len, const struct pla
     bool ignored;
     enum error_kind rc;
 
-    while (at > place->open + 1 && strchr(" \t\r\n", at[-1]))
+    while (at > place->open + 1 && at[-1] != '\0' && strchr(" \t\r\n", at[-1]))
         at--;
     rc = indent_of(text, place->open, &ignored, &outer, err);
     if (!rc && place->last_key)
