@@ -140,6 +140,11 @@ const char *json_text(struct json *v)
     return text && strlen(text) == (size_t)json_object_get_string_len(inner(v)) ? text : NULL;
 }
 
+bool json_is_object(struct json *v)
+{
+    return json_object_is_type(inner(v), json_type_object);
+}
+
 int64_t json_number(struct json *v, int64_t fallback)
 {
     return json_object_is_type(inner(v), json_type_int) ? json_object_get_int64(inner(v)) : fallback;
@@ -266,6 +271,39 @@ void json_push_text(struct json *array, const char *text)
     json_push(array, new_text(text, strlen(text)));
 }
 
+struct json *json_copy(struct json *v)
+{
+    struct json_c_object *copy = NULL;
+
+    if (v && json_object_deep_copy(inner(v), &copy, NULL))
+        return NULL;
+    return outer(copy);
+}
+
+void json_set_nocase(struct json *object, const char *key, struct json *value)
+{
+    struct json_object_iterator i;
+    struct json_object_iterator end;
+    struct json *copy = json_copy(value);
+
+    if (!json_is_object(object) || (value && !copy)) {
+        json_free(copy);
+        mark(object);
+        return;
+    }
+    end = json_object_iter_end(inner(object));
+    for (i = json_object_iter_begin(inner(object)); !json_object_iter_equal(&i, &end); json_object_iter_next(&i)) {
+        if (strcasecmp(json_object_iter_peek_name(&i), key) == 0) {
+            key = json_object_iter_peek_name(&i);
+            break;
+        }
+    }
+    if (json_object_object_add(inner(object), key, inner(copy))) {
+        json_free(copy);
+        mark(object);
+    }
+}
+
 void json_put_bytes(struct json *object, const char *key, const void *bytes, size_t len)
 {
     const unsigned char *p = bytes;
@@ -359,4 +397,49 @@ enum error_kind json_print(struct json *root, struct buffer *out, struct error *
     if (!line)
         return error_set(err, ERR_MEMORY, 0, "out of memory while writing JSON");
     return buffer_append(out, line, len, err);
+}
+
+/* Does the next line only close what this one opened? json-c gives an empty container two lines, .NET one. */
+static bool is_empty_container(const char *line, size_t len, const char *next)
+{
+    next += strspn(next, " ");
+    return len > 0 && ((line[len - 1] == '{' && *next == '}') || (line[len - 1] == '[' && *next == ']'));
+}
+
+/* json-c ends its lines with '\n', which no string holds unescaped. */
+enum error_kind json_print_indented(struct json *root, const char *line_end, const char *indent, struct buffer *out,
+                                    struct error *err)
+{
+    bool broken = false;
+    const char *text = NULL;
+    size_t len = 0;
+    enum error_kind rc = OK;
+
+    if (!root)
+        return buffer_append_text(out, "null", err);
+    json_c_visit(inner(root), 0, find_mark, &broken);
+    if (!broken)
+        text = json_object_to_json_string_length(
+            inner(root), JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED | JSON_C_TO_STRING_NOSLASHESCAPE, &len);
+    if (!text)
+        return error_set(err, ERR_MEMORY, 0, "out of memory while writing JSON");
+    while (!rc) {
+        size_t line = strcspn(text, "\n");
+        const char *start = text;
+
+        rc = buffer_append(out, text, line, err);
+        text += line;
+        if (*text == '\0')
+            break;
+        text++;
+        if (is_empty_container(start, line, text)) {
+            text += strspn(text, " ");
+            continue;
+        }
+        if (!rc)
+            rc = buffer_append_text(out, line_end, err);
+        if (!rc)
+            rc = buffer_append_text(out, indent, err);
+    }
+    return rc;
 }

@@ -21,6 +21,7 @@ void json_free(struct json *root); /* only what json_parse() or json_object() ga
 struct json *json_get(struct json *v, const char *key);
 struct json *json_get_nocase(struct json *v, const char *key); /* .NET's configuration ignores case */
 const char *json_text(struct json *v);                         /* borrowed; NULL if not a string */
+bool json_is_object(struct json *v);
 int64_t json_number(struct json *v, int64_t fallback);
 bool json_flag(struct json *v, bool fallback);
 size_t json_length(struct json *array); /* 0 if not an array */
@@ -40,10 +41,14 @@ void json_put_number(struct json *object, const char *key, int64_t n);
 void json_put_flag(struct json *object, const char *key, bool on);
 void json_push(struct json *array, struct json *value);
 void json_push_text(struct json *array, const char *text);
+struct json *json_copy(struct json *v); /* owned by the caller; NULL for null, and if there is no memory */
 /* Inverse of json_put_bytes(). ERR_CORRUPT when the escape is malformed. */
 enum error_kind json_bytes(struct json *v, struct buffer *out, struct error *err);
 /* One line without spaces. */
 enum error_kind json_print(struct json *root, struct buffer *out, struct error *err);
+/* As .NET indents, by two, with these line ends ("\n", "\r\n"); no end behind the last line. */
+enum error_kind json_print_indented(struct json *root, const char *line_end, const char *indent, struct buffer *out,
+                                    struct error *err);
 
 /*
  * Replace one string value inside the text of a settings file, leaving every other byte as it is (json-c forgets
@@ -54,5 +59,15 @@ enum error_kind json_print(struct json *root, struct buffer *out, struct error *
  */
 enum error_kind json_splice_text(const void *bytes, size_t len, const char *const *path, const char *value,
                                  struct buffer *out, struct error *err);
+
+/*
+ * The same for any value: replaced at its place, or added behind the last member of its object, laid out as its neighbours
+ * are; objects missing on the way are made. An empty text counts as {}.
+ *
+ * value      borrowed; its spelling in the text is json_print_indented()'s
+ * Returns    ERR_REFUSED where something on the way is no object
+ */
+enum error_kind json_splice_value(const void *bytes, size_t len, const char *const *path, struct json *value,
+                                  struct buffer *out, struct error *err);
 
 #endif

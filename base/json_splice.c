@@ -235,3 +235,290 @@ enum error_kind json_splice_text(const void *bytes, size_t len, const char *cons
     buffer_release_secret(&made);
     return rc;
 }
+
+/* ---- any value, also one that is not there yet ---- */
+
+/* Where an object's member stands, or would be added. */
+struct place {
+    const char *value; /* of the member, or NULL: there is none */
+    const char *key;
+    const char *value_end;
+    const char *open;        /* the object's '{' */
+    const char *close;       /* its '}' */
+    const char *last_key;    /* of its last member, or NULL: it is empty */
+    const char *last_value;  /* just behind it */
+    bool comma;              /* one follows the last member */
+    const char *const *rest; /* the keys that are missing, the wanted one last */
+};
+
+static const char *value_start(struct scan *s)
+{
+    skip_blank(s);
+    return s->at;
+}
+
+/* Goes through the object that starts here: the member is found, or the place behind the last one. */
+static bool search_object(struct scan *s, const char *name, struct place *out)
+{
+    struct token key;
+
+    out->value = NULL;
+    out->last_key = NULL;
+    out->comma = false;
+    if (!take(s, '{'))
+        return false;
+    out->open = s->at - 1;
+    while (take_string(s, &key)) {
+        const char *start;
+
+        if (!take(s, ':'))
+            return false;
+        start = value_start(s);
+        if (!skip_value(s))
+            return false;
+        if (key_is(&key, name)) {
+            out->key = key.start;
+            out->value = start;
+            out->value_end = s->at;
+            return true;
+        }
+        out->last_key = key.start;
+        out->last_value = s->at;
+        out->comma = take(s, ',');
+        if (!out->comma)
+            break;
+    }
+    skip_blank(s);
+    out->close = s->at;
+    return s->at < s->end && *s->at == '}';
+}
+
+/* ERR_REFUSED where something on the way is no object, or is written in a way that is not understood. */
+static enum error_kind find_place(const char *text, size_t len, const char *const *path, struct place *out,
+                                  struct error *err)
+{
+    struct scan s = {text, text + len};
+
+    for (; *path; path++) {
+        if (!search_object(&s, *path, out))
+            return error_set(err, ERR_REFUSED, 0, "the settings hold no object where %s belongs", *path);
+        out->rest = path;
+        if (!out->value)
+            return OK;
+        s.at = out->value;
+    }
+    return OK;
+}
+
+/* How the lines of a text end; '\n' for a text of one line. */
+static const char *line_end_of(const char *text, size_t len)
+{
+    const char *line = memchr(text, '\n', len);
+
+    return line && line > text && line[-1] == '\r' ? "\r\n" : "\n";
+}
+
+/* The blanks at the beginning of the line in which `at` stands; *first tells whether nothing else is before it. */
+static enum error_kind indent_of(const char *text, const char *at, bool *first, struct buffer *out, struct error *err)
+{
+    const char *line = at;
+    const char *end;
+
+    while (line > text && line[-1] != '\n')
+        line--;
+    for (end = line; end < at && (*end == ' ' || *end == '\t');)
+        end++;
+    *first = end == at;
+    return buffer_append(out, line, (size_t)(end - line), err);
+}
+
+/* The value with the objects that are missing above it. */
+static enum error_kind wrap(const char *const *keys, struct json *value, struct json **out, struct error *err)
+{
+    size_t depth = 0;
+    struct json *inner = json_copy(value);
+
+    if (value && !inner)
+        return error_set(err, ERR_MEMORY, 0, "out of memory for a setting");
+    while (keys[depth])
+        depth++;
+    while (depth > 1) {
+        struct json *outer = json_object();
+
+        depth--;
+        json_set_nocase(outer, keys[depth], inner);
+        json_free(inner);
+        inner = outer;
+    }
+    *out = inner;
+    return OK;
+}
+
+/* Over several lines with a line end, else in one. */
+static enum error_kind print_value(struct json *value, const char *line_end, const char *indent, struct buffer *out,
+                                   struct error *err)
+{
+    if (!value)
+        return buffer_append_text(out, "null", err);
+    return line_end ? json_print_indented(value, line_end, indent, out, err) : json_print(value, out, err);
+}
+
+static enum error_kind member(const char *const *keys, struct json *value, const char *line_end, const char *indent,
+                              struct buffer *out, struct error *err)
+{
+    struct json *whole = NULL;
+    enum error_kind rc = quote(keys[0], out, err);
+
+    if (!rc)
+        rc = buffer_append_text(out, ": ", err);
+    if (!rc)
+        rc = wrap(keys, value, &whole, err);
+    if (!rc)
+        rc = print_value(whole, line_end, indent, out, err);
+    json_free(whole);
+    return rc;
+}
+
+/* Behind the last member, in a line of its own unless the object stands in one line with its members. */
+static enum error_kind add_member(const char *text, size_t len, const struct place *place, struct json *value,
+                                  struct buffer *out, struct error *err)
+{
+    struct buffer indent = BUFFER_INIT(1 << 20);
+    struct buffer outer = BUFFER_INIT(1 << 20);
+    const char *line_end = line_end_of(text, len);
+    const char *at = place->close;
+    bool own_line = true;
+    bool ignored;
+    enum error_kind rc;
+
+    while (at > place->open + 1 && at[-1] != '\0' && strchr(" \t\r\n", at[-1]))
+        at--;
+    rc = indent_of(text, place->open, &ignored, &outer, err);
+    if (!rc && place->last_key)
+        rc = indent_of(text, place->last_key, &own_line, &indent, err);
+    else if (!rc)
+        rc = buffer_append_format(&indent, err, "%s  ", (const char *)outer.data);
+    if (!rc && place->last_key && !place->comma) {
+        rc = buffer_append(out, text, (size_t)(place->last_value - text), err);
+        if (!rc)
+            rc = buffer_append_text(out, ",", err);
+        if (!rc)
+            rc = buffer_append(out, place->last_value, (size_t)(at - place->last_value), err);
+    } else if (!rc) {
+        rc = buffer_append(out, text, (size_t)(at - text), err);
+    }
+    if (!rc)
+        rc = buffer_append_format(out, err, "%s%s", own_line ? line_end : " ",
+                                  own_line ? (const char *)indent.data : "");
+    if (!rc)
+        rc = member(place->rest, value, own_line ? line_end : NULL, (const char *)indent.data, out, err);
+    if (!rc && own_line && !memchr(at, '\n', (size_t)(place->close - at)))
+        rc = buffer_append_format(out, err, "%s%s", line_end, (const char *)outer.data);
+    if (!rc && (!own_line || memchr(at, '\n', (size_t)(place->close - at))))
+        rc = buffer_append(out, at, (size_t)(place->close - at), err);
+    if (!rc)
+        rc = buffer_append(out, place->close, len - (size_t)(place->close - text), err);
+    buffer_release(&indent);
+    buffer_release(&outer);
+    return rc;
+}
+
+static enum error_kind replace_value(const char *text, size_t len, const struct place *place, struct json *value,
+                                     struct buffer *out, struct error *err)
+{
+    struct buffer indent = BUFFER_INIT(1 << 20);
+    bool own_line;
+    enum error_kind rc = indent_of(text, place->key, &own_line, &indent, err);
+
+    if (!rc)
+        rc = buffer_append(out, text, (size_t)(place->value - text), err);
+    if (!rc)
+        rc = print_value(value, own_line ? line_end_of(text, len) : NULL, (const char *)indent.data, out, err);
+    if (!rc)
+        rc = buffer_append(out, place->value_end, len - (size_t)(place->value_end - text), err);
+    buffer_release(&indent);
+    return rc;
+}
+
+/* Set the value in a parsed text, as the splice does in the written one. */
+static void set_parsed(struct json *root, const char *const *path, struct json *value)
+{
+    for (; path[1]; path++) {
+        struct json *below = json_get_nocase(root, *path);
+
+        if (!below) {
+            struct json *fresh = json_object();
+
+            json_set_nocase(root, *path, fresh);
+            json_free(fresh);
+            below = json_get_nocase(root, *path);
+        }
+        root = below;
+    }
+    json_set_nocase(root, *path, value);
+}
+
+static enum error_kind prove_value(const char *text, size_t len, const struct buffer *made, const char *const *path,
+                                   struct json *value, struct error *err)
+{
+    struct buffer before = BUFFER_INIT(64 << 20);
+    struct buffer after = BUFFER_INIT(64 << 20);
+    struct json *wanted = NULL;
+    struct json *got = NULL;
+    enum error_kind rc;
+
+    rc = json_parse(text, len, &wanted, err);
+    if (!rc)
+        rc = json_parse(made->data, made->len, &got, err);
+    if (rc)
+        goto done;
+    set_parsed(wanted, path, value);
+    rc = json_print(wanted, &before, err);
+    if (!rc)
+        rc = json_print(got, &after, err);
+    if (!rc && (before.len != after.len || memcmp(before.data, after.data, after.len) != 0))
+        rc = error_set(err, ERR_REFUSED, 0, "the settings are written in a way that does not allow changing one value");
+
+done:
+    json_free(wanted);
+    json_free(got);
+    buffer_release_secret(&before);
+    buffer_release_secret(&after);
+    return rc;
+}
+
+enum error_kind json_splice_value(const void *bytes, size_t len, const char *const *path, struct json *value,
+                                  struct buffer *out, struct error *err)
+{
+    static const char bom[] = "\xef\xbb\xbf";
+    struct buffer made = BUFFER_INIT(64 << 20);
+    struct json *root = NULL;
+    struct place place = {NULL, NULL, NULL, NULL, NULL, NULL, NULL, false, NULL};
+    const char *text = bytes;
+    size_t mark = len >= 3 && memcmp(bytes, bom, 3) == 0 ? 3 : 0;
+    enum error_kind rc;
+
+    if (len == mark) {
+        text = mark ? "\xef\xbb\xbf{}" : "{}";
+        len += 2;
+    }
+    rc = json_parse(text, len, &root, err);
+    if (rc)
+        return rc;
+    json_free(root);
+    if (!path[0])
+        return error_set(err, ERR_NOT_FOUND, 0, "no setting was named");
+    rc = find_place(text + mark, len - mark, path, &place, err);
+    if (!rc)
+        rc = buffer_append(&made, text, mark, err);
+    if (!rc && place.value)
+        rc = replace_value(text + mark, len - mark, &place, value, &made, err);
+    else if (!rc)
+        rc = add_member(text + mark, len - mark, &place, value, &made, err);
+    if (!rc)
+        rc = prove_value(text, len, &made, path, value, err);
+    if (!rc)
+        rc = buffer_append(out, made.data, made.len, err);
+    buffer_release_secret(&made);
+    return rc;
+}

@@ -230,8 +230,9 @@ static enum error_kind note_pending(struct site *site, const struct site_notes *
 }
 
 /* The environment that the shop runs with, from its unit, or else from web.config under IIS. */
-static enum error_kind read_environment(const char *root, const struct site_config *config,
-                                        struct site_environment *out, const struct site_notes *notes, struct error *err)
+enum error_kind site_environment_collect(const char *root, const char *tree, const struct site_config *config,
+                                         struct site_environment *out, const struct site_notes *notes,
+                                         struct error *err)
 {
     struct error problem = ERROR_INIT;
     enum error_kind rc;
@@ -239,7 +240,7 @@ static enum error_kind read_environment(const char *root, const struct site_conf
     rc = site_unit_collect(root, config ? config->service : NULL, out, notes, err);
     if (rc || out->unit)
         return rc;
-    rc = site_webconfig_environment(root, out, &problem);
+    rc = site_webconfig_environment(tree, out, &problem);
     if (rc == ERR_REFUSED)
         return site_warn(notes, err, "%s: what it may set for the shop is not known", problem.text);
     if (rc)
@@ -247,7 +248,7 @@ static enum error_kind read_environment(const char *root, const struct site_conf
     return rc;
 }
 
-static const char *environment_name(const struct site_environment *e, const struct site_config *config)
+const char *site_environment_name(const struct site_environment *e, const struct site_config *config)
 {
     const struct site_variable *v = site_environment_get(e, "ASPNETCORE_ENVIRONMENT");
 
@@ -273,14 +274,14 @@ static enum error_kind read_connection(struct site *site, const struct site_note
     struct site_environment environment = SITE_ENVIRONMENT_INIT;
     enum error_kind rc;
 
-    rc = read_environment(site->path, site->config, &environment, notes, err);
+    rc = site_environment_collect(site->path, site->path, site->config, &environment, notes, err);
     if (!rc && environment.unit)
         rc = memory_string(environment.unit, &site->unit, err);
     else if (!rc && site->config && site->config->service)
         rc = memory_string(site->config->service, &site->unit, err);
     if (!rc)
         rc = site_settings_resolve(site->path, &site->version, &environment,
-                                   environment_name(&environment, site->config), &site->connection, notes, err);
+                                   site_environment_name(&environment, site->config), &site->connection, notes, err);
     if (!rc)
         rc = note_override(site, notes, err);
     site_environment_release(&environment);
@@ -420,10 +421,10 @@ enum error_kind site_connection_read(const char *root, const struct site_version
     enum error_kind rc = OK;
 
     if (with_environment)
-        rc = read_environment(root, NULL, &environment, &nowhere, err);
+        rc = site_environment_collect(root, root, NULL, &environment, &nowhere, err);
     if (!rc)
-        rc = site_settings_resolve(root, version, &environment, environment_name(&environment, NULL), out, &nowhere,
-                                   err);
+        rc = site_settings_resolve(root, version, &environment, site_environment_name(&environment, NULL), out,
+                                   &nowhere, err);
     site_environment_release(&environment);
     return rc;
 }

@@ -100,6 +100,12 @@ enum error_kind site_webconfig_environment(const char *root, struct site_environ
 /* Is pictures' storage in Azure named by a 3.x Web.config? */
 enum error_kind site_webconfig_azure(const char *root, bool *out, struct error *err);
 
+/* What the shop's process sees: the unit of `root`, else web.config of `tree`. */
+enum error_kind site_environment_collect(const char *root, const char *tree, const struct site_config *config,
+                                         struct site_environment *out, const struct site_notes *notes,
+                                         struct error *err);
+const char *site_environment_name(const struct site_environment *e, const struct site_config *config);
+
 /* Where the connection comes from: a site's files, by its version, and the environment. */
 enum error_kind site_settings_resolve(const char *root, const struct site_version *version,
                                       const struct site_environment *environment, const char *environment_name,

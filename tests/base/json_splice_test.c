@@ -85,6 +85,66 @@ static void splice__broken_text_is_corrupt(void **state)
     buffer_release(&out);
 }
 
+/* Sets "A" "b" to {"x": 1} or, for NULL, to null. */
+static enum error_kind set(const char *text, const char *json, struct buffer *out)
+{
+    static const char *const keys[] = {"A", "b", NULL};
+    struct error err = ERROR_INIT;
+    struct json *value = NULL;
+    enum error_kind rc;
+
+    buffer_clear(out);
+    if (json)
+        assert_int_equal(json_parse(json, strlen(json), &value, &err), OK);
+    rc = json_splice_value(text, strlen(text), keys, value, out, &err);
+    json_free(value);
+    return rc;
+}
+
+static void splice_value__replaced_in_place_or_added_like_its_neighbours(void **state)
+{
+    static const struct {
+        const char *before;
+        const char *value;
+        const char *after;
+    } cases[] = {
+        {"", "1", "{\n  \"A\": {\n    \"b\": 1\n  }\n}"},
+        {"\xef\xbb\xbf", "1", "\xef\xbb\xbf{\n  \"A\": {\n    \"b\": 1\n  }\n}"},
+        {"{ }", "[]", "{\n  \"A\": {\n    \"b\": []\n  }\n}"},
+        {"{\"c\":0}", "1", "{\"c\":0, \"A\": {\"b\":1}}"},
+        {"{ \"A\": { \"c\": 0 } }", "true", "{ \"A\": { \"c\": 0, \"b\": true } }"},
+        {"{\"a\": {\"B\": \"old\"} /* x */ }", "\"new\"", "{\"a\": {\"B\": \"new\"} /* x */ }"},
+        {"{\"A\": {\"b\": {\"y\": [1, 2]}, \"z\": 1}}", NULL, "{\"A\": {\"b\": null, \"z\": 1}}"},
+        {"\xef\xbb\xbf{\r\n\t\"A\": {\r\n\t\t\"c\": 0 // last\r\n\t}\r\n}\r\n", "{\"x\": {}}",
+         "\xef\xbb\xbf{\r\n\t\"A\": {\r\n\t\t\"c\": 0, // last\r\n\t\t\"b\": {\r\n\t\t  \"x\": {}\r\n\t\t}\r\n\t}\r\n}\r\n"},
+        {"{\n  \"A\": {\n    \"c\": 0,\n  },\n}", "1", "{\n  \"A\": {\n    \"c\": 0,\n    \"b\": 1\n  },\n}"},
+        {"{\n  \"A\": {\n    // nothing yet\n  }\n}", "1", "{\n  \"A\": {\n    // nothing yet\n    \"b\": 1\n  }\n}"},
+    };
+    struct buffer out = BUFFER_INIT(10000);
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        assert_int_equal(set(cases[i].before, cases[i].value, &out), OK);
+        assert_string_equal((char *)out.data, cases[i].after);
+    }
+    buffer_release(&out);
+}
+
+static void splice_value__what_is_no_object_or_ambiguous_is_refused(void **state)
+{
+    static const char *const texts[] = {"[]", "5", "{\"A\": 1}", "{\"A\": null}", "{\"A\": {\"b\": 1, \"b\": 2}}"};
+    struct buffer out = BUFFER_INIT(10000);
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        if (set(texts[i], "1", &out) != ERR_REFUSED)
+            fail_msg("%s: not refused", texts[i]);
+        assert_int_equal(out.len, 0);
+    }
+    assert_int_equal(set("{\"A\": ", "1", &out), ERR_CORRUPT);
+    buffer_release(&out);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -93,6 +153,8 @@ int main(void)
         cmocka_unit_test(splice__missing_or_not_a_string_is_not_found),
         cmocka_unit_test(splice__key_given_twice_is_refused),
         cmocka_unit_test(splice__broken_text_is_corrupt),
+        cmocka_unit_test(splice_value__replaced_in_place_or_added_like_its_neighbours),
+        cmocka_unit_test(splice_value__what_is_no_object_or_ambiguous_is_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
