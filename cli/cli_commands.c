@@ -50,6 +50,7 @@ const struct command cli_commands[] = {
      "  --dry-run               show the plan and every problem\n"
      "  --yes                   do not ask\n"
      "  --sha256 HEX            refuse a release with another sum\n"
+     "  --from-release RELEASE  what the shop was made from: tells which of its files you have changed\n"
      "  --health-timeout TIME   how long the new version may take to migrate and answer\n"
      "  --trial TIME            keep what is taken away for so long (7d)\n"
      "  --shared                other sites use the same database: go on\n"

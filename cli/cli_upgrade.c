@@ -24,6 +24,7 @@ static int parse(struct cli *cli, const struct command *me, int argc, char **arg
 {
     static const struct option options[] = {
         {"sha256", required_argument, NULL, 's'},
+        {"from-release", required_argument, NULL, 'F'},
         {"trial", required_argument, NULL, 't'},
         {"health-timeout", required_argument, NULL, 'H'},
         {"allow-same", no_argument, NULL, 'S'},
@@ -42,6 +43,9 @@ static int parse(struct cli *cli, const struct command *me, int argc, char **arg
         switch (c) {
         case 's':
             a->options.sha256 = optarg;
+            break;
+        case 'F':
+            a->options.from_release = optarg;
             break;
         case 't':
             status = duration(cli, me, "--trial", optarg, 366LL * 24 * 3600 * 1000, &a->options.trial_ms);
@@ -109,6 +113,9 @@ static void print_plan(const struct site *site, const struct upgrade_plan *plan)
     if (plan->forward->database)
         printf("  database  %s, copied while the shop is closed; the copy is migrated, the original kept\n", database);
     print_list("own plugins", &plan->plugins);
+    print_list("of what comes over, look at", &plan->carried);
+    print_list("settings that have another name or place now", &plan->settings);
+    print_list("files of the old release that you have changed, and the new one replaces", &plan->modified);
     if (p->stop_how)
         printf("the shop is stopped by: %s, and started by: %s\n", p->stop_how, p->start_how);
     print_list("what can't be exchanged in one step", &p->in_place);
@@ -143,6 +150,9 @@ static void json_plan(const struct site *site, const struct upgrade_plan *plan)
     json_put_number(v, "carried_bytes", (int64_t)plan->carried_bytes);
     json_put_number(v, "database_bytes", (int64_t)plan->forward->database_bytes);
     push_all(v, "plugins", &plan->plugins);
+    push_all(v, "carried", &plan->carried);
+    push_all(v, "settings", &plan->settings);
+    push_all(v, "modified", &plan->modified);
     push_all(v, "in_place", &p->in_place);
     push_all(v, "remarks", &p->remarks);
     push_all(v, "problems", &p->problems);

@@ -58,9 +58,10 @@ typedef enum error_kind restore_placed_fn(void *arg, const char *path, enum rest
                                           const void *encoded, size_t len, struct error *err);
 
 struct restore_options {
-    const char *const *include;                  /* patterns, NULL-terminated: only what matches; or NULL */
-    const struct text_list *exclude;             /* patterns: nothing that matches; or NULL */
-    bool (*select)(void *arg, const char *path); /* beside the patterns: only what it wants; or NULL. Any thread's */
+    const char *const *include;      /* patterns, NULL-terminated: only what matches; or NULL */
+    const struct text_list *exclude; /* patterns: nothing that matches; or NULL */
+    bool (*select)(void *arg, const char *path,
+                   bool is_folder); /* beside the patterns: only what it wants, asked by several threads; or NULL */
     void *select_arg;
     bool keep_going; /* damaged files are named and left out, the rest is restored; result ERR_CORRUPT at the end */
     /* Staging for an exchange: unchanged files are linked from the live tree. */

@@ -249,11 +249,11 @@ enum error_kind restore_root_find(const struct snapshot_record *snapshot, const 
     return error_set(err, ERR_NOT_FOUND, 0, "snapshot %.12s holds no files of \"%s\"", snapshot->id, name);
 }
 
-bool restore_wanted(const struct restore_options *options, const char *path)
+bool restore_wanted(const struct restore_options *options, const char *path, bool is_folder)
 {
     const char *const *include = options->include;
 
-    if (options->select && !options->select(options->select_arg, path))
+    if (options->select && !options->select(options->select_arg, path, is_folder))
         return false;
     for (size_t i = 0; options->exclude && i < options->exclude->count; i++) {
         if (text_match(options->exclude->items[i], path, 0))

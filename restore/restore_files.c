@@ -153,7 +153,7 @@ static enum error_kind put_entry(struct restoring *r, const struct descent_item 
     bool found = false;
     enum error_kind rc;
 
-    if (!restore_wanted(r->options, item->path))
+    if (!restore_wanted(r->options, item->path, false))
         return OK;
     if (leader && strcmp(leader, item->path) != 0)
         return OK; /* made by links_place() */
@@ -173,7 +173,7 @@ static enum error_kind take(struct restoring *r, const struct descent_item *item
 
     switch (item->event) {
     case DESCENT_ENTER:
-        return writer_enter(r->writer, f, item->name, &item->entry, restore_wanted(r->options, item->path) && f,
+        return writer_enter(r->writer, f, item->name, &item->entry, restore_wanted(r->options, item->path, true) && f,
                             &r->here, err);
     case DESCENT_ENTRY:
         return put_entry(r, item, err);

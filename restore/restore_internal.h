@@ -51,7 +51,7 @@ int descent_order(const char *a, const char *b);
 enum error_kind restore_root_find(const struct snapshot_record *snapshot, const char *name, unsigned *out,
                                   struct error *err);
 /* Is a path among what was asked for? No patterns: everything is. */
-bool restore_wanted(const struct restore_options *options, const char *path);
+bool restore_wanted(const struct restore_options *options, const char *path, bool is_folder);
 
 /* ---- restore_content.c: a file's bytes ---- */
 

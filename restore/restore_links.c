@@ -121,7 +121,8 @@ static enum error_kind load_path(void *arg, bool first, unsigned root, const cha
         if (!rc && !t->full)
             rc = begin_group(t, err);
     }
-    if (rc || t->full || root != t->root || t->group_count == 0 || (t->options && !restore_wanted(t->options, path)))
+    if (rc || t->full || root != t->root || t->group_count == 0 ||
+        (t->options && !restore_wanted(t->options, path, false)))
         return rc;
     if (t->count == LINKED_MAX) {
         rc = end_group(t, err);
@@ -335,7 +336,7 @@ static enum error_kind place_path(void *arg, bool first, unsigned root, const ch
 
     if (first)
         buffer_clear(&p->first);
-    if (rc || root != p->job->root || !restore_wanted(p->job->options, path))
+    if (rc || root != p->job->root || !restore_wanted(p->job->options, path, false))
         return rc;
     leader = link_table_leader(p->job->table, path);
     if (!leader && p->first.len > 0)
@@ -367,7 +368,7 @@ static enum error_kind report_path(void *arg, bool first, unsigned root, const c
     enum error_kind rc;
 
     (void)first;
-    if (root != job->root || !restore_wanted(job->options, path) || (!leader && !job->table->full))
+    if (root != job->root || !restore_wanted(job->options, path, false) || (!leader && !job->table->full))
         return OK;
     rc = open_parent(job->target, path, &fd, &name, err);
     if (!rc && fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW))

@@ -319,7 +319,7 @@ static enum error_kind enter(struct verification *v, const struct descent_item *
         v->cap = cap;
     }
     v->folders[v->depth] = (struct verified_folder){0, false, false};
-    v->folders[v->depth].made = v->depth == 0 || restore_wanted(v->options, item->path);
+    v->folders[v->depth].made = v->depth == 0 || restore_wanted(v->options, item->path, true);
     v->depth++;
     /* With patterns a folder may be there only for what is in it: its attributes are compared if it was asked for. */
     return v->folders[v->depth - 1].made ? add_entry(v, item, err) : OK;
@@ -359,7 +359,7 @@ static enum error_kind take(struct verification *v, const struct descent_item *i
     case DESCENT_ENTER:
         return enter(v, item, err);
     case DESCENT_ENTRY:
-        if (!restore_wanted(v->options, item->path) || (device && !v->target.privileged))
+        if (!restore_wanted(v->options, item->path, false) || (device && !v->target.privileged))
             return OK;
         v->folders[v->depth - 1].names++;
         v->folders[v->depth - 1].made = true;

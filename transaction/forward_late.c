@@ -23,7 +23,7 @@ static enum error_kind note(void *arg, const struct difference *d, struct error 
 {
     struct late *l = arg;
 
-    if (strcmp(d->root, "site") != 0 || !l->x->steps->carries(l->x->steps->arg, d->path))
+    if (strcmp(d->root, "site") != 0 || !l->x->steps->carries(l->x->steps->arg, d->path, d->type == TREE_DIRECTORY))
         return OK;
     return text_list_add(d->kind == DIFFERENCE_REMOVED ? &l->gone : &l->changed, d->path, err);
 }
@@ -39,10 +39,11 @@ static void sort(struct text_list *l)
         qsort(l->items, l->count, sizeof(*l->items), by_name);
 }
 
-static bool is_changed(void *arg, const char *path)
+static bool is_changed(void *arg, const char *path, bool is_folder)
 {
     const struct text_list *l = arg;
 
+    (void)is_folder;
     return l->count && bsearch(&path, l->items, l->count, sizeof(*l->items), by_name);
 }
 

@@ -141,7 +141,7 @@ struct forward_steps {
     /* The old shop still runs: what is it like? db is its database. */
     enum error_kind (*look)(void *arg, struct database *db, const struct progress *progress, struct error *err);
     /* Does this path of the old tree go into the new one, under its own name? Asked by several threads at once. */
-    bool (*carries)(void *arg, const char *path);
+    bool (*carries)(void *arg, const char *path, bool is_folder);
     /*
      * The shop is open. Put the rest into the staged tree.
      *

@@ -20,9 +20,10 @@
 #define UPGRADE_TRIAL_MS (7LL * 24 * 3600 * 1000)
 
 struct upgrade_options {
-    const char *release; /* file, folder or URL */
-    const char *sha256;  /* expected, or NULL */
-    const char *work;    /* where a download stays, see release_options */
+    const char *release;      /* file, folder or URL */
+    const char *sha256;       /* expected, or NULL */
+    const char *from_release; /* the release that the shop was made from, or NULL: tells its files from the owner's */
+    const char *work;         /* where a download stays, see release_options */
     bool allow_same, allow_downgrade;
     bool shared;           /* see forward_options */
     int64_t trial_ms;      /* < 0: UPGRADE_TRIAL_MS */
@@ -33,11 +34,15 @@ struct upgrade_options {
 struct upgrade_plan {
     struct forward_plan *forward; /* its preflight holds all problems and remarks, also of this room */
     struct release *release;
+    struct release *old_release; /* or NULL */
     char from[16], to[16];
     uint64_t carried_files, carried_bytes; /* of the shop's own */
-    struct text_list carried;              /* "wwwroot/images: 1,204 files, 310 MiB": what comes over, by folder */
-    struct text_list plugins;              /* own plugins, and which of them do not support the new version */
-    struct upgrade_context *context;       /* private */
+    struct text_list
+        carried; /* of that, what has another name now, and what no rule knows: the owner should look at it */
+    struct text_list modified; /* files of the old release that the owner has changed: the new ones take their place */
+    struct text_list settings; /* settings that have another name or place now */
+    struct text_list plugins;  /* own plugins, and which of them do not support the new version */
+    struct upgrade_context *context; /* private */
 };
 
 enum error_kind upgrade_plan(struct catalog *cat, struct site *site, const struct upgrade_options *options,

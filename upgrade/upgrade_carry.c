@@ -1,143 +1,313 @@
 /*
- * What comes over from the old tree: the shop's own things. Everything else is the old program's, and is replaced (U1).
+ * What comes over from the old tree: site/carry.h decides path by path, by what the two versions are and what the releases ship.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "carry.h"
 #include "file.h"
+#include "settings_convert.h"
 #include "upgrade_internal.h"
 #include "walk.h"
 
-/* Folders in which all is the shop's own but what the release ships. */
-static const char *const own_folders[] = {
-    "App_Data", "wwwroot/images", "wwwroot/files", "wwwroot/icons", "wwwroot/.well-known", "wwwroot/uploads",
-};
-/* Folders of folders: one that the release does not ship is the shop's own. */
-static const char *const own_groups[] = {"Plugins", "Themes"};
+#define BLOCK (256u << 10)
 
-static bool below(const char *path, const char *folder)
+static bool ships(void *release, const char *path)
 {
-    size_t n = strlen(folder);
-
-    return strncmp(path, folder, n) == 0 && (path[n] == '/' || path[n] == '\0');
+    return release_find(release, path) != NULL;
 }
 
-/* "Plugins/Acme.OrderExport/logo.png" to "Plugins/Acme.OrderExport" */
-static bool group_is_shipped(const struct upgrade_context *c, const char *path, const char *group)
+static enum error_kind decide(const struct upgrade_context *c, const char *path, bool is_folder,
+                              struct site_carry_decision *out, struct error *err)
 {
-    const char *rest = path + strlen(group) + 1;
-    char name[512];
-    size_t n = (size_t)(rest - path) + strcspn(rest, "/");
+    const struct site_carry_request request = {.old_version = &c->from,
+                                               .new_version = &c->to,
+                                               .old_layout = c->site->layout,
+                                               .ships = ships,
+                                               .ships_arg = c->release,
+                                               .old_ships = c->old_release ? ships : NULL,
+                                               .old_ships_arg = c->old_release};
 
-    if (n >= sizeof(name))
-        return false;
-    memcpy(name, path, n);
-    name[n] = '\0';
-    return release_find(c->release, name) != NULL;
+    return site_carry_decide(&request, path, is_folder, out, err);
 }
 
-static bool is_settings(const char *path)
+static bool is_owners(const struct site_carry_decision *d)
 {
-    static const char *const settings[] = {"App_Data/appsettings.json", "App_Data/dataSettings.json",
-                                           "App_Data/Settings.txt", "App_Data/plugins.json"};
-
-    for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++)
-        if (!strcasecmp(path, settings[i]))
-            return true;
-    return false;
+    return d->class == SITE_CARRY_COPY || d->class == SITE_CARRY_OWN_PLUGIN || d->class == SITE_CARRY_OWN_THEME;
 }
 
-bool carry_wants(void *context, const char *path)
+bool carry_wants(void *context, const char *path, bool is_folder)
 {
-    const struct upgrade_context *c = context;
+    struct upgrade_context *c = context;
+    struct site_carry_decision d = SITE_CARRY_DECISION_INIT;
+    struct error err = ERROR_INIT;
+    bool wanted = false;
 
     if (!*path)
         return true;
-    if (site_classify(c->site, path, false, NULL) == SITE_REGENERATED || is_settings(path))
-        return false;
-    for (size_t i = 0; i < sizeof(own_groups) / sizeof(own_groups[0]); i++)
-        if (below(path, own_groups[i]) && path[strlen(own_groups[i])] == '/')
-            return !group_is_shipped(c, path, own_groups[i]);
-    if (release_find(c->release, path))
-        return false;
-    for (size_t i = 0; i < sizeof(own_folders) / sizeof(own_folders[0]); i++)
-        if (below(path, own_folders[i]))
-            return true;
-    return false;
+    if (decide(c, path, is_folder, &d, &err) == OK)
+        /* A folder that both have comes with the owner and mode that it has here. */
+        wanted = (is_owners(&d) || d.class == SITE_CARRY_INSIDE) && d.to && !strcmp(d.to, path);
+    else
+        c->failed = true; /* carry_check(): nothing is left out because it could not be asked about */
+    site_carry_release(&d);
+    return wanted;
 }
 
-enum error_kind carry_count(struct upgrade_context *c, struct text_list *out, struct error *err)
+enum error_kind carry_check(const struct upgrade_context *c, struct error *err)
 {
+    return c->failed ? error_set(err, ERR_MEMORY, 0, "what comes over could not be decided") : OK;
+}
+
+/* ---- the plan ---- */
+
+struct counting {
+    struct upgrade_context *c;
+    struct upgrade_plan *plan;
+};
+
+/* By folder of the first two names, so that the plan stays short. */
+static enum error_kind note(struct counting *n, const char *path, const struct site_carry_decision *d,
+                            const struct stat *st, struct error *err)
+{
+    char *line = NULL;
+    enum error_kind rc = OK;
+
+    if (is_owners(d)) {
+        n->plan->carried_files++;
+        n->plan->carried_bytes += (uint64_t)st->st_size;
+        if (strcmp(d->to, path) != 0)
+            rc = text_list_add(&n->c->renamed, path, err);
+    }
+    if (!rc && is_owners(d) && (d->unknown || strcmp(d->to, path) != 0) && n->plan->carried.count < UPGRADE_LINES_MAX) {
+        rc = site_carry_describe(path, d, &line, err);
+        if (!rc)
+            rc = text_list_add(&n->plan->carried, line, err);
+        free(line);
+    }
+    return rc;
+}
+
+static enum error_kind count(struct counting *n, const struct walk_item *item, struct error *err)
+{
+    struct site_carry_decision d = SITE_CARRY_DECISION_INIT;
+    enum error_kind rc = decide(n->c, item->path, false, &d, err);
+
+    if (!rc)
+        rc = note(n, item->path, &d, &item->st, err);
+    site_carry_release(&d);
+    return rc;
+}
+
+enum error_kind carry_count(struct upgrade_context *c, struct upgrade_plan *plan, struct error *err)
+{
+    struct counting n = {c, plan};
     struct walk *walk = NULL;
     struct walk_item item;
     enum error_kind rc = walk_open(c->site->path, c->site, &walk, err);
 
-    (void)out;
     while (!rc) {
         rc = walk_next(walk, &item, err);
         if (rc || item.event == WALK_END)
             break;
-        if (item.event != WALK_ENTRY || !carry_wants(c, item.path))
-            continue;
-        c->carried_files++;
-        c->carried_bytes += (uint64_t)item.st.st_size;
+        if (item.event == WALK_ENTRY)
+            rc = count(&n, &item, err);
     }
     walk_close(walk);
     return rc;
 }
 
-static enum error_kind copy(const char *live, const char *tree, const char *name, struct error *err)
+static enum error_kind say_all(const struct text_list *from, struct text_list *to, struct error *err)
 {
-    struct buffer content = BUFFER_INIT(64u << 20);
+    enum error_kind rc = OK;
+
+    for (size_t i = 0; i < from->count && !rc; i++)
+        rc = text_list_add(to, from->items[i], err);
+    return rc;
+}
+
+/* Looked at with an empty folder in the new tree's place: the release is not unpacked yet. */
+static enum error_kind plan_conversion(struct upgrade_context *c, const char *empty, struct upgrade_plan *plan,
+                                       struct preflight *p, struct error *err)
+{
+    struct site_settings_request request = carry_settings_request(c, c->site->path, empty);
+    struct site_settings settings = SITE_SETTINGS_INIT;
+    struct error why = ERROR_INIT;
+    enum error_kind rc = site_settings_convert(&request, &settings, &why);
+
+    if (rc == ERR_REFUSED) {
+        rc = text_list_add(&p->problems, why.text, err);
+    } else if (rc) {
+        error_copy(err, &why);
+    } else {
+        rc = say_all(&settings.moved, &plan->settings, err);
+        if (!rc)
+            rc = say_all(&settings.lost, &p->remarks, err);
+        if (!rc)
+            rc = say_all(&settings.warnings, &p->remarks, err);
+    }
+    site_settings_release(&settings);
+    return rc;
+}
+
+enum error_kind carry_plan_settings(struct upgrade_context *c, struct upgrade_plan *plan, struct preflight *p,
+                                    struct error *err)
+{
+    const char *tmp = getenv("TMPDIR");
+    char *empty = NULL;
+    enum error_kind rc = memory_format(&empty, err, "%s/nopsnap-XXXXXX", tmp && *tmp ? tmp : "/tmp");
+
+    if (rc || carry_is_downgrade(c)) {
+        free(empty);
+        return rc;
+    }
+    if (!mkdtemp(empty)) {
+        rc = error_set(err, ERR_IO, errno, "%s", empty);
+    } else {
+        rc = plan_conversion(c, empty, plan, p, err);
+        (void)rmdir(empty);
+    }
+    free(empty);
+    return rc;
+}
+
+/* ---- what has another name or form, once the shop is stopped ---- */
+
+bool carry_is_downgrade(const struct upgrade_context *c)
+{
+    return site_version_compare(&c->to, &c->from) < 0;
+}
+
+struct site_settings_request carry_settings_request(const struct upgrade_context *c, const char *live, const char *tree)
+{
+    return (struct site_settings_request){.old_root = live,
+                                          .old_version = &c->from,
+                                          .new_root = tree,
+                                          .new_version = &c->to,
+                                          .environment_name = c->site->config ? c->site->config->environment : NULL};
+}
+
+static enum error_kind copy_bytes(int in, int out, const char *shown, struct error *err)
+{
+    void *block = NULL;
+    size_t got = 0;
+    enum error_kind rc = memory_allocate(BLOCK, &block, err);
+
+    while (!rc) {
+        rc = file_read(in, block, BLOCK, &got, shown, err);
+        if (rc || !got)
+            break;
+        rc = file_write(out, block, got, shown, err);
+    }
+    if (block)
+        explicit_bzero(block, BLOCK); /* it may have held a secret */
+    free(block);
+    return rc;
+}
+
+static enum error_kind same_attributes(int out, const struct stat *st, const char *shown, struct error *err)
+{
+    const struct timespec times[2] = {st->st_atim, st->st_mtim};
+
+    if ((geteuid() == 0 && fchown(out, st->st_uid, st->st_gid)) || fchmod(out, st->st_mode & 07777) ||
+        futimens(out, times))
+        return error_set(err, ERR_IO, errno, "%s", shown);
+    return OK;
+}
+
+/* Into the new tree, in place of what the release may have there. One that is gone since is no loss. */
+static enum error_kind copy(int live, int tree, const char *from, const char *to, struct error *err)
+{
     struct error why = ERROR_INIT;
     struct stat st;
-    char *from = NULL;
-    char *to = NULL;
-    int fd = -1;
-    enum error_kind rc = path_join(live, name, &from, err);
+    int in = -1;
+    int out = -1;
+    enum error_kind rc = walk_open_below(live, from, O_RDONLY | O_NONBLOCK, &in, &why);
+
+    if (rc && rc != ERR_NOT_FOUND) {
+        error_copy(err, &why);
+        return rc;
+    }
+    if (rc || fstat(in, &st) != 0 || !S_ISREG(st.st_mode)) {
+        file_close(&in);
+        return OK;
+    }
+    rc = tree_place(tree, to, &out, err);
+    if (!rc)
+        rc = copy_bytes(in, out, to, err);
+    if (!rc)
+        rc = same_attributes(out, &st, to, err);
+    file_close(&in);
+    file_close(&out);
+    return rc;
+}
+
+static enum error_kind copy_renamed(struct upgrade_context *c, int live, int tree, struct error *err)
+{
+    enum error_kind rc = OK;
+
+    for (size_t i = 0; i < c->renamed.count && !rc; i++) {
+        struct site_carry_decision d = SITE_CARRY_DECISION_INIT;
+
+        rc = decide(c, c->renamed.items[i], false, &d, err);
+        if (!rc && is_owners(&d))
+            rc = copy(live, tree, c->renamed.items[i], d.to, err);
+        site_carry_release(&d);
+    }
+    return rc;
+}
+
+static enum error_kind convert(struct upgrade_context *c, const char *live_path, const char *tree_path, int live,
+                               int tree, struct error *err)
+{
+    struct site_settings_request request = carry_settings_request(c, live_path, tree_path);
+    struct site_settings settings = SITE_SETTINGS_INIT;
+    enum error_kind rc = site_settings_convert(&request, &settings, err);
 
     if (!rc)
-        rc = path_join(tree, name, &to, err);
-    if (!rc && (lstat(from, &st) != 0 || !S_ISREG(st.st_mode)))
-        goto done;
+        rc = site_settings_place(&settings, live, tree, err);
     if (!rc)
-        rc = file_read_whole(AT_FDCWD, from, content.max, &content, err);
-    if (!rc && file_unlink(AT_FDCWD, to, &why) && why.kind != ERR_NOT_FOUND) {
-        error_copy(err, &why);
-        rc = why.kind;
-    }
-    if (!rc)
-        rc = file_open(AT_FDCWD, to, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600, &fd, err);
-    if (!rc)
-        rc = file_write(fd, content.data, content.len, name, err);
-    if (!rc && ((geteuid() == 0 && fchown(fd, st.st_uid, st.st_gid)) || fchmod(fd, st.st_mode & 07777)))
-        rc = error_set(err, ERR_IO, 0, "%s", to);
-    if (!rc && futimens(fd, (const struct timespec[2]){st.st_atim, st.st_mtim}))
-        rc = error_set(err, ERR_IO, 0, "%s", to);
-    if (!rc)
-        rc = file_sync(fd, to, err);
-done:
-    file_close(&fd);
-    buffer_release_secret(&content);
-    free(from);
-    free(to);
+        rc = site_settings_check(c->site, tree_path, &c->to, err); /* U3 */
+    site_settings_release(&settings);
+    return rc;
+}
+
+/* An older version reads what it read before, if it reads it at all: nothing is converted. */
+static enum error_kind copy_settings(int live, int tree, struct error *err)
+{
+    static const char *const names[] = {"App_Data/appsettings.json", "App_Data/dataSettings.json",
+                                        "App_Data/plugins.json", "web.config"};
+    enum error_kind rc = OK;
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]) && !rc; i++)
+        rc = copy(live, tree, names[i], names[i], err);
     return rc;
 }
 
 enum error_kind carry_settle(void *context, const char *tree, const char *live, const struct progress *progress,
                              struct error *err)
 {
-    static const char *const settings[] = {"App_Data/appsettings.json", "App_Data/dataSettings.json",
-                                           "App_Data/plugins.json"};
-    enum error_kind rc = OK;
+    struct upgrade_context *c = context;
+    int from = -1;
+    int to = -1;
+    enum error_kind rc = carry_check(c, err);
 
-    (void)context;
-    (void)progress;
-    for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]) && !rc; i++)
-        rc = copy(live, tree, settings[i], err);
+    progress_step(progress, "bringing the settings over");
+    if (!rc)
+        rc = file_open(AT_FDCWD, live, O_RDONLY | O_DIRECTORY, 0, &from, err);
+    if (!rc)
+        rc = file_open(AT_FDCWD, tree, O_RDONLY | O_DIRECTORY, 0, &to, err);
+    if (!rc)
+        rc = copy_renamed(c, from, to, err);
+    if (!rc)
+        rc = carry_is_downgrade(c) ? copy_settings(from, to, err) : convert(c, live, tree, from, to, err);
+    file_close(&from);
+    file_close(&to);
+    if (rc)
+        error_context(err, "bringing the settings over");
     return rc;
 }

@@ -2,29 +2,50 @@
 #ifndef NOPSNAP_UPGRADE_INTERNAL_H
 #define NOPSNAP_UPGRADE_INTERNAL_H
 
+#include <stdatomic.h>
+
 #include "health.h"
+#include "settings_convert.h"
 #include "upgrade.h"
 
 struct upgrade_context {
-    const struct site *site; /* borrowed */
-    struct release *release; /* borrowed */
+    const struct site *site;     /* borrowed */
+    struct release *release;     /* borrowed */
+    struct release *old_release; /* the one that the shop was made from; borrowed, or NULL */
     struct site_version from, to;
-    uint64_t carried_files, carried_bytes;
+    struct text_list renamed; /* the owner's files that have another name in the new version */
+    atomic_bool failed;       /* a decision could not be made */
     struct health_options health;
     struct health_baseline before;
 };
 
+#define UPGRADE_LINES_MAX 200 /* of each list of the plan */
+
 /* upgrade_carry.c: is a path of the old tree the shop's own, to come over under its own name? */
-bool carry_wants(void *context, const char *path);
-/* Walk the old tree: how much comes over, by folder. */
-enum error_kind carry_count(struct upgrade_context *c, struct text_list *out, struct error *err);
-/* Settings and what else has another name or form in the new version. */
+bool carry_wants(void *context, const char *path, bool is_folder);
+/* Was every question answered? Asked before what was staged by the answers is believed. */
+enum error_kind carry_check(const struct upgrade_context *c, struct error *err);
+/* Walk the old tree: how much comes over, and what of it is to be told. */
+enum error_kind carry_count(struct upgrade_context *c, struct upgrade_plan *plan, struct error *err);
+/* What the settings will be; fills plan->settings. */
+enum error_kind carry_plan_settings(struct upgrade_context *c, struct upgrade_plan *plan, struct preflight *p,
+                                    struct error *err);
+struct site_settings_request carry_settings_request(const struct upgrade_context *c, const char *live,
+                                                    const char *tree);
+bool carry_is_downgrade(const struct upgrade_context *c);
+/* Settings and what else has another name or form in the new version; proves U3. */
 enum error_kind carry_settle(void *context, const char *tree, const char *live, const struct progress *progress,
                              struct error *err);
 
 /* upgrade_tree.c: unpack the release, and put it around what is carried (U1) */
+/* A new, empty file at `path` in the tree, in place of what may be there; its folders are made. */
+enum error_kind tree_place(int tree, const char *path, int *out, struct error *err);
 enum error_kind tree_build(void *context, const char *tree, const char *scratch, const struct progress *progress,
                            struct error *err);
+
+/* upgrade_modified.c: files of the old release that are not as it ships them; at most UPGRADE_LINES_MAX */
+enum error_kind modified_list(struct upgrade_context *c, const struct progress *progress, struct text_list *out,
+                              struct error *err);
 
 /* upgrade_plugins.c: the shop's own plugins, one line each, and what waits for the next start. */
 enum error_kind plugins_check(struct upgrade_context *c, struct text_list *out, struct preflight *p, struct error *err);

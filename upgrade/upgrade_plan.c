@@ -14,10 +14,15 @@ void upgrade_plan_free(struct upgrade_plan *plan)
         return;
     forward_plan_free(plan->forward);
     release_free(plan->release);
+    release_free(plan->old_release);
     text_list_release(&plan->carried);
+    text_list_release(&plan->modified);
+    text_list_release(&plan->settings);
     text_list_release(&plan->plugins);
-    if (plan->context)
+    if (plan->context) {
         health_baseline_release(&plan->context->before);
+        text_list_release(&plan->context->renamed);
+    }
     free(plan->context);
     free(plan);
 }
@@ -71,6 +76,15 @@ static enum error_kind check_system(const struct release_facts *f, struct prefli
     return OK;
 }
 
+static enum error_kind check_old(const struct upgrade_plan *plan, struct preflight *p, struct error *err)
+{
+    const struct site_version *old = plan->old_release ? &release_facts(plan->old_release)->version : NULL;
+
+    if (!old || !old->major || (old->major == plan->context->from.major && old->minor == plan->context->from.minor))
+        return OK;
+    return text_list_addf(&p->problems, err, "--from-release is nopCommerce %s, the shop %s", old->text, plan->from);
+}
+
 /* Whether the new shop is well has to be asked somewhere: an upgrade that nobody looked at is not committed. */
 static enum error_kind check_health(const struct upgrade_context *c, struct preflight *p, struct error *err)
 {
@@ -98,7 +112,12 @@ static enum error_kind open_release(const struct upgrade_options *o, const struc
 {
     struct release_options r = {.sha256 = o->sha256, .work = o->work};
 
-    return release_open(o->release, &r, progress, &plan->release, err);
+    struct release_options old = {.work = o->work};
+    enum error_kind rc = release_open(o->release, &r, progress, &plan->release, err);
+
+    if (!rc && o->from_release)
+        rc = release_open(o->from_release, &old, progress, &plan->old_release, err);
+    return rc;
 }
 
 static enum error_kind plan_forward(struct catalog *cat, struct site *site, const struct upgrade_options *o,
@@ -109,8 +128,8 @@ static enum error_kind plan_forward(struct catalog *cat, struct site *site, cons
                                       .to = plan->to,
                                       .trial_ms = o->trial_ms < 0 ? UPGRADE_TRIAL_MS : o->trial_ms,
                                       .health_timeout_ms = o->health_timeout_ms,
-                                      .new_bytes = 2 * f->bytes + plan->context->carried_bytes,
-                                      .new_files = 2 * f->files + plan->context->carried_files,
+                                      .new_bytes = 2 * f->bytes + plan->carried_bytes,
+                                      .new_files = 2 * f->files + plan->carried_files,
                                       .shared = o->shared,
                                       .config = o->config};
     struct preflight *p;
@@ -124,6 +143,10 @@ static enum error_kind plan_forward(struct catalog *cat, struct site *site, cons
         rc = check_system(f, p, err);
     if (!rc)
         rc = say_release(f, p, err);
+    if (!rc && !p->problems.count) /* else there may be nothing to convert to */
+        rc = carry_plan_settings(plan->context, plan, p, err);
+    if (!rc)
+        rc = check_old(plan, p, err);
     if (!rc)
         rc = check_health(plan->context, p, err);
     if (!rc)
@@ -170,14 +193,15 @@ enum error_kind upgrade_plan(struct catalog *cat, struct site *site, const struc
     f = release_facts(plan->release);
     plan->context->site = site;
     plan->context->release = plan->release;
+    plan->context->old_release = plan->old_release;
     plan->context->from = site->version;
     plan->context->to = f->version;
     memcpy(plan->from, site->version.major ? site->version.text : "?", site->version.major ? sizeof(plan->from) : 2);
     memcpy(plan->to, f->version.major ? f->version.text : "?", f->version.major ? sizeof(plan->to) : 2);
     plan_health(options, site, plan);
-    rc = carry_count(plan->context, &plan->carried, err);
-    plan->carried_files = plan->context->carried_files;
-    plan->carried_bytes = plan->context->carried_bytes;
+    rc = carry_count(plan->context, plan, err);
+    if (!rc && plan->old_release)
+        rc = modified_list(plan->context, progress, &plan->modified, err);
     if (!rc)
         rc = plan_forward(cat, site, options, progress, plan, err);
 done:

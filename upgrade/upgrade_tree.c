@@ -84,6 +84,22 @@ static enum error_kind open_folder(int root, const char *path, int *dir, struct 
     return rc;
 }
 
+/* A folder that was made only because something in it is carried has nobody's attributes yet. */
+static enum error_kind same_folder(const struct walk_item *item, int dir, struct error *err)
+{
+    struct stat st;
+    int fd = -1;
+    enum error_kind rc = file_open(dir, item->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, &fd, err);
+
+    if (rc)
+        return rc;
+    if (fstatat(item->dirfd, item->name, &st, AT_SYMLINK_NOFOLLOW) ||
+        (geteuid() == 0 && fchown(fd, st.st_uid, st.st_gid)) || fchmod(fd, st.st_mode & 07777))
+        rc = error_set(err, ERR_IO, errno, "%s", item->path);
+    file_close(&fd);
+    return rc;
+}
+
 /* A folder that the tree has is gone into; one that it has not goes in whole. */
 static enum error_kind move_in(const struct planting *p, struct walk *walk, const struct walk_item *item,
                                struct error *err)
@@ -97,10 +113,13 @@ static enum error_kind move_in(const struct planting *p, struct walk *walk, cons
     rc = file_rename_new(item->dirfd, item->name, dir, item->name, &why);
     if (!rc && item->event == WALK_ENTER)
         walk_prune(walk);
+    if (rc == ERR_EXISTS && item->event == WALK_ENTER)
+        rc = same_folder(item, dir, err);
+    else if (rc == ERR_EXISTS) /* the shop's own */
+        rc = OK;
+    else if (rc)
+        error_copy(err, &why);
     file_close(&dir);
-    if (!rc || rc == ERR_EXISTS)
-        return OK;
-    error_copy(err, &why);
     return rc;
 }
 
@@ -141,6 +160,36 @@ static enum error_kind plant(struct planting *p, const char *tree, int fd, struc
     return rc;
 }
 
+enum error_kind tree_place(int tree, const char *path, int *out, struct error *err)
+{
+    struct error why = ERROR_INIT;
+    const char *slash = strrchr(path, '/');
+    int dir = -1;
+    enum error_kind rc = OK;
+
+    for (const char *at = strchr(path, '/'); at && !rc; at = strchr(at + 1, '/')) {
+        char *folder = strndup(path, (size_t)(at - path));
+
+        if (!folder)
+            return error_set(err, ERR_MEMORY, 0, "out of memory");
+        rc = walk_open_below(tree, folder, O_RDONLY | O_DIRECTORY, &dir, &why);
+        if (rc == ERR_NOT_FOUND)
+            rc = directory_make(tree, folder, 0755, err);
+        else if (rc)
+            error_copy(err, &why);
+        file_close(&dir);
+        free(folder);
+    }
+    if (!rc)
+        rc = open_folder(tree, path, &dir, err);
+    if (!rc && unlinkat(dir, slash ? slash + 1 : path, 0) != 0 && errno != ENOENT)
+        rc = error_set(err, ERR_IO, errno, "%s", path);
+    if (!rc)
+        rc = file_open(dir, slash ? slash + 1 : path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600, out, err);
+    file_close(&dir);
+    return rc;
+}
+
 enum error_kind tree_build(void *context, const char *tree, const char *scratch, const struct progress *progress,
                            struct error *err)
 {
@@ -150,14 +199,14 @@ enum error_kind tree_build(void *context, const char *tree, const char *scratch,
     int fd = -1;
     enum error_kind rc = path_join(scratch, "release", &folder, err);
 
-    progress_step(progress, "unpacking the release");
+    if (!rc)
+        rc = carry_check(c, err);
     if (!rc)
         rc = directory_make(AT_FDCWD, folder, 0700, err);
     if (!rc)
         rc = file_open(AT_FDCWD, folder, O_RDONLY | O_DIRECTORY, 0, &fd, err);
     if (!rc)
         rc = release_unpack(c->release, fd, RELEASE_SYNC_FILESYSTEM, progress, err);
-    progress_step(progress, "reading it back");
     if (!rc)
         rc = release_verify(c->release, fd, progress, err); /* P9 */
     if (!rc)

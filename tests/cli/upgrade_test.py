@@ -265,6 +265,35 @@ def refused__before_anything_is_changed():
     same([r for r in s.list() if r["type"] == "row"], [], "no snapshot")
 
 
+def plan__names_what_the_owner_changed_in_the_old_release():
+    s = SHOP
+    with open(s.path("Views/_Changed.cshtml"), "w", encoding="utf-8") as f:
+        f.write("@* the owner's own view *@")
+    changed = next(os.path.join(folder, n) for folder, _, names in os.walk(s.path("Views")) for n in sorted(names) if n.endswith(".cshtml") and n != "_Changed.cshtml")
+    old = s.make_release("old", version=FROM)
+    s.nopsnap("upgrade", "shop", s.release, "--dry-run", "--from-release", old).expect(0, not_out=os.path.relpath(changed, s.site))
+    with open(changed, "a", encoding="utf-8") as f:
+        f.write("@* and a change of the owner's *@")
+    s.nopsnap("upgrade", "shop", s.release, "--dry-run", "--from-release", old).expect(0, out=os.path.relpath(changed, s.site))
+    s.nopsnap("upgrade", "shop", s.release, "--dry-run", "--from-release", s.release).expect(1, out="--from-release is nopCommerce")
+
+
+def era__of_440_becomes_470_with_settings_and_robots_where_they_are_read():
+    s = SHOP
+    before = state(s)
+    string = s.json("App_Data/dataSettings.json")["DataConnectionString"]
+    robots = read(s.path("robots.custom.txt"))
+    s.nopsnap("upgrade", "shop", s.release, "--dry-run").expect(0, out=["robots.custom.txt: moved to wwwroot/robots.custom.txt", "App_Data/dataSettings.json"])
+    s.upgrade().expect(0)
+    check(not os.path.exists(s.path("App_Data/dataSettings.json")), "the old settings would redirect the shop")
+    same(s.json("App_Data/appsettings.json")["ConnectionStrings"]["ConnectionString"], string, "connection")
+    same(read(s.path("wwwroot/robots.custom.txt")), robots, "robots")
+    check(not os.path.exists(s.path("robots.custom.txt")), "robots at the old place")
+    same(s.get("/").status, 200)
+    s.nopsnap("rollback", "shop", "--yes").expect(0)
+    is_old(s, before)
+
+
 def main():
     global SHOP
     engine, part = sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else ""
@@ -273,13 +302,17 @@ def main():
         print("skipped:", missing or "who is not root can't see that nobody is in the tree")
         sys.exit(77)
     tests = [f for name, f in globals().items() if "__" in name and not name.startswith("__") and callable(f) and part in name]
-    with Shop(engine, FROM, files=120) as SHOP:
-        SHOP.prepare()
-        for test in tests:
-            since = time.monotonic()
-            SHOP.begin()
-            test()
-            print(f"ok    {test.__name__} ({time.monotonic() - since:.1f} s)", flush=True)
+    for version in (FROM, "4.40.3"):
+        of_it = [t for t in tests if t.__name__.startswith("era__") == (version != FROM)]
+        if not of_it:
+            continue
+        with Shop(engine, version, files=120) as SHOP:
+            SHOP.prepare()
+            for test in of_it:
+                since = time.monotonic()
+                SHOP.begin()
+                test()
+                print(f"ok    {test.__name__} ({time.monotonic() - since:.1f} s)", flush=True)
 
 
 if __name__ == "__main__":
