@@ -31,10 +31,15 @@ static enum error_kind set_text(struct settings_file *f, const char *name, const
     enum error_kind rc;
 
     json_put_text(holder, "v", text);
-    if (!json_get(holder, "v"))
+    if (!json_get(holder, "v")) {
         rc = error_set(err, ERR_MEMORY, 0, "out of memory for a setting");
-    else
+    } else if (!json_text(json_get(holder, "v")) || strcmp(json_text(json_get(holder, "v")), text) != 0) {
+        rc = error_set(err, ERR_REFUSED, 0,
+                       "%s holds bytes that are no UTF-8: the shop reads others there than are written", name);
+        error_hint(err, "write that settings file anew as UTF-8, then plan again");
+    } else {
         rc = settings_file_set(f, name, json_get(holder, "v"), err);
+    }
     json_free(holder);
     return rc;
 }
@@ -75,7 +80,8 @@ static enum error_kind take_txt_line(struct conversion *c, struct settings_file 
         return set_number(f, c->new_release < 450 ? "SQLCommandTimeout" : "ConnectionStrings:SQLCommandTimeout",
                           seconds, err);
     if (c->new_release >= 450)
-        return text_list_addf(&c->out->lost, err, "%.60s in Settings.txt: no release from 4.50 on reads it", key);
+        return text_list_addf(&c->out->lost, err, "%s in Settings.txt: no release from 4.50 on reads it",
+                              settings_key_shown(key));
     rc = memory_format(&name, err, "RawDataSettings:%s", key);
     if (!rc)
         rc = set_text(f, name, value, err);
@@ -132,8 +138,8 @@ static void lose_raw(const char *key, struct json *value, void *arg)
             return;
     }
     if (!w->rc)
-        w->rc = text_list_addf(&w->c->out->lost, w->err,
-                               "%s%.60s in dataSettings.json: no release from 4.50 on reads it", w->below, key);
+        w->rc = text_list_addf(&w->c->out->lost, w->err, "%s%s in dataSettings.json: no release from 4.50 on reads it",
+                               w->below, settings_key_shown(key));
 }
 
 /* What dataSettings.json says beside the connection, for 4.50 and later. */

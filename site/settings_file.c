@@ -104,6 +104,14 @@ static void split(const char *name, char space[NAME_MAX_LEN], const char *path[3
     }
 }
 
+const char *settings_key_shown(const char *key)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-";
+    size_t len = strlen(key);
+
+    return len > 0 && len <= 60 && strspn(key, plain) == len ? key : "a line that is no setting";
+}
+
 struct json *settings_value(struct json *root, const char *name)
 {
     char space[NAME_MAX_LEN];

@@ -44,6 +44,8 @@ enum error_kind settings_file_json(const struct settings_file *f, struct json **
 /* Set "Section:Key" (or "Key"), unless it has this value already. value is borrowed. */
 enum error_kind settings_file_set(struct settings_file *f, const char *name, struct json *value, struct error *err);
 void settings_file_release(struct settings_file *f);
+/* A key as it may be shown: one that looks like none (a connection string gone astray) could hold a secret. */
+const char *settings_key_shown(const char *key);
 /* The value of "Section:Key" in a parsed file; NULL if there is none. */
 struct json *settings_value(struct json *root, const char *name);
 

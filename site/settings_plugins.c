@@ -316,10 +316,13 @@ static enum error_kind note_pending(struct conversion *c, struct json *root, con
 
         for (size_t k = 0; k < json_length(list) && !rc; k++) {
             const char *name = pending_name(json_at(list, k));
+            char shown[128] = "without a name";
 
+            if (name)
+                text_name(name, strlen(name), shown, sizeof(shown));
             rc = text_list_addf(&c->out->warnings, err,
-                                "%s: the next start %s the plugin %.100s; let the shop do that before the upgrade",
-                                from, lists[i].what, name ? name : "without a name");
+                                "%s: the next start %s the plugin %s; let the shop do that before the upgrade", from,
+                                lists[i].what, shown);
         }
     }
     return rc;
@@ -338,12 +341,16 @@ static enum error_kind note_uploaded(struct conversion *c, struct error *err)
         !path_join(c->request->old_root, found, &path, &ignored))
         dir = opendir(path);
     while (dir && !rc && (entry = readdir(dir))) {
-        if (entry->d_name[0] != '.' && strcasecmp(entry->d_name, "placeholder.txt") != 0)
-            rc = text_list_addf(
-                &c->out->warnings, err,
-                "Plugins/Uploaded/%.100s waits to replace a plugin at the next start; let the shop do that before "
-                "the upgrade",
-                entry->d_name);
+        char shown[256];
+
+        if (entry->d_name[0] == '.' || strcasecmp(entry->d_name, "placeholder.txt") == 0)
+            continue;
+        text_name(entry->d_name, strlen(entry->d_name), shown, sizeof(shown));
+        rc = text_list_addf(
+            &c->out->warnings, err,
+            "Plugins/Uploaded/%s waits to replace a plugin at the next start; let the shop do that before "
+            "the upgrade",
+            shown);
     }
     if (dir)
         closedir(dir);

@@ -240,6 +240,8 @@ static void convert__what_the_new_release_cannot_use_is_refused(void **state)
     put_fresh("new");
     put("old/App_Data/Settings.txt", "DataProvider: sqlce\nDataConnectionString: Data Source=s3cr3t\n");
     refused("3.90", "4.00", "SQL Server Compact");
+    put("old/App_Data/Settings.txt", "DataProvider: sqlserver\nDataConnectionString: Password=s3cr3t\xe4\n");
+    refused("3.90", "4.60", "no UTF-8");
     put("old/App_Data/dataSettings.json", "{\"DataProvider\": \"mysql\", \"DataConnectionString\": \"s3cr3t\"}");
     refused("4.20", "4.20", "MySQL");
     refused("4.40", "4.30", "turned back");
@@ -271,6 +273,20 @@ static void convert__a_stray_file_of_an_older_version_is_what_the_shop_uses(void
         "{ \"ConnectionStrings\": { \"ConnectionString\": \"Host=stray\", \"DataProvider\": \"postgresql\", "
         "\"SQLCommandTimeout\": 30 } } // end\n");
     assert_null(bytes_of(&s, "App_Data/dataSettings.json"));
+    site_settings_release(&s);
+}
+
+static void convert__a_line_that_is_no_setting_is_not_shown(void **state)
+{
+    struct site_settings s;
+
+    (void)state;
+    put_fresh("new");
+    put("old/App_Data/Settings.txt",
+        "DataProvider: sqlserver\nDataConnectionString: Data Source=x\n;Password=s3cr3t;Server=tcp:y\n");
+    s = converted("3.90", "4.60", NULL);
+    assert_true(list_mentions(&s.lost, "a line that is no setting"));
+    assert_false(list_mentions(&s.lost, "s3cr3t"));
     site_settings_release(&s);
 }
 
@@ -519,6 +535,7 @@ int main(void)
         site_test(convert__every_pair_gives_its_golden_file_and_the_same_connection),
         site_test(convert__what_the_new_release_cannot_use_is_refused),
         site_test(convert__a_stray_file_of_an_older_version_is_what_the_shop_uses),
+        site_test(convert__a_line_that_is_no_setting_is_not_shown),
         site_test(convert__sql_server_from_450_on_is_told_about_certificates),
         site_test(convert__a_tree_that_runs_elsewhere_has_its_own_cache_folder),
         site_test(convert__a_plugin_whose_version_stays_runs_its_update_all_the_same),
