@@ -360,6 +360,22 @@ static enum error_kind settle(struct transaction_context *x, const struct progre
     return rc;
 }
 
+/* In place nothing but the restore point leads back from here: the journal says that the exchange has begun. */
+static enum error_kind run_scripts(struct transaction_context *x, const struct progress *progress, struct error *err)
+{
+    struct database *copy = NULL;
+    enum error_kind rc = OK;
+
+    if (!x->steps->scripts)
+        return OK;
+    if (x->txn.has_swap)
+        rc = database_open_beside(x->reach.db, x->txn.beside, &copy, err);
+    if (!rc)
+        rc = x->steps->scripts(x->steps->arg, copy ? copy : x->reach.db, progress, err);
+    database_close(copy);
+    return rc;
+}
+
 static enum error_kind start_new(struct transaction_context *x, bool *warned, const struct progress *progress,
                                  struct error *err)
 {
@@ -383,6 +399,8 @@ static enum error_kind act(struct transaction_context *x, bool *warned, const st
         rc = restore_point(x, progress, err);
     if (!rc && x->txn.has_swap)
         rc = stage_database_fill(x, &x->point, progress, err);
+    if (!rc && x->txn.has_swap)
+        rc = run_scripts(x, progress, err);
     if (!rc)
         rc = settle(x, progress, err);
     if (!rc)
@@ -391,6 +409,8 @@ static enum error_kind act(struct transaction_context *x, bool *warned, const st
         rc = txn_note_rest(&x->journal, &x->txn, true, err);
     if (!rc)
         rc = run_step(x, "switch_begun", &x->txn.switch_begun, err);
+    if (!rc && !x->txn.has_swap)
+        rc = run_scripts(x, progress, err);
     if (!rc)
         rc = switch_to(x, true, progress, err);
     if (!rc)

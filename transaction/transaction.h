@@ -154,6 +154,12 @@ struct forward_steps {
     enum error_kind (*settle)(void *arg, const char *tree, const char *live, const struct progress *progress,
                               struct error *err);
     /*
+     * The shop is stopped. Bring the database forward as far as the new shop does not do that itself; NULL: it does all.
+     *
+     * db         the copy, which is not live yet; or, where it is changed in place, the live one
+     */
+    enum error_kind (*scripts)(void *arg, struct database *db, const struct progress *progress, struct error *err);
+    /*
      * The new shop was started: wait until it is well.
      *
      * db         the database that it works on
