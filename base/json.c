@@ -70,7 +70,7 @@ enum error_kind json_parse(const void *bytes, size_t len, struct json **out, str
     }
     if (len >= INT_MAX)
         return error_set(err, ERR_CORRUPT, 0, "a JSON text of %zu bytes is too long", len);
-    /* json-c takes a NUL for the end, in a comment even for the end of everything that is still open. */
+    /* In a comment json-c takes a NUL for the end, and the value that is open there for the whole. */
     if (len > 0 && memchr(text, '\0', len))
         return error_set(err, ERR_CORRUPT, 0, "no valid JSON: it holds a NUL byte");
     tokener = json_tokener_new_ex(DEPTH_MAX);

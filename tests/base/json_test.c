@@ -87,7 +87,7 @@ static void parse__end_inside_a_comment_is_corrupt(void **state)
 
 static void parse__nul_is_corrupt_wherever_it_stands(void **state)
 {
-    static const char text[] = "5 /* \0 7";
+    static const char text[] = "{\"a\": 0 /* \0// */ }";
     struct error err = ERROR_INIT;
     struct json *root = NULL;
 
