@@ -70,6 +70,9 @@ enum error_kind json_parse(const void *bytes, size_t len, struct json **out, str
     }
     if (len >= INT_MAX)
         return error_set(err, ERR_CORRUPT, 0, "a JSON text of %zu bytes is too long", len);
+    /* In a comment json-c takes a NUL for the end, and the value that is open there for the whole. */
+    if (len > 0 && memchr(text, '\0', len))
+        return error_set(err, ERR_CORRUPT, 0, "no valid JSON: it holds a NUL byte");
     tokener = json_tokener_new_ex(DEPTH_MAX);
     if (!tokener)
         return error_set(err, ERR_MEMORY, 0, "out of memory for reading JSON");
@@ -80,6 +83,9 @@ enum error_kind json_parse(const void *bytes, size_t len, struct json **out, str
         root = json_tokener_parse_ex(tokener, "", 1);
         state = json_tokener_get_error(tokener);
         used = len;
+        /* In a comment it takes the end for that of whatever value is open, and gives that one out as the whole. */
+        if (state == json_tokener_success && tokener->depth > 0)
+            state = json_tokener_continue;
     }
     if (state == json_tokener_continue)
         rc = error_set(err, ERR_CORRUPT, 0, "the JSON text ends in the middle of a value");

@@ -472,6 +472,10 @@ static enum error_kind prove_value(const char *text, size_t len, const struct bu
         rc = json_parse(made->data, made->len, &got, err);
     if (rc)
         goto done;
+    if (!json_is_object(wanted) || !json_is_object(got)) {
+        rc = error_set(err, ERR_REFUSED, 0, "the settings are no JSON object");
+        goto done;
+    }
     set_parsed(wanted, path, value);
     rc = json_print(wanted, &before, err);
     if (!rc)

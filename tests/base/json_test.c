@@ -73,6 +73,30 @@ static void parse__broken_text_is_corrupt(void **state)
     assert_int_equal(json_parse("{}\0{}", 5, &root, &err), ERR_CORRUPT);
 }
 
+static void parse__end_inside_a_comment_is_corrupt(void **state)
+{
+    static const char *const texts[] = {"{\"a\": {\"b\": 0 /* x", "{\"a\": {\"b\": 0 /**/*}} x", "{\"a\": [1 // x"};
+    struct error err = ERROR_INIT;
+    struct json *root = NULL;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+        assert_int_equal(json_parse(texts[i], strlen(texts[i]), &root, &err), ERR_CORRUPT);
+    assert_null(root);
+}
+
+static void parse__nul_is_corrupt_wherever_it_stands(void **state)
+{
+    static const char text[] = "{\"a\": 0 /* \0// */ }";
+    struct error err = ERROR_INIT;
+    struct json *root = NULL;
+
+    (void)state;
+    assert_int_equal(json_parse(text, sizeof(text) - 1, &root, &err), ERR_CORRUPT);
+    assert_int_equal(json_parse("5\0", 2, &root, &err), ERR_CORRUPT);
+    assert_null(root);
+}
+
 static void parse__depth_is_limited(void **state)
 {
     char text[20001];
@@ -201,6 +225,8 @@ int main(void)
         cmocka_unit_test(parse__settings_as_shops_write_them),
         cmocka_unit_test(parse__wrong_types_give_the_fallback),
         cmocka_unit_test(parse__broken_text_is_corrupt),
+        cmocka_unit_test(parse__end_inside_a_comment_is_corrupt),
+        cmocka_unit_test(parse__nul_is_corrupt_wherever_it_stands),
         cmocka_unit_test(parse__depth_is_limited),
         cmocka_unit_test(parse__bare_values),
         cmocka_unit_test(each__keeps_file_order),

@@ -1,4 +1,5 @@
 /* Settings files: parsed, printed and parsed again, and one value replaced. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,11 +8,15 @@
 
 #define CEILING (16 << 20)
 
-static void must(int condition)
+static void must_at(int condition, int line)
 {
-    if (!condition)
-        abort();
+    if (condition)
+        return;
+    fprintf(stderr, "json_fuzz.c:%d\n", line);
+    abort();
 }
+
+#define must(condition) must_at(condition, __LINE__)
 
 static void print_and_parse(struct json *root)
 {
