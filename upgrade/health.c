@@ -75,10 +75,10 @@ static enum error_kind look_at_process(struct watch *w, bool *done, struct error
     if (rc || !p.known)
         return OK;
     if (!p.alive)
-        return process_broke(w, "the shop's process has ended", done, err);
+        return process_broke(w, "the shop's process has ended; its own log says why", done, err);
     p.run[sizeof(p.run) - 1] = '\0';
     if (w->run[0] && strcmp(w->run, p.run) != 0)
-        return process_broke(w, "the shop's process ended and was started again", done, err);
+        return process_broke(w, "the shop's process ended and was started again; its own log says why", done, err);
     memcpy(w->run, p.run, sizeof(w->run));
     return OK;
 }
