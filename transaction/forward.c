@@ -353,7 +353,7 @@ static enum error_kind settle(struct transaction_context *x, const struct progre
     if (!rc)
         rc = forward_catch_up(x, tree, err);
     if (!rc)
-        rc = x->steps->settle(x->steps->arg, tree, x->txn.site_path, progress, err);
+        rc = x->steps->settle(x->steps->arg, x->reach.db, tree, x->txn.site_path, progress, err);
     if (!rc)
         rc = stage_sync(x, err);
     free(tree);

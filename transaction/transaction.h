@@ -150,9 +150,9 @@ struct forward_steps {
      */
     enum error_kind (*build)(void *arg, const char *tree, const char *scratch, const struct progress *progress,
                              struct error *err);
-    /* The shop is stopped, and `live` at rest; what is carried has caught up. The last touch: settings. */
-    enum error_kind (*settle)(void *arg, const char *tree, const char *live, const struct progress *progress,
-                              struct error *err);
+    /* The shop is stopped, `live` and its database at rest; what is carried has caught up. The last touch: settings. */
+    enum error_kind (*settle)(void *arg, struct database *db, const char *tree, const char *live,
+                              const struct progress *progress, struct error *err);
     /*
      * The shop is stopped. Bring the database forward as far as the new shop does not do that itself; NULL: it does all.
      *

@@ -19,8 +19,9 @@ struct watch {
     const struct progress *progress;
     struct health_result *result;
     int64_t began_ms;
-    int64_t bad_since_ms; /* 0: it is not known to be bad */
-    int64_t grew_ms;      /* when the last migration was seen; 0: none since the start */
+    int64_t bad_since_ms;            /* 0: it is not known to be bad */
+    int64_t grew_ms;                 /* when the last migration was seen; 0: none since the start */
+    struct database_migrations seen; /* at the last look */
     bool counted;
     bool answered;
     char run[64];
@@ -74,15 +75,33 @@ static enum error_kind look_at_process(struct watch *w, bool *done, struct error
     if (rc || !p.known)
         return OK;
     if (!p.alive)
-        return process_broke(w, "the shop's process has ended", done, err);
+        return process_broke(w, "the shop's process has ended; its own log says why", done, err);
     p.run[sizeof(p.run) - 1] = '\0';
     if (w->run[0] && strcmp(w->run, p.run) != 0)
-        return process_broke(w, "the shop's process ended and was started again", done, err);
+        return process_broke(w, "the shop's process ended and was started again; its own log says why", done, err);
     memcpy(w->run, p.run, sizeof(w->run));
     return OK;
 }
 
 /* ---- migrations ---- */
+
+static bool was_seen(const struct watch *w, int64_t version)
+{
+    for (size_t i = 0; i < w->seen.count; i++)
+        if (w->seen.items[i].version == version)
+            return true;
+    return false;
+}
+
+/* The newest in number of those that were recorded since the last look: they are not made in the order of their numbers alone. */
+static const char *newest(const struct watch *w, const struct database_migrations *now)
+{
+    size_t i = now->count;
+
+    while (i > 1 && was_seen(w, now->items[i - 1].version))
+        i--;
+    return now->items[i - 1].description;
+}
 
 /* What can't be read now is read the next time: a running migration may hold locks. */
 static enum error_kind look_at_migrations(struct watch *w, bool *grew, struct error *err)
@@ -104,7 +123,7 @@ static enum error_kind look_at_migrations(struct watch *w, bool *grew, struct er
         w->result->migrations_now = w->result->migrations_before;
     }
     if (now.count > w->result->migrations_now) {
-        const char *last = now.items[now.count - 1].description;
+        const char *last = newest(w, &now);
         char shown[120];
 
         *grew = true;
@@ -114,7 +133,8 @@ static enum error_kind look_at_migrations(struct watch *w, bool *grew, struct er
         progress_step(w->progress, "the shop migrates its database: %zu done, %s",
                       now.count - w->result->migrations_before, *shown ? shown : "the last without a name");
     }
-    database_migrations_release(&now);
+    database_migrations_release(&w->seen);
+    w->seen = now;
     return OK;
 }
 
@@ -318,6 +338,7 @@ enum error_kind health_judge(const struct health_options *options, const struct 
         result = (struct health_result)HEALTH_RESULT_INIT;
     }
     health_result_release(&result);
+    database_migrations_release(&w.seen);
     free(w.silence);
     return rc;
 }

@@ -2,6 +2,7 @@
  * Is the upgraded shop well?
  *
  *     rc = health_baseline_take(&options, db, progress, &before, err);      while the old shop runs
+ *     rc = health_baseline_renew(&before, db, err);                         when it has stopped
  *     rc = health_baseline_encode(&before, &json, err);                     kept with the transaction
  *     ...                                                                   stop, exchange, start
  *     rc = health_judge(&options, &before, db, progress, &result, err);     waits, then judges
@@ -114,6 +115,11 @@ struct health_baseline {
  */
 enum error_kind health_baseline_take(const struct health_options *options, struct database *db,
                                      const struct progress *progress, struct health_baseline *out, struct error *err);
+/*
+ * Once the old shop is stopped: read log and migrations again, so that what it did since does not count as the new one's. On failure b is
+ * as it was.
+ */
+enum error_kind health_baseline_renew(struct health_baseline *b, struct database *db, struct error *err);
 void health_baseline_release(struct health_baseline *b);
 /* As JSON for the journal's folder, and back; decoding checks everything: ERR_CORRUPT (P11). Caller frees with json_free(). */
 enum error_kind health_baseline_encode(const struct health_baseline *b, struct json **out, struct error *err);

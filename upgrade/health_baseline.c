@@ -147,7 +147,7 @@ static enum error_kind take_product(const struct health_options *o, struct datab
         char *path = NULL;
         char *at = NULL;
 
-        rc = memory_format(&path, err, "/%s", slugs.items[i]);
+        rc = slug_path(slugs.items[i], &path, err);
         if (!rc)
             rc = look_through(o, path, &at, &seen, err);
         done = !rc && (seen.state == PAGE_FINE || i + 1 == slugs.count);
@@ -176,7 +176,7 @@ static enum error_kind take_categories(const struct health_options *o, struct da
     for (size_t i = 0; i < slugs.count && !rc; i++) {
         char *path = NULL;
 
-        rc = memory_format(&path, err, "/%s", slugs.items[i]);
+        rc = slug_path(slugs.items[i], &path, err);
         if (!rc)
             rc = take_page(o, "a category's page", path, b, err);
         free(path);
@@ -223,6 +223,30 @@ enum error_kind health_baseline_take(const struct health_options *options, struc
         b = (struct health_baseline)HEALTH_BASELINE_INIT;
     }
     health_baseline_release(&b);
+    return rc;
+}
+
+enum error_kind health_baseline_renew(struct health_baseline *b, struct database *db, struct error *err)
+{
+    struct health_baseline now = HEALTH_BASELINE_INIT;
+    enum error_kind rc = log_baseline(db, &now, err);
+
+    if (!rc)
+        rc = migrations_baseline(db, &now, err);
+    if (!rc) {
+        b->log_last = now.log_last;
+        free(b->kinds);
+        b->kinds = now.kinds;
+        b->kind_count = now.kind_count;
+        free(b->migrations);
+        b->migrations = now.migrations;
+        b->migration_count = now.migration_count;
+        now.kinds = NULL;
+        now.migrations = NULL;
+    } else {
+        error_context(err, "looking at the shop's database before the upgrade");
+    }
+    health_baseline_release(&now);
     return rc;
 }
 

@@ -18,6 +18,12 @@ struct round {
 
 /* ---- pages ---- */
 
+/* Of a shop that did not answer at all nothing is known. */
+static bool pages_are_known(const struct round *r)
+{
+    return r->before && r->before->page_count && r->before->pages[0].status != 0;
+}
+
 /* A page that is as well, or as ill, as it was before. */
 static enum error_kind judge_page(struct round *r, const char *what, const char *path, bool answered_before,
                                   const struct page_seen *seen, struct error *err)
@@ -31,13 +37,13 @@ static enum error_kind judge_page(struct round *r, const char *what, const char 
 
 static enum error_kind check_picture(struct round *r, const char *page, const char *picture, struct error *err)
 {
-    const struct health_baseline *b = r->before;
+    const struct health_baseline *b = pages_are_known(r) ? r->before : NULL;
     struct page_seen seen = PAGE_SEEN_INIT;
     bool must = !b || b->picture_ok;
     enum error_kind rc = OK;
 
     if (!picture)
-        return must && b ? text_list_addf(r->reasons, err, "a product's page, %s, has no picture any more", page) : OK;
+        return b && must ? text_list_addf(r->reasons, err, "a product's page, %s, has no picture any more", page) : OK;
     if (b && must && picture_is_stand_in(picture))
         return text_list_addf(r->reasons, err,
                               "a product's page, %s, shows the stand-in for a missing picture, and had its own before",
@@ -73,20 +79,21 @@ static enum error_kind check_pages_of_before(struct round *r, struct error *err)
     return rc;
 }
 
-/* Nothing is known of before: what every shop has. */
+/* Nothing is known of before: what every shop has. That the database can't be read is said where it is checked. */
 static enum error_kind check_usual_pages(struct round *r, struct error *err)
 {
     struct text_list slugs = TEXT_LIST_INIT;
+    struct error unread = ERROR_INIT;
     enum error_kind rc = check_page(r, "the first page", HEALTH_FIRST_PAGE, true, false, err);
 
     if (!rc)
         rc = check_page(r, "the login page", "/login", true, false, err);
-    if (!rc && r->db)
-        rc = database_slugs(r->db, "Product", PRODUCTS_TRIED, &slugs, err);
+    if (!rc && r->db && database_slugs(r->db, "Product", PRODUCTS_TRIED, &slugs, &unread))
+        text_list_release(&slugs);
     for (size_t i = 0; i < slugs.count && !rc; i++) {
         char *path = NULL;
 
-        rc = memory_format(&path, err, "/%s", slugs.items[i]);
+        rc = slug_path(slugs.items[i], &path, err);
         if (!rc)
             rc = check_page(r, "a product's page", path, true, true, err);
         free(path);
@@ -181,7 +188,7 @@ enum error_kind health_check(const struct health_options *o, const struct health
                              struct text_list *reasons, struct text_list *warnings, struct error *err)
 {
     struct round r = {o, before, db, reasons, warnings};
-    enum error_kind rc = before ? check_pages_of_before(&r, err) : check_usual_pages(&r, err);
+    enum error_kind rc = pages_are_known(&r) ? check_pages_of_before(&r, err) : check_usual_pages(&r, err);
 
     if (!rc && db)
         rc = check_database_or_say(&r, err);

@@ -36,6 +36,8 @@ void page_seen_release(struct page_seen *seen);
 /* The same of a picture: fine is an image that is not empty. */
 enum error_kind picture_look(const struct health_options *o, const char *path, struct page_seen *out,
                              struct error *err);
+/* The path of a page by its slug, which may hold letters of any language: Kestrel takes them only encoded. Caller frees. */
+enum error_kind slug_path(const char *slug, char **out, struct error *err);
 /* Does nopCommerce show this instead of a picture that it has not? */
 bool picture_is_stand_in(const char *path);
 /* Is `text` in what this page of the owner's ("/path text", "URL text") answers? says: as above, NULL if it is well. Caller frees. */

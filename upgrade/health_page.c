@@ -131,6 +131,24 @@ bool picture_is_stand_in(const char *path)
     return strstr(path, "/default-image") != NULL || strstr(path, "/default-avatar") != NULL;
 }
 
+enum error_kind slug_path(const char *slug, char **out, struct error *err)
+{
+    static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~";
+    struct buffer path = BUFFER_INIT(PATH_LONGEST);
+    enum error_kind rc = buffer_append_text(&path, "/", err);
+
+    for (const char *c = slug; *c && !rc; c++) {
+        if (strchr(plain, *c))
+            rc = buffer_append(&path, c, 1, err);
+        else
+            rc = buffer_append_format(&path, err, "%%%02X", (unsigned char)*c);
+    }
+    if (!rc)
+        *out = buffer_detach(&path);
+    buffer_release(&path);
+    return rc;
+}
+
 /* ---- looking ---- */
 
 static enum error_kind say(struct page_seen *seen, const struct http_answer *a, struct error *err)

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -16,10 +17,35 @@
 
 #define BLOCK (256u << 10)
 
-static bool ships(void *release, const char *path)
+/* ---- what a release has, in whatever case ---- */
+
+static int by_folded(const void *a, const void *b)
 {
-    return release_find(release, path) != NULL;
+    return strcasecmp(*(const char *const *)a, *(const char *const *)b);
 }
+
+enum error_kind carry_names(const struct release *r, struct release_names *out, struct error *err)
+{
+    const struct release_list *list = release_list(r);
+    enum error_kind rc = memory_zeroed(list->count + 1, sizeof(*out->items), (void **)&out->items, err);
+
+    if (rc)
+        return rc;
+    out->count = list->count;
+    for (size_t i = 0; i < list->count; i++)
+        out->items[i] = list->items[i].path;
+    qsort(out->items, out->count, sizeof(*out->items), by_folded);
+    return OK;
+}
+
+static bool ships(void *arg, const char *path)
+{
+    const struct release_names *names = arg;
+
+    return names->count && bsearch(&path, names->items, names->count, sizeof(*names->items), by_folded);
+}
+
+/* ---- decisions ---- */
 
 static enum error_kind decide(const struct upgrade_context *c, const char *path, bool is_folder,
                               struct site_carry_decision *out, struct error *err)
@@ -28,9 +54,9 @@ static enum error_kind decide(const struct upgrade_context *c, const char *path,
                                                .new_version = &c->to,
                                                .old_layout = c->site->layout,
                                                .ships = ships,
-                                               .ships_arg = c->release,
+                                               .ships_arg = (void *)(uintptr_t)&c->names,
                                                .old_ships = c->old_release ? ships : NULL,
-                                               .old_ships_arg = c->old_release};
+                                               .old_ships_arg = (void *)(uintptr_t)&c->old_names};
 
     return site_carry_decide(&request, path, is_folder, out, err);
 }

@@ -8,20 +8,29 @@
 #include "settings_convert.h"
 #include "upgrade.h"
 
+/* The paths that a release has, sorted without regard to case; the paths are the release's. */
+struct release_names {
+    const char **items;
+    size_t count;
+};
+
 struct upgrade_context {
     const struct site *site;     /* borrowed */
     struct release *release;     /* borrowed */
     struct release *old_release; /* the one that the shop was made from; borrowed, or NULL */
     struct site_version from, to;
-    struct text_list renamed; /* the owner's files that have another name in the new version */
-    atomic_bool failed;       /* a decision could not be made */
+    struct release_names names, old_names; /* of both */
+    struct text_list renamed;              /* the owner's files that have another name in the new version */
+    atomic_bool failed;                    /* a decision could not be made */
     struct health_options health;
     struct health_baseline before;
 };
 
 #define UPGRADE_LINES_MAX 200 /* of each list of the plan */
 
-/* upgrade_carry.c: is a path of the old tree the shop's own, to come over under its own name? */
+/* upgrade_carry.c */
+enum error_kind carry_names(const struct release *r, struct release_names *out, struct error *err);
+/* Is a path of the old tree the shop's own, to come over under its own name? */
 bool carry_wants(void *context, const char *path, bool is_folder);
 /* Was every question answered? Asked before what was staged by the answers is believed. */
 enum error_kind carry_check(const struct upgrade_context *c, struct error *err);

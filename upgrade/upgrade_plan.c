@@ -22,6 +22,8 @@ void upgrade_plan_free(struct upgrade_plan *plan)
     if (plan->context) {
         health_baseline_release(&plan->context->before);
         text_list_release(&plan->context->renamed);
+        free(plan->context->names.items);
+        free(plan->context->old_names.items);
     }
     free(plan->context);
     free(plan);
@@ -199,7 +201,11 @@ enum error_kind upgrade_plan(struct catalog *cat, struct site *site, const struc
     memcpy(plan->from, site->version.major ? site->version.text : "?", site->version.major ? sizeof(plan->from) : 2);
     memcpy(plan->to, f->version.major ? f->version.text : "?", f->version.major ? sizeof(plan->to) : 2);
     plan_health(options, site, plan);
-    rc = carry_count(plan->context, plan, err);
+    rc = carry_names(plan->release, &plan->context->names, err);
+    if (!rc && plan->old_release)
+        rc = carry_names(plan->old_release, &plan->context->old_names, err);
+    if (!rc)
+        rc = carry_count(plan->context, plan, err);
     if (!rc && plan->old_release)
         rc = modified_list(plan->context, progress, &plan->modified, err);
     if (!rc)

@@ -17,6 +17,15 @@ static enum error_kind look(void *arg, struct database *db, const struct progres
     return rc;
 }
 
+static enum error_kind settle(void *arg, struct database *db, const char *tree, const char *live,
+                              const struct progress *progress, struct error *err)
+{
+    struct upgrade_context *c = arg;
+    enum error_kind rc = health_baseline_renew(&c->before, db, err);
+
+    return rc ? rc : carry_settle(c, tree, live, progress, err);
+}
+
 static enum error_kind not_well(const struct health_result *r, const struct progress *progress, struct error *err)
 {
     enum error_kind rc;
@@ -59,7 +68,7 @@ enum error_kind upgrade_run(struct catalog *cat, struct site *site, struct upgra
         .look = look,
         .carries = carry_wants,
         .build = tree_build,
-        .settle = carry_settle,
+        .settle = settle,
         .healthy = healthy,
     };
 

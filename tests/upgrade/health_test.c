@@ -422,6 +422,40 @@ static void baseline__tries_some_products(void **state)
     answers_put(&plain, "/product-3", NULL);
 }
 
+static void baseline__of_a_slug_in_another_script_asks_it_encoded(void **state)
+{
+    const struct health_options o = options_with(NULL);
+    struct health_baseline b;
+
+    (void)state;
+    sql("UPDATE \"UrlRecord\" SET \"Slug\" = 'b\xc3\xbc"
+        "cher 1' WHERE \"EntityName\" = 'Category'");
+    answers_put(&plain, "/b%C3%BCcher%201", "200\n\nbooks");
+    b = take(&o);
+    assert_string_equal(b.pages[3].path, "/b%C3%BCcher%201");
+    assert_true(b.pages[3].answered);
+    health_baseline_release(&b);
+    sql("UPDATE \"UrlRecord\" SET \"Slug\" = 'books' WHERE \"EntityName\" = 'Category'");
+}
+
+static void baseline__renewed_forgives_what_the_old_shop_logged_since(void **state)
+{
+    const struct health_options o = options_with(NULL);
+    struct health_baseline b = take(&o);
+    struct error err = ERROR_INIT;
+
+    (void)state;
+    sql("INSERT INTO \"Log\" (\"ShortMessage\", \"LogLevelId\", \"CreatedOnUtc\") VALUES ('The old one fell over', 50, '2026-04-01'), ('New here', 40, '2099-01-01')");
+    sql("INSERT INTO \"MigrationVersionInfo\" VALUES (638000000000000000, NULL, 'of a plugin')");
+    assert_ok(health_baseline_renew(&b, db, &err));
+    assert_int_equal(b.migration_count, 4);
+    assert_int_equal(b.page_count, 4);
+    judged_is(&o, &b, HEALTH_GOOD, NULL);
+    sql("INSERT INTO \"Log\" (\"ShortMessage\", \"LogLevelId\", \"CreatedOnUtc\") VALUES ('New here', 40, '2026-04-01')");
+    judged_is(&o, &b, HEALTH_GOOD, NULL);
+    health_baseline_release(&b);
+}
+
 /* ---- waiting ---- */
 
 static void judge__a_shop_that_is_well_is_good(void **state)
@@ -671,6 +705,27 @@ static void judge__a_shop_that_migrates_while_it_answers_is_asked_again(void **s
     health_baseline_release(&before);
 }
 
+static void migrate_backwards(void)
+{
+    sql("INSERT INTO \"MigrationVersionInfo\" VALUES (638000000000000000, NULL, 'an older number')");
+}
+
+static void judge__names_the_migration_that_came_last_not_the_highest(void **state)
+{
+    struct hook h = {.at = 3, .then = migrate_backwards};
+    struct health_options o = options_with(&h);
+    struct health_baseline before;
+
+    (void)state;
+    migrate();
+    before = take(&o);
+    o.timeout_ms = 500;
+    answers_put(&plain, "all", "silent");
+    judged_is(&o, &before, HEALTH_TIMED_OUT, "still migrating");
+    assert_non_null(strstr(steps, "1 done, an older number"));
+    health_baseline_release(&before);
+}
+
 /* ---- pages ---- */
 
 static void judge__a_page_that_answered_before_must_answer(void **state)
@@ -744,6 +799,21 @@ static void judge__without_a_baseline_the_usual_pages_must_answer(void **state)
     pages_well(&plain);
     answers_put(&plain, "/login", "500\n\nno");
     judged_is(&o, NULL, HEALTH_BROKEN, "/login");
+}
+
+static void judge__after_a_baseline_of_a_shop_that_was_down_the_usual_pages_must_answer(void **state)
+{
+    const struct health_options o = options_with(NULL);
+    struct health_baseline before;
+
+    (void)state;
+    answers_put(&plain, "all", "silent");
+    before = take(&o);
+    answers_put(&plain, "all", NULL);
+    judged_is(&o, &before, HEALTH_GOOD, NULL);
+    answers_put(&plain, "/login", "500\n\nno");
+    judged_is(&o, &before, HEALTH_BROKEN, "/login");
+    health_baseline_release(&before);
 }
 
 static void judge__knows_a_base_path(void **state)
@@ -1049,6 +1119,8 @@ int main(void)
         scene_test(baseline__of_a_shop_that_is_down_says_so_and_asks_once),
         scene_test(baseline__remembers_where_a_language_is_in_the_address),
         scene_test(baseline__tries_some_products),
+        scene_test(baseline__of_a_slug_in_another_script_asks_it_encoded),
+        scene_test(baseline__renewed_forgives_what_the_old_shop_logged_since),
         scene_test(judge__a_shop_that_is_well_is_good),
         scene_test(judge__waits_while_migrations_run_and_says_how_far_they_are),
         scene_test(judge__no_answer_and_no_migration_is_told_apart_from_migrating),
@@ -1063,11 +1135,13 @@ int main(void)
         scene_test(judge__a_bad_answer_at_the_limit_is_broken),
         scene_test(judge__ends_with_a_signal),
         scene_test(judge__a_shop_that_migrates_while_it_answers_is_asked_again),
+        scene_test(judge__names_the_migration_that_came_last_not_the_highest),
         scene_test(judge__a_page_that_answered_before_must_answer),
         scene_test(judge__the_products_picture_must_be_there),
         scene_test(judge__a_page_that_did_not_answer_before_is_a_warning),
         scene_test(judge__a_shop_that_its_owner_had_closed_is_a_warning),
         scene_test(judge__without_a_baseline_the_usual_pages_must_answer),
+        scene_test(judge__after_a_baseline_of_a_shop_that_was_down_the_usual_pages_must_answer),
         scene_test(judge__knows_a_base_path),
         scene_test(judge__asks_over_https_under_the_shops_name),
         scene_test(judge__what_is_new_in_the_log_counts_by_level_and_kind),
