@@ -153,8 +153,9 @@ void cli_rollback_print_result(struct cli *cli, const struct site *site, const c
     text_duration(r->back_ms, back);
     text_duration(r->down_ms, down);
     printf("%s is back at snapshot %.8s\n", site->path, target);
-    printf("  files     %llu written, %llu unchanged\n", (unsigned long long)r->files_written,
-           (unsigned long long)r->files_linked);
+    if (r->files_written || r->files_linked) /* not where what was taken away came again as a whole */
+        printf("  files     %llu written, %llu unchanged\n", (unsigned long long)r->files_written,
+               (unsigned long long)r->files_linked);
     printf("  took      %s, of which the shop was down %s\n", back, down);
     if (r->safety_snapshot)
         printf("  undo      what was taken away is snapshot %.8s; nopsnap rollback %s goes back to it\n",
