@@ -128,6 +128,7 @@ const struct command cli_commands[] = {
      "  nopsnap status /var/www/shop\n",
      cli_status},
     {"history", "SITE", "what was done to a site, newest first",
+     "-v before the command lists the steps of each upgrade with how long they took.\n\n"
      "Example:\n"
      "  nopsnap history /var/www/shop\n",
      cli_history},

@@ -10,21 +10,25 @@ static void append_member(const char *key, struct json *value, void *arg)
     const char *text = json_text(value);
     bool is_id = text && strlen(text) == 32 && strspn(text, "0123456789abcdef") == 32;
 
+    if (json_length(value)) /* steps: print_steps() */
+        return;
     if (text)
         (void)buffer_append_format(b, &ignored, "  %s %.*s", key, is_id ? 8 : 200, text);
     else
         (void)buffer_append_format(b, &ignored, "  %s %lld", key, (long long)json_number(value, 0));
 }
 
-/* The members of the detail as words, ids shortened. */
-static void describe(const char *detail, struct buffer *out)
+/* With -v: a line a step. */
+static void print_steps(struct json *steps)
 {
-    struct json *v = NULL;
-    struct error err = ERROR_INIT;
+    for (size_t i = 0; i < json_length(steps); i++) {
+        struct json *step = json_at(steps, i);
+        const char *name = json_text(json_get(step, "name"));
+        char took[TEXT_MAX];
 
-    if (detail && json_parse(detail, strlen(detail), &v, &err) == OK)
-        json_each(v, append_member, out);
-    json_free(v);
+        text_duration((uint64_t)json_number(json_get(step, "ms"), 0), took);
+        cli_line("    ", "%-10s %s", took, name ? name : "?");
+    }
 }
 
 static void event_json(const struct catalog_event *e)
@@ -45,6 +49,8 @@ static enum error_kind on_event(void *arg, const struct catalog_event *e, struct
 {
     struct cli *cli = arg;
     struct buffer words = BUFFER_INIT(1u << 20);
+    struct json *detail = NULL;
+    struct error ignored = ERROR_INIT;
     char when[TEXT_MAX];
 
     (void)err;
@@ -52,10 +58,14 @@ static enum error_kind on_event(void *arg, const struct catalog_event *e, struct
         event_json(e);
         return OK;
     }
-    describe(e->detail, &words);
+    if (e->detail && json_parse(e->detail, strlen(e->detail), &detail, &ignored) == OK)
+        json_each(detail, append_member, &words); /* the members as words, ids shortened */
     text_moment(e->moment_ns, when);
     cli_line("", "%s  %-10s %3d%s", when, e->what, e->status, words.data ? (const char *)words.data : "");
+    if (cli->verbose)
+        print_steps(json_get(detail, "steps"));
     buffer_release(&words);
+    json_free(detail);
     return OK;
 }
 

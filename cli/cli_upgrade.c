@@ -161,6 +161,20 @@ static void json_plan(const struct site *site, const struct upgrade_plan *plan)
 
 /* ---- the end ---- */
 
+static void put_steps(struct json *v, const struct forward_result *r)
+{
+    struct json *steps = json_array();
+
+    for (size_t i = 0; i < r->step_count; i++) {
+        struct json *step = json_object();
+
+        json_put_text(step, "name", r->steps[i].name);
+        json_put_number(step, "ms", (int64_t)r->steps[i].ms);
+        json_push(steps, step);
+    }
+    json_put(v, "steps", steps);
+}
+
 static void json_result(const struct site *site, const struct upgrade_plan *plan, const struct forward_result *r)
 {
     static const char *const words[] = {"nothing", "done", "undone", "hands"};
@@ -179,6 +193,7 @@ static void json_result(const struct site *site, const struct upgrade_plan *plan
         json_put_number(v, "trial_end_ns", r->trial_end_ns);
     json_put_number(v, "down_ms", (int64_t)t->down_ms);
     json_put_number(v, "took_ms", (int64_t)t->back_ms);
+    put_steps(v, r);
     cli_json(v);
 }
 
@@ -249,6 +264,7 @@ static void remember(struct cli *cli, struct catalog *cat, const struct site *si
         json_put_text(detail, "safety_snapshot", r->transaction.safety_snapshot);
     json_put_number(detail, "down_ms", (int64_t)r->transaction.down_ms);
     json_put_number(detail, "took_ms", (int64_t)r->transaction.back_ms);
+    put_steps(detail, r);
     cli_event(cli, cat, site_id, "upgrade", detail, status);
 }
 

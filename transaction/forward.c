@@ -527,9 +527,9 @@ static enum error_kind finish(struct transaction_context *x, struct forward_resu
     return memory_string(x->txn.safety, &out->before, err);
 }
 
-enum error_kind forward_run(struct catalog *cat, struct site *site, struct forward_plan *plan,
-                            const struct forward_steps *steps, const struct progress *progress,
-                            struct forward_result *out, struct error *err)
+static enum error_kind run(struct catalog *cat, struct site *site, struct forward_plan *plan,
+                           const struct forward_steps *steps, const struct progress *progress,
+                           struct forward_result *out, struct error *err)
 {
     struct transaction_context *x = plan->context;
     enum error_kind rc = refuse_problems(plan, err);
@@ -554,4 +554,17 @@ enum error_kind forward_run(struct catalog *cat, struct site *site, struct forwa
     if (!rc)
         rc = act(x, &out->warned, progress, err);
     return rc ? give_up(x, out, progress, err) : finish(x, out, progress, err);
+}
+
+enum error_kind forward_run(struct catalog *cat, struct site *site, struct forward_plan *plan,
+                            const struct forward_steps *steps, const struct progress *progress,
+                            struct forward_result *out, struct error *err)
+{
+    struct step_times times;
+    enum error_kind rc;
+
+    step_times_begin(&times, progress);
+    rc = run(cat, site, plan, steps, &times.progress, out, err);
+    step_times_end(&times, out);
+    return rc;
 }

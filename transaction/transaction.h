@@ -191,13 +191,21 @@ enum error_kind forward_plan(struct catalog *cat, struct site *site, const struc
                              const struct progress *progress, struct forward_plan **out, struct error *err);
 void forward_plan_free(struct forward_plan *plan);
 
+#define TRANSACTION_STEPS_MAX 64
+struct transaction_step {
+    char name[64]; /* as it was told while it ran */
+    uint64_t ms;
+};
+
 struct forward_result {
     struct transaction_result transaction;
     char *before; /* the held snapshot "before the upgrade"; NULL when it was undone before there was one */
     bool warned;  /* by steps->healthy() */
     struct database_losses
         meantime; /* undone after the start: rows that came in while the new shop ran; they are in the safety snapshot */
-    int64_t trial_end_ns; /* 0: no trial */
+    int64_t trial_end_ns;                                 /* 0: no trial */
+    struct transaction_step steps[TRANSACTION_STEPS_MAX]; /* in their order */
+    size_t step_count;
 };
 void forward_result_release(struct forward_result *r);
 

@@ -438,6 +438,17 @@ void run_note_times(struct transaction_context *x, struct transaction_result *ou
 /* The lock on the journal is held until here; saving what was taken away takes it again. */
 void run_save_taken(struct transaction_context *x, const struct progress *progress, struct transaction_result *out);
 
+/* step_times.c */
+struct step_times {
+    struct progress progress; /* to be handed on; its arg is this struct */
+    const struct progress *outer;
+    struct transaction_step steps[TRANSACTION_STEPS_MAX];
+    size_t count;
+    int64_t since_ms;
+};
+void step_times_begin(struct step_times *t, const struct progress *outer);
+void step_times_end(struct step_times *t, struct forward_result *out);
+
 /* trial.c: an upgrade in its trial is taken back */
 enum error_kind trial_is_open(const char *site_path, bool *out, struct error *err);
 enum error_kind trial_plan(struct transaction_context *x, const struct progress *progress, struct rollback_plan *plan,
