@@ -12,6 +12,7 @@ table, sequence and of what belongs to the database itself.
 import hashlib
 import http.server
 import os
+import re
 import shutil
 import signal
 import stat
@@ -321,8 +322,8 @@ class Shop:
 
     def digest(self):
         files = tree_digest(self.site)
-        if self.is_upgraded():  # a folder of the new tree is as old as its last entry
-            files = [line[:4] + (0,) + line[5:] if line[1].startswith("0o4") else line for line in files]
+        if self.is_upgraded():  # a folder of the new tree is as old as its last entry, settings as their conversion
+            files = [line[:4] + (0,) + line[5:] if line[1].startswith("0o4") or re.match("App_Data/[^/]*json$", line[0]) else line for line in files]
         return (files + (tree_digest(self.pictures) if self.pictures else []), self.server.digest())
 
     def list(self):
