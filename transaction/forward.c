@@ -8,17 +8,13 @@
  *   F4  a restore point whose upgrade was undone is forgotten: nothing was taken away, so nothing is to be gone back to
  */
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "maintain.h"
 #include "thread.h"
 #include "transaction_internal.h"
 
 #define SITE_LOCK_TIMEOUT_MS 60000
-#define HOLD_NS (400LL * 24 * 3600 * 1000000000) /* "before the upgrade": more than a year */
-#define UNFINISHED_HOLD_NS (HOLD_NS / 10)        /* of the first snapshot, should nobody live to end its hold */
 
 /* ---- the plan ---- */
 
@@ -224,15 +220,6 @@ static enum error_kind refuse_unread(const struct snapshot_result *s, struct err
     return rc;
 }
 
-static enum error_kind hold(struct transaction_context *x, const char *snapshot, int64_t for_ns, struct error *err)
-{
-    char reason[96];
-    char id[33];
-
-    (void)snprintf(reason, sizeof(reason), "before the upgrade to %.40s", x->txn.to_version);
-    return snapshot_hold_add(x->cat, snapshot, reason, false, clock_now() + for_ns, id, err);
-}
-
 static enum error_kind snapshot_first(struct transaction_context *x, const struct progress *progress, struct error *err)
 {
     static const char *const tags[] = {"upgrade", NULL};
@@ -255,7 +242,7 @@ static enum error_kind snapshot_first(struct transaction_context *x, const struc
     if (!rc)
         rc = refuse_unread(&result, err);
     if (!rc)
-        rc = hold(x, result.record.id, UNFINISHED_HOLD_NS, err);
+        rc = marks_hold_first(x->cat, &x->txn, result.record.id, err);
     if (!rc)
         rc = memory_string(result.record.id, &x->txn.target, err);
     if (!rc)
@@ -425,23 +412,6 @@ static enum error_kind act(struct transaction_context *x, bool *warned, const st
 
 /* ---- the ends ---- */
 
-/* What can't be done here costs room in the catalogue, no more. */
-static void tidy_marks(struct transaction_context *x, bool undone, const struct progress *progress)
-{
-    struct error why = ERROR_INIT;
-    const char *point = x->txn.safety;
-    enum error_kind rc = OK;
-
-    if (point && undone) /* F4 */
-        rc = snapshot_forget(x->cat, &point, 1, &why);
-    else if (point)
-        rc = hold(x, point, HOLD_NS, &why);
-    if (!rc && x->txn.target && (undone || point))
-        rc = snapshot_hold_release(x->cat, x->txn.target, false, &why);
-    if (rc && rc != ERR_NOT_FOUND)
-        progress_warn(progress, "%s", why.text);
-}
-
 /* What the new shop took in while it ran, before that goes into its snapshot. */
 static void count_meantime(struct transaction_context *x, struct forward_result *out, const struct progress *progress)
 {
@@ -470,8 +440,8 @@ static enum error_kind give_up(struct transaction_context *x, struct forward_res
     count_meantime(x, out, progress);
     reach_release(&x->reach);
     run_save_taken(x, progress, &out->transaction);
-    if (!place_has(&x->place, "kept")) /* else what is kept there still needs them */
-        tidy_marks(x, true, progress);
+    if (!place_has(&x->place, "kept")) /* else kept_clear() will */
+        marks_tidy(x->cat, &x->txn, true, progress);
     return rc;
 }
 
@@ -521,7 +491,7 @@ static enum error_kind finish(struct transaction_context *x, struct forward_resu
     run_note_times(x, &out->transaction);
     if (x->txn.trial_ms)
         out->trial_end_ns = clock_now() + x->txn.trial_ms * 1000000;
-    tidy_marks(x, false, progress);
+    marks_tidy(x->cat, &x->txn, false, progress);
     reach_release(&x->reach);
     run_save_taken(x, progress, &out->transaction); /* nothing while it is in its trial */
     return memory_string(x->txn.safety, &out->before, err);
@@ -545,7 +515,7 @@ static enum error_kind run(struct catalog *cat, struct site *site, struct forwar
     if (rc && x->journal.fd < 0) {
         struct error first = *err;
 
-        tidy_marks(x, true, progress);
+        marks_tidy(x->cat, &x->txn, true, progress);
         *err = first;
         return rc;
     }

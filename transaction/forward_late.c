@@ -168,6 +168,8 @@ static enum error_kind bring_changed(struct late *l, struct error *err)
     if (!rc)
         rc = restore_files(l->x->cat, &l->x->point, "site", from, &o, NULL, &result, err);
     if (!rc)
+        rc = restore_verify(l->x->cat, &l->x->point, "site", from, &o, NULL, NULL, NULL, err); /* P9 */
+    if (!rc)
         rc = put_all(l, from, err);
     if (!rc)
         rc = directory_remove_tree(AT_FDCWD, from, err);

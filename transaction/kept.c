@@ -218,6 +218,17 @@ enum error_kind take_proved(struct catalog *cat, const struct site *site, struct
     return rc ? rc : snapshot_verify(cat, &out->record, progress, err);
 }
 
+/* The side that is kept of an upgrade is of another version than the one that is live; its snapshot says which. */
+static void take_version_of(struct site *site, const struct kept *k)
+{
+    const char *version = k->kept_is_old ? k->txn.from_version : k->txn.to_version;
+    struct site_version parsed;
+    struct error ignored = ERROR_INIT;
+
+    if (txn_is_upgrade(&k->txn) && version && site_version_parse(version, &parsed, &ignored) == OK)
+        site->version = parsed;
+}
+
 static enum error_kind take(struct catalog *cat, struct site *site, struct saving *s, const struct kept *k,
                             const struct progress *progress, char **id, struct error *err)
 {
@@ -225,6 +236,7 @@ static enum error_kind take(struct catalog *cat, struct site *site, struct savin
     static const char *const again[] = {"saved-again", NULL};
     struct snapshot_options o = SNAPSHOT_OPTIONS_INIT;
     struct snapshot_result result = {.files = 0};
+    const struct site_version live = site->version;
     char *pictures = NULL;
     enum error_kind rc;
 
@@ -250,8 +262,10 @@ static enum error_kind take(struct catalog *cat, struct site *site, struct savin
     }
     o.no_stat_cache = true; /* the site's own cache speaks of the live tree */
     rc = point_at_pictures(k, &o, &pictures, err);
+    take_version_of(site, k);
     if (!rc)
         rc = take_proved(cat, site, s->kept_db, &o, progress, &result, err);
+    site->version = live;
     if (!rc)
         rc = memory_string(result.record.id, id, err);
     snapshot_result_release(&result);
@@ -451,6 +465,8 @@ static enum error_kind clear_locked(struct catalog *cat, struct site *site, cons
         rc = memory_string(k.snapshot, &out->safety_snapshot, err);
     if (!rc)
         rc = let_go(cat, site, p, &k, progress, &out->left, err);
+    if (!rc && !k.kept_is_old)
+        marks_tidy(cat, &k.txn, true, progress);
     kept_release(&k);
     return rc;
 }

@@ -190,9 +190,12 @@ static enum error_kind go(struct recovery *r, const struct progress *progress, s
     if (rc)
         return rc;
     rc = d == DECISION_COMMIT ? forward(r, progress, err) : switch_undo(&r->x, progress, err);
-    if (!rc)
-        out->outcome = d == DECISION_COMMIT ? OUTCOME_DONE : OUTCOME_UNDONE;
-    return rc;
+    if (rc)
+        return rc;
+    out->outcome = d == DECISION_COMMIT ? OUTCOME_DONE : OUTCOME_UNDONE;
+    if (d == DECISION_COMMIT || !place_has(&r->x.place, "kept")) /* else when that goes */
+        marks_tidy(r->x.cat, &r->x.txn, d != DECISION_COMMIT, progress);
+    return OK;
 }
 
 static enum error_kind take_site_lock(struct recovery *r, struct error *err)

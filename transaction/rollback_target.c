@@ -1,5 +1,5 @@
 /*
- * Which state a rollback goes to (design, "rollback SITE"): what the last rollback took away, unless a whole unflagged snapshot is newer than
+ * Which state a rollback goes to (design, "rollback SITE"): what the last upgrade or rollback took away, unless a whole unflagged snapshot is newer than
  * its end; else the newest such snapshot. In the "unless" case both are shown and the owner chooses.
  */
 #include <stdio.h>
@@ -9,9 +9,10 @@
 #include "transaction_internal.h"
 
 struct candidates {
-    char taken[33]; /* the newest safety snapshot of a transaction */
+    char taken[33]; /* the newest of what a transaction took away: a safety snapshot, an upgrade's restore point */
     int64_t taken_ns, taken_end_ns;
     enum snapshot_part taken_part;
+    bool taken_by_upgrade;
     char taken_only[16];
     char whole[33]; /* the newest whole unflagged one that is no safety snapshot */
     int64_t whole_ns;
@@ -22,12 +23,13 @@ static enum error_kind consider(void *arg, const struct snapshot_record *r, stru
     struct candidates *c = arg;
 
     (void)err;
-    if (r->kind == SNAPSHOT_SAFETY && r->transaction) {
+    if ((r->kind == SNAPSHOT_SAFETY || r->kind == SNAPSHOT_BEFORE_UPGRADE) && r->transaction) {
         if (!c->taken[0] || r->to_ns > c->taken_end_ns) {
             memcpy(c->taken, r->id, sizeof(c->taken));
             c->taken_ns = r->made_ns;
             c->taken_end_ns = r->to_ns;
             c->taken_part = r->part;
+            c->taken_by_upgrade = r->kind == SNAPSHOT_BEFORE_UPGRADE;
             (void)snprintf(c->taken_only, sizeof(c->taken_only), "%s", r->transaction_only ? r->transaction_only : "");
         }
     } else if (r->kind != SNAPSHOT_SAFETY && r->part == SNAPSHOT_WHOLE && !r->suspicious &&
@@ -66,10 +68,13 @@ static enum error_kind choose(struct catalog *cat, const struct site *site, cons
         return rc;
     if (plan->needs_choice) {
         text_moment(c.taken_ns, when);
-        rc = memory_format(&plan->other_candidate, err, "%.8s of %s: what the last rollback took away", c.taken, when);
+        rc = memory_format(&plan->other_candidate, err, "%.8s of %s: %s", c.taken, when,
+                           c.taken_by_upgrade ? "before the last upgrade" : "what the last rollback took away");
     }
     if (!rc)
-        rc = memory_string(id == c.taken ? "what the last rollback took away" : "the newest whole snapshot",
+        rc = memory_string(id != c.taken        ? "the newest whole snapshot"
+                           : c.taken_by_upgrade ? "before the last upgrade"
+                                                : "what the last rollback took away",
                            &plan->why_target, err);
     return rc;
 }

@@ -438,6 +438,11 @@ void run_note_times(struct transaction_context *x, struct transaction_result *ou
 /* The lock on the journal is held until here; saving what was taken away takes it again. */
 void run_save_taken(struct transaction_context *x, const struct progress *progress, struct transaction_result *out);
 
+/* marks.c: an upgrade's marks in the catalogue */
+enum error_kind marks_hold_first(struct catalog *cat, const struct txn *t, const char *snapshot, struct error *err);
+/* At the end of an upgrade, or of what is left of one; repeatable. cat may be NULL. */
+void marks_tidy(struct catalog *cat, const struct txn *t, bool undone, const struct progress *progress);
+
 /* step_times.c */
 struct step_times {
     struct progress progress; /* to be handed on; its arg is this struct */

@@ -196,7 +196,18 @@ def trial__confirmed_frees_the_room_and_the_snapshot_still_leads_back():
     s.nopsnap("confirm", "shop").expect(1, err="no upgrade", hint="history")
     held = [r for r in s.list() if r["type"] == "row" and r["held"]]
     same(len(held), 1, "one is held")
+    # A snapshot is newer than the upgrade: the owner says which.
+    s.nopsnap("rollback", "shop", "--yes").expect(1, out="before the last upgrade", hint="--to")
     s.nopsnap("rollback", "shop", "--to", held[0]["id"], "--yes").expect(0)
+    is_old(s, before)
+
+
+def trial__confirmed_and_nothing_newer_goes_back_by_itself():
+    s = SHOP
+    before = state(s)
+    s.upgrade().expect(0)
+    s.nopsnap("confirm", "shop").expect(0)
+    s.nopsnap("rollback", "shop", "--yes").expect(0, out="before the last upgrade")
     is_old(s, before)
 
 
@@ -214,7 +225,9 @@ def failure__amid_the_migrations_is_undone():
     s.upgrade(s.make_release("fails", fail_at_row=3), "--health-timeout", "3s").expect(4, out="undone: ")
     is_old(s, before)
     same(s.kept(), [], "what was taken away is a snapshot")
-    check(any("undone" in (r.get("tags") or "") for r in s.list()), s.list())
+    undone = [r for r in s.list() if "undone" in (r.get("tags") or "")]
+    same([r["version"] for r in undone], [TO], "the version of what was taken away")
+    check(not [r for r in s.list() if r.get("kind") == "before-upgrade" and "upgrade" not in (r.get("tags") or "")], "its restore point is gone", s.list())
     check(not [r for r in s.list() if r.get("held")], "nothing is held", s.list())
 
 
@@ -244,6 +257,9 @@ def killed__while_it_migrates_and_the_machine_starts_again():
     s.nopsnap("recover", "shop").expect(0, out="undone: the old state stands")
     s.wait_listening()
     is_old(s, before)
+    s.nopsnap("snapshot", "shop").expect(0)
+    check(not [r for r in s.list() if r.get("held")], "nothing is held", s.list())
+    check(not [r for r in s.list() if r.get("kind") == "before-upgrade" and "upgrade" not in (r.get("tags") or "")], "its restore point is gone", s.list())
 
 
 def refused__before_anything_is_changed():
