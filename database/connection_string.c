@@ -82,7 +82,7 @@ static enum key_use key_use(const char *key)
     return KEY_OPTION;
 }
 
-static bool same_key(const char *a, const char *b)
+bool database_target_same_key(const char *a, const char *b)
 {
     char x[64];
     char y[64];
@@ -95,7 +95,7 @@ static bool same_key(const char *a, const char *b)
 const char *database_target_option(const struct database_target *t, const char *key)
 {
     for (size_t i = 0; i < t->count; i++)
-        if (same_key(t->keys[i], key))
+        if (database_target_same_key(t->keys[i], key))
             return t->values[i];
     return NULL;
 }
@@ -123,6 +123,19 @@ static enum error_kind copy_optional(const char *from, char **out, struct error 
     return from ? memory_string(from, out, err) : OK;
 }
 
+static void drop_option(struct database_target *t, const char *key)
+{
+    for (size_t i = 0; i < t->count; i++)
+        if (database_target_same_key(t->keys[i], key)) {
+            free(t->keys[i]);
+            memory_free_secret(t->values[i]);
+            t->count--;
+            memmove(&t->keys[i], &t->keys[i + 1], (t->count - i) * sizeof *t->keys);
+            memmove(&t->values[i], &t->values[i + 1], (t->count - i) * sizeof *t->values);
+            return;
+        }
+}
+
 static enum error_kind set_option(struct database_target *t, const char *key, const char *value, struct error *err)
 {
     char *key_copy = NULL;
@@ -148,13 +161,7 @@ static enum error_kind set_option(struct database_target *t, const char *key, co
         free(key_copy);
         return rc;
     }
-    for (size_t i = 0; i < t->count; i++)
-        if (same_key(t->keys[i], key)) {
-            memory_free_secret(t->values[i]);
-            t->values[i] = value_copy;
-            free(key_copy);
-            return OK;
-        }
+    drop_option(t, key); /* what is said last stands last: some keys have several names */
     if (t->count >= PAIRS_MAX) {
         free(key_copy);
         memory_free_secret(value_copy);
@@ -485,6 +492,12 @@ done:
     return rc;
 }
 
+static bool is_of_the_login(const char *key)
+{
+    return database_target_same_key(key, "Integrated Security") ||
+           database_target_same_key(key, "Trusted_Connection") || database_target_same_key(key, "Authentication");
+}
+
 enum error_kind database_target_admin(const struct database_target *shop, const char *spec, struct database_target *out,
                                       struct error *err)
 {
@@ -510,7 +523,8 @@ enum error_kind database_target_admin(const struct database_target *shop, const 
     }
     if (!rc && !t.service && t.count == 0)
         for (size_t i = 0; !rc && i < shop->count; i++)
-            rc = set_option(&t, shop->keys[i], shop->values[i], err);
+            if (!is_of_the_login(shop->keys[i])) /* how the shop logs in says nothing of how this login does */
+                rc = set_option(&t, shop->keys[i], shop->values[i], err);
     if (!rc && !t.name)
         rc = copy_optional(shop->name, &t.name, err);
     if (rc)

@@ -160,6 +160,7 @@ enum error_kind database_query_number(struct database *db, const char *sql, int6
 
 /* A further option of the connection string, its name compared without case and blanks; NULL if not given. */
 const char *database_target_option(const struct database_target *t, const char *key);
+bool database_target_same_key(const char *a, const char *b); /* "User ID" and "userid" are one */
 enum error_kind database_target_copy(const struct database_target *from, struct database_target *out,
                                      struct error *err);
 

@@ -5,6 +5,7 @@
  * The environment is changed once, by sqlserver_library_prepare(), before there is a second thread (main() calls database_prepare()).
  */
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@
 #include <strings.h>
 #include <sybdb.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "file.h"
@@ -220,6 +222,34 @@ static enum error_kind check_text(const char *what, const char *text, size_t max
     return OK;
 }
 
+/* In freetds.conf a comment may begin anywhere, and blanks around a value are not of it: a cut path would leave a certificate unchecked. */
+static enum error_kind check_conf(const char *what, const char *text, size_t max, struct error *err)
+{
+    enum error_kind rc = check_text(what, text, max, err);
+    size_t n = text ? strlen(text) : 0;
+
+    if (!rc && n && (strpbrk(text, ";#") || text[0] == ' ' || text[n - 1] == ' ')) {
+        rc = error_set(err, ERR_REFUSED, 0,
+                       "the %s in the connection string has a ; or #, or a blank at an end, which the FreeTDS library "
+                       "would cut off",
+                       what);
+        error_hint(err, "%s", own_login);
+    }
+    return rc;
+}
+
+/* Of several names for one thing the one that the string says last counts. */
+static const char *last_of(const struct database_target *t, const char *const *names, size_t count)
+{
+    const char *value = NULL;
+
+    for (size_t i = 0; i < t->count; i++)
+        for (size_t n = 0; n < count; n++)
+            if (database_target_same_key(t->keys[i], names[n]))
+                value = t->values[i];
+    return value;
+}
+
 static enum error_kind take_host(const struct database_target *t, const struct database_target *shop, struct wish *w,
                                  struct error *err)
 {
@@ -227,7 +257,7 @@ static enum error_kind take_host(const struct database_target *t, const struct d
     const char *host = t->host ? t->host : shop->host ? shop->host : "localhost";
     const char *backslash = strchr(host, '\\');
     size_t len = backslash ? (size_t)(backslash - host) : strlen(host);
-    enum error_kind rc = check_text("host", host, sizeof w->host - 1, err);
+    enum error_kind rc = check_conf("host", host, sizeof w->host - 1, err);
 
     if (rc)
         return rc;
@@ -272,18 +302,16 @@ static enum error_kind take_encryption(const struct database_target *t, struct w
     if (w->certificate && !*w->certificate)
         w->certificate = NULL;
     w->verified = w->certificate || (is_on(encrypt) && !is_on(trust)) || (!encrypt && is_off(trust));
-    return check_text("certificate's path", w->certificate, 4096, err);
+    return check_conf("certificate's path", w->certificate, 4096, err);
 }
 
 static enum error_kind take_login(const struct database_target *t, struct wish *w, struct error *err)
 {
-    const char *integrated = database_target_option(t, "Integrated Security");
+    static const char *const names[] = {"Integrated Security", "Trusted_Connection"};
     const char *authentication = database_target_option(t, "Authentication");
     enum error_kind rc;
 
-    if (!integrated)
-        integrated = database_target_option(t, "Trusted_Connection");
-    w->kerberos = is_on(integrated);
+    w->kerberos = is_on(last_of(t, names, sizeof names / sizeof names[0]));
     if (authentication && *authentication && strcasecmp(authentication, "SqlPassword") != 0 &&
         strcasecmp(authentication, "Sql Password") != 0)
         return refuse("Authentication", "whose way to log in the FreeTDS library does not know", own_login, err);
@@ -303,15 +331,10 @@ static void take_rest(const struct database_target *t, struct wish *w)
 {
     static const char *const names[] = {"Connect Timeout", "Connection Timeout", "Timeout"};
     const char *intent = database_target_option(t, "ApplicationIntent");
+    const char *text = last_of(t, names, sizeof names / sizeof names[0]);
+    long n = text && *text ? strtol(text, NULL, 10) : -1;
 
-    w->seconds = DEFAULT_SECONDS;
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        const char *text = database_target_option(t, names[i]);
-        long n = text && *text ? strtol(text, NULL, 10) : -1;
-
-        if (n >= 0)
-            w->seconds = n == 0 || n > ENDLESS_SECONDS ? ENDLESS_SECONDS : (int)n;
-    }
+    w->seconds = n < 0 ? DEFAULT_SECONDS : n == 0 || n > ENDLESS_SECONDS ? ENDLESS_SECONDS : (int)n;
     w->read_only = intent && strcasecmp(intent, "ReadOnly") == 0;
 }
 
@@ -425,6 +448,39 @@ static enum error_kind explain(const struct wish *w, const struct sqlserver_refu
     return ERR_REMOTE;
 }
 
+/* ---- is it really encrypted? ---- */
+
+enum { TLS_APPLICATION_DATA = 0x17 };
+
+/*
+ * A server, or somebody between, may agree to encrypt the login alone, and the library then goes on in clear although encryption was required
+ * (FreeTDS 1.3.17, seen on the endpoint of tests/tds). Its answer to a first, empty question is looked at on the wire, before the library reads it: TLS
+ * or not.
+ */
+static enum error_kind check_sealed(DBPROCESS *process, const struct wish *w, struct error *err)
+{
+    struct pollfd p = {.fd = dbiordesc(process), .events = POLLIN};
+    unsigned char first = 0;
+    bool heard;
+
+    if (dbcmd(process, "SELECT 1") == FAIL || dbsqlsend(process) == FAIL)
+        return error_set(err, ERR_REMOTE, 0, "SQL Server %s: the connection was given up after the login", w->host);
+    heard = poll(&p, 1, w->seconds * 1000) == 1 && recv(p.fd, &first, 1, MSG_PEEK) == 1;
+    if (heard && first != TLS_APPLICATION_DATA) {
+        error_set(err, ERR_REMOTE, 0,
+                  "SQL Server %s, or somebody between, would encrypt the login alone and nothing else", w->host);
+        error_hint(err,
+                   "if that is meant, say Encrypt=False in a login of nopsnap's own (database-admin in the config)");
+        return ERR_REMOTE;
+    }
+    if (!heard || dbsqlok(process) == FAIL)
+        return error_set(err, ERR_REMOTE, 0, "SQL Server %s does not answer after the login", w->host);
+    while (dbresults(process) == SUCCEED)
+        while (dbnextrow(process) == REG_ROW)
+            ;
+    return OK;
+}
+
 enum error_kind sqlserver_connect(const struct database_target *login, const struct database_target *shop,
                                   const char *database, void (*before)(void *arg), struct sqlserver_refusal *refusal,
                                   void *arg, void **process, struct error *err)
@@ -458,5 +514,13 @@ enum error_kind sqlserver_connect(const struct database_target *login, const str
     before(arg);
     *process = dbopen(record, section);
     dbloginfree(record);
-    return *process ? OK : explain(&w, refusal, err);
+    if (!*process)
+        return explain(&w, refusal, err);
+    if (w.encrypted)
+        rc = check_sealed(*process, &w, err);
+    if (rc) {
+        dbclose(*process);
+        *process = NULL;
+    }
+    return rc;
 }

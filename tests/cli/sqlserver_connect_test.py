@@ -97,6 +97,29 @@ def encryption__that_a_server_has_not_keeps_the_password_at_home():
         same("logins", s.endpoint.log("login"), [])
 
 
+def encryption__of_the_login_alone_is_refused():
+    with shop(tls="downgrade") as s:
+        for option in ("", ";Encrypt=True;TrustServerCertificate=True"):
+            s.connect(f"Data Source=127.0.0.1,{s.endpoint.port};Initial Catalog=shop;{LOGIN}{option}").expect(1, err="would encrypt the login alone", hint="Encrypt=False")
+        seen = [e for e in s.endpoint.log("batch") if e["sql"] != "SELECT 1"]
+        same("what was said in clear", seen, [])
+        s.connect(f"Data Source=127.0.0.1,{s.endpoint.port};Initial Catalog=shop;{LOGIN};Encrypt=False").expect(0)
+
+
+def value__that_the_library_would_cut_is_refused():
+    with shop(tls="require") as s:
+        for path in ("/tmp/a;b.pem", "/tmp/a#b.pem"):
+            s.connect(f"Data Source=127.0.0.1,{s.endpoint.port};Initial Catalog=shop;{LOGIN};Server Certificate='{path}'").expect(1, err="would cut off", hint="database-admin")
+        same("logins", s.endpoint.log("login"), [])
+
+
+def synonym__that_comes_last_counts():
+    with shop() as s:
+        base = f"Data Source=127.0.0.1,{s.endpoint.port};Initial Catalog=shop;{LOGIN};Encrypt=False"
+        s.connect(base + ";Integrated Security=True;Trusted_Connection=False").expect(0)
+        s.connect(base + ";Trusted_Connection=True;Integrated Security=False;Integrated Security=False").expect(0)
+
+
 def certificate__is_checked_when_the_string_says_so():
     with shop(tls="require") as s:
         base = f"Data Source=127.0.0.1,{s.endpoint.port};Initial Catalog=shop;{LOGIN};"
@@ -151,5 +174,6 @@ def environment__of_the_library_changes_nothing():
 
 if __name__ == "__main__":
     main([string__of_every_spelling_connects, option__that_can_not_be_honoured_is_refused_by_name, encryption__is_asked_for_unless_the_string_says_no,
-          encryption__that_a_server_has_not_keeps_the_password_at_home, certificate__is_checked_when_the_string_says_so, failure__is_told_apart,
+          encryption__that_a_server_has_not_keeps_the_password_at_home, encryption__of_the_login_alone_is_refused, value__that_the_library_would_cut_is_refused,
+          synonym__that_comes_last_counts, certificate__is_checked_when_the_string_says_so, failure__is_told_apart,
           timeout__of_the_string_holds, environment__of_the_library_changes_nothing])

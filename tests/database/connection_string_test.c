@@ -236,6 +236,28 @@ static void target_admin__takes_what_is_open_from_the_shop(void **state)
     database_target_release(&shop);
 }
 
+static void target_admin__logs_in_its_own_way(void **state)
+{
+    struct database_target shop = DATABASE_TARGET_INIT;
+    struct database_target admin = DATABASE_TARGET_INIT;
+    struct error err = ERROR_INIT;
+
+    (void)state;
+    assert_int_equal(database_target_parse("sqlserver",
+                                           "Server=db;Database=shop;Integrated Security=True;Trusted_Connection=yes;"
+                                           "Authentication=x;Encrypt=True",
+                                           &shop, &err),
+                     OK);
+    write_file("admin", "User ID=sa;Password=root\n", 0600);
+    assert_int_equal(database_target_admin(&shop, "admin", &admin, &err), OK);
+    assert_string_equal(database_target_option(&admin, "Encrypt"), "True");
+    assert_null(database_target_option(&admin, "Integrated Security"));
+    assert_null(database_target_option(&admin, "Trusted_Connection"));
+    assert_null(database_target_option(&admin, "Authentication"));
+    database_target_release(&admin);
+    database_target_release(&shop);
+}
+
 static void target_admin__knows_an_option_file(void **state)
 {
     struct database_target shop = parsed("mysql", "Server=db;Database=shop;Uid=u;Pwd=p");
@@ -281,6 +303,7 @@ int main(void)
         cmocka_unit_test(target_shown__tells_no_secret),
         cmocka_unit_test(target_same__sees_through_spellings),
         folder_test(target_admin__takes_what_is_open_from_the_shop),
+        folder_test(target_admin__logs_in_its_own_way),
         folder_test(target_admin__knows_an_option_file),
         folder_test(target_admin__refuses_a_file_open_to_others),
     };

@@ -26,7 +26,7 @@ def arguments():
     mode = p.add_mutually_exclusive_group(required=True)
     mode.add_argument("--scenario")
     mode.add_argument("--model", action="store_true")
-    p.add_argument("--tls", choices=["off", "login", "require"], default="off")
+    p.add_argument("--tls", choices=["off", "login", "require", "downgrade"], default="off")
     p.add_argument("--tls-host", default="127.0.0.1", help="the name in the certificate")
     p.add_argument("--ca-file", help="where the certificate of the test CA is written")
     p.add_argument("--accounts", help="a file of lines user:password; default sa:secret of sa")

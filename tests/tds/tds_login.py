@@ -37,7 +37,10 @@ def prelogin_reply(encryption, version=(15, 0, 4153)):
 
 
 def encryption_agreed(client, mode):
-    """What the server answers, and whether nothing, the login or everything is encrypted. mode: off, login, require."""
+    """What the server answers, and whether nothing, the login or everything is encrypted. mode: off, login, require; downgrade:
+    the login alone, whatever the client asks for."""
+    if mode == "downgrade":
+        return ENCRYPT_OFF, "login"
     if mode == "off":
         return ENCRYPT_NOT_SUPPORTED, None
     if client == ENCRYPT_NOT_SUPPORTED:
