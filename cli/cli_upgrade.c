@@ -99,6 +99,8 @@ static void print_plan(const struct site *site, const struct upgrade_plan *plan)
     char size[TEXT_MAX];
     char own[TEXT_MAX];
     char database[TEXT_MAX];
+    char copy[TEXT_MAX];
+    char other[TEXT_MAX];
 
     release_flavour(f, flavour, sizeof(flavour));
     text_size(f->bytes, size);
@@ -112,6 +114,9 @@ static void print_plan(const struct site *site, const struct upgrade_plan *plan)
     printf("  comes over  %llu files of the shop's own, %s\n", (unsigned long long)plan->carried_files, own);
     if (plan->forward->database)
         printf("  database  %s, copied while the shop is closed; the copy is migrated, the original kept\n", database);
+    text_duration(plan->forward->copy_ms, copy);
+    text_duration(plan->forward->other_ms, other);
+    printf("  closed    about %s for the copy and %s for the rest; then while the new version migrates\n", copy, other);
     print_list("own plugins", &plan->plugins);
     print_list("of what comes over, look at", &plan->carried);
     print_list("settings that have another name or place now", &plan->settings);
@@ -149,6 +154,8 @@ static void json_plan(const struct site *site, const struct upgrade_plan *plan)
     json_put_number(v, "carried_files", (int64_t)plan->carried_files);
     json_put_number(v, "carried_bytes", (int64_t)plan->carried_bytes);
     json_put_number(v, "database_bytes", (int64_t)plan->forward->database_bytes);
+    json_put_number(v, "expected_copy_ms", (int64_t)plan->forward->copy_ms);
+    json_put_number(v, "expected_other_ms", (int64_t)plan->forward->other_ms);
     push_all(v, "plugins", &plan->plugins);
     push_all(v, "carried", &plan->carried);
     push_all(v, "settings", &plan->settings);

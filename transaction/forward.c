@@ -16,6 +16,15 @@
 
 #define SITE_LOCK_TIMEOUT_MS 60000
 
+/*
+ * For the plan: dump and load of a shop's database go at 15 to 20 MiB of its size on the server a second, stop, walk and start take a second and 5 µs a
+ * file (bench/upgrade.py, on two processors).
+ */
+#define COPY_BYTES_A_SECOND (15u << 20)
+#define COPY_LEAST_MS 300
+#define OTHER_MS 1000
+#define FILES_A_MS 80
+
 /* ---- the plan ---- */
 
 void forward_plan_free(struct forward_plan *plan)
@@ -196,6 +205,8 @@ enum error_kind forward_plan(struct catalog *cat, struct site *site, const struc
         x->place.seen_ns = place_changed_ns(&x->place);
     if (!rc)
         rc = plan_database(x, plan, err);
+    plan->copy_ms = COPY_LEAST_MS + plan->database_bytes * 1000 / COPY_BYTES_A_SECOND;
+    plan->other_ms = OTHER_MS + options->new_files / FILES_A_MS;
     if (!rc)
         rc = preflight(x, options, plan, err);
 done:

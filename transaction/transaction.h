@@ -183,6 +183,8 @@ struct forward_plan {
     struct preflight preflight;
     bool database; /* there is one, and it goes with the files */
     uint64_t database_bytes;
+    uint64_t copy_ms;                    /* roughly, how long the database's copy will keep the shop closed */
+    uint64_t other_ms;                   /* and all else until the new shop is started */
     struct transaction_context *context; /* private */
 };
 
