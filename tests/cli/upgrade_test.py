@@ -219,6 +219,71 @@ def trial__ends_by_itself():
     same(s.kept(), [])
 
 
+def late__changes_until_the_stop_are_in_the_new_shop_and_in_the_old_one():
+    """What happens between the first snapshot and the stop: the stop command is the last moment of that."""
+    s = SHOP
+    images = s.path("wwwroot/images")
+    names = sorted(n for n in os.listdir(images) if n.endswith("_0.jpeg"))
+    body = read(os.path.join(images, names[0]))
+    stop = os.path.join(s.folder, "stop")
+    with open(stop, "w", encoding="utf-8") as f:
+        f.write(f"""#!/bin/sh
+cd {s.site}/wwwroot || exit 1
+printf XX | dd of=images/{names[0]} conv=notrunc status=none        # in place, perhaps through a link
+echo new >images/9999999_0.jpeg
+mkdir -p files/new/deep && echo deep >files/new/deep/file.txt
+rm images/{names[1]}
+rm -f files/manual.pdf && mkdir files/manual.pdf && echo inside >files/manual.pdf/now-a-folder
+chmod 600 images/{names[2]}
+exec {s.units.folder}/bin/systemctl stop nop.service
+""")
+    os.chmod(stop, 0o755)
+    s.configure(stop=stop, start=f"{s.units.folder}/bin/systemctl start nop.service")
+    s.upgrade().expect(0)
+    late = {"images/" + names[0]: b"XX" + body[2:], "images/9999999_0.jpeg": b"new\n", "files/new/deep/file.txt": b"deep\n", "files/manual.pdf/now-a-folder": b"inside\n"}
+    for when in ("upgraded", "taken back"):
+        same({n: read(s.path("wwwroot/" + n)) for n in late}, late, when)
+        check(not os.path.exists(os.path.join(images, names[1])), names[1], "was removed before the stop", when)
+        same(os.stat(os.path.join(images, names[2])).st_mode & 0o777, 0o600, "mode " + when)
+        s.configure()
+        if when == "upgraded":
+            # The new shop writes through what may be a link: the old one has its own again.
+            with open(os.path.join(images, names[3]), "r+b") as f:
+                old = f.read(4)
+                f.seek(0)
+                f.write(b"NEW!")
+            s.nopsnap("rollback", "shop", "--yes").expect(0)
+    same(read(os.path.join(images, names[3]))[:4], old, "a picture that the new shop rewrote in place")
+    undone = [r for r in s.list() if r["kind"] == "safety"]
+    saved = subprocess.run([PROGRAM, "--config", s.config, "cat", undone[0]["id"] + ":wwwroot/images/" + names[3]], check=True, capture_output=True).stdout
+    same(saved[:4], b"NEW!", "what it wrote is in the snapshot")
+
+
+def attributes__of_what_comes_over_are_what_they_were():
+    s = SHOP
+    picture = s.path("wwwroot/images/" + sorted(n for n in os.listdir(s.path("wwwroot/images")) if n.endswith("_0.jpeg"))[0])
+    folder = s.path("wwwroot/files/odd")
+    os.mkdir(folder)
+    os.chmod(folder, 0o2775)
+    os.chown(folder, 33, 33)
+    odd = os.path.join(os.fsencode(folder), b"na\nme \xff.txt")
+    with open(odd, "wb") as f:
+        f.write(b"odd")
+    os.link(odd, odd + b".twin")
+    os.symlink("../elsewhere", os.path.join(folder, "link"))
+    os.chown(picture, 33, 33)
+    os.setxattr(picture, "user.note", b"the owner's")
+    subprocess.run(["setfacl", "-m", "u:33:rw", folder], check=True)
+    os.chown(s.path("wwwroot"), 33, 33)
+    before = {p: (os.lstat(p).st_mode, os.lstat(p).st_uid, os.lstat(p).st_mtime_ns) for p in (folder, odd, os.path.join(folder, "link"), picture)}
+    s.upgrade().expect(0)
+    same({p: (os.lstat(p).st_mode, os.lstat(p).st_uid, os.lstat(p).st_mtime_ns) for p in before}, before, "attributes")
+    same(os.getxattr(picture, "user.note"), b"the owner's")
+    check("system.posix_acl_access" in os.listxattr(folder), "the ACL")
+    same(os.stat(odd).st_ino, os.stat(odd + b".twin").st_ino, "two names of one file")
+    same(os.stat(s.path("wwwroot")).st_uid, 33, "a folder that both releases have keeps its owner")
+
+
 def failure__amid_the_migrations_is_undone():
     s = SHOP
     before = state(s)
