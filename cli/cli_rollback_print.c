@@ -42,6 +42,10 @@ static void print_files(const struct cli *cli, const struct rollback_plan *plan)
 
     if (!plan->files)
         return;
+    if (plan->trial) {
+        printf("files: the tree that the upgrade took away comes back whole\n");
+        return;
+    }
     text_size(plan->bytes_to_write, bytes);
     printf("files: %llu come back, %llu change, %llu go; %s to write\n", (unsigned long long)plan->files_added,
            (unsigned long long)plan->files_changed, (unsigned long long)plan->files_removed, bytes);
