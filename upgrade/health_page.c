@@ -92,7 +92,7 @@ static enum error_kind take_location(const struct health_options *o, const struc
 
 /* ---- pictures ---- */
 
-#define ENDS_ADDRESS "\"'()<>, \t\r\n"
+#define ENDS_ADDRESS "\"'()<>,;& \t\r\n" /* &quot; too */
 
 /* The first address in a page that names a thumbnail, as a path below the base path. */
 static enum error_kind find_picture(const struct health_options *o, const struct http_answer *a, char **out,

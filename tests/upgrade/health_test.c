@@ -751,10 +751,26 @@ static void judge__the_products_picture_must_be_there(void **state)
     page_makes("/product-1", PRODUCT_WITH("nothing"), HEALTH_BROKEN, "no picture any more");
     page_makes("/product-1", PRODUCT_WITH("<img src='/images/thumbs/default-image_550.png'>"), HEALTH_BROKEN,
                "stand-in");
+    page_makes("/product-1", PRODUCT_WITH("<a style=\"background:url(&quot;/images/thumbs/none.png&quot;)\">"),
+               HEALTH_BROKEN, "a product's picture, /images/thumbs/none.png, answers");
     /* Another name for it is well: thumbnails are made anew. */
     answers_put(&plain, "/images/thumbs/000/0000001_550.webp", "200\nContent-Type: image/webp\n\nRIFF");
     page_makes("/product-1", PRODUCT_WITH("<img data-src=https://shop.example/images/thumbs/000/0000001_550.webp />"),
                HEALTH_GOOD, NULL);
+}
+
+static void judge__a_picture_that_was_missing_before_may_be_missing(void **state)
+{
+    const struct health_options o = options_with(NULL);
+    struct health_baseline before;
+
+    (void)state;
+    answers_put(&plain, "/images/thumbs/default-image_550.png", "200\nContent-Type: image/png\n\nPNG");
+    answers_put(&plain, "/product-1", PRODUCT_WITH("<img src='/images/thumbs/default-image_550.png'>"));
+    before = take(&o);
+    assert_false(before.picture_ok);
+    judged_is(&o, &before, HEALTH_GOOD, NULL);
+    health_baseline_release(&before);
 }
 
 static void judge__a_page_that_did_not_answer_before_is_a_warning(void **state)
@@ -780,6 +796,7 @@ static void judge__a_shop_that_its_owner_had_closed_is_a_warning(void **state)
 
     (void)state;
     answers_put(&plain, "/", "302\nLocation: /storeclosed\n\n");
+    answers_put(&plain, "/storeclosed", "200\n\nclosed");
     before = take(&o);
     assert_string_equal(before.pages[0].path, "/");
     judged_is(&o, &before, HEALTH_WARNED, "redirects to /storeclosed");
@@ -836,6 +853,21 @@ static void judge__knows_a_base_path(void **state)
     judged_is(&o, &before, HEALTH_GOOD, NULL);
     answers_put(&plain, "/shop/en/", "302\nLocation: /shop/install\n\n");
     judged_is(&o, &before, HEALTH_BROKEN, "/install");
+    health_baseline_release(&before);
+}
+
+static void judge__asks_the_first_page_as_the_owner_wrote_it(void **state)
+{
+    const struct health_options o = options_with(NULL);
+    struct health_baseline before;
+
+    (void)state;
+    snprintf(url, sizeof url, "http://127.0.0.1:%d/portal", plain.port);
+    answers_put(&plain, "/portal", "200\n\nwelcome");
+    before = take(&o);
+    assert_true(before.pages[0].answered);
+    assert_int_equal(answers_asked(&plain, "/portal"), 1);
+    assert_int_equal(answers_asked(&plain, "/portal/"), 0);
     health_baseline_release(&before);
 }
 
@@ -1138,11 +1170,13 @@ int main(void)
         scene_test(judge__names_the_migration_that_came_last_not_the_highest),
         scene_test(judge__a_page_that_answered_before_must_answer),
         scene_test(judge__the_products_picture_must_be_there),
+        scene_test(judge__a_picture_that_was_missing_before_may_be_missing),
         scene_test(judge__a_page_that_did_not_answer_before_is_a_warning),
         scene_test(judge__a_shop_that_its_owner_had_closed_is_a_warning),
         scene_test(judge__without_a_baseline_the_usual_pages_must_answer),
         scene_test(judge__after_a_baseline_of_a_shop_that_was_down_the_usual_pages_must_answer),
         scene_test(judge__knows_a_base_path),
+        scene_test(judge__asks_the_first_page_as_the_owner_wrote_it),
         scene_test(judge__asks_over_https_under_the_shops_name),
         scene_test(judge__what_is_new_in_the_log_counts_by_level_and_kind),
         cmocka_unit_test(kind__is_a_message_without_what_names_the_single_case),
