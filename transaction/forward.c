@@ -304,7 +304,10 @@ static enum error_kind prepare(struct transaction_context *x, const struct progr
 
 /* ---- once the shop is stopped ---- */
 
-/* F2. Files that were linked while staging have a new ctime, and would all be read: they stand for what they were proved to be. */
+/*
+ * F2. Files that were linked while staging have a new ctime, and would all be read: they stand for what they were proved to be, unless the shop wrote
+ * into one since.
+ */
 static enum error_kind restore_point(struct transaction_context *x, const struct progress *progress, struct error *err)
 {
     struct linked_entries entries = LINKED_ENTRIES_INIT;
@@ -319,7 +322,7 @@ static enum error_kind restore_point(struct transaction_context *x, const struct
     if (x->linked) {
         entries.linked = x->linked;
         entries.cat = x->cat;
-        entries.kept_is_old = true;
+        entries.own_writes = true;
         entries.live = x->txn.site_path;
         rc = entry_steps_open(x->cat, &x->target, "site", &entries.steps, err);
         o.entry = linked_entries_ask;

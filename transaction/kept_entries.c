@@ -200,7 +200,8 @@ static bool still_shared(const struct linked_entries *l, const char *path, const
 /*
  * Which side wrote through the link? The old tree that was taken away never did: whatever differs came from the new shop. A new
  * tree that an undo took away did so while it ran; the undo then gave the old tree a file of its own, so that a
- * file which is no longer shared is the new shop's, and one that still is was written by the old shop since.
+ * file which is no longer shared is the new shop's, and one that still is was written by the old shop since. And the live tree, read while
+ * another stands beside it that nobody runs in, did all of it itself.
  */
 static bool stands_for_entry(const struct linked_entries *l, const char *path, const struct stat *st)
 {
@@ -210,7 +211,7 @@ static bool stands_for_entry(const struct linked_entries *l, const char *path, c
         return false;
     if (state == LINKED_SAME)
         return !catalog_damaged(l->cat); /* the file has the same content: what may be damaged is stored anew */
-    return l->kept_is_old || still_shared(l, path, st);
+    return !l->own_writes && (l->kept_is_old || still_shared(l, path, st));
 }
 
 enum error_kind linked_entries_ask(void *entries, const char *path, const struct stat *st, const void **encoded,

@@ -514,13 +514,14 @@ enum error_kind entry_steps_get(struct entry_steps *s, const char *path, const s
                                 struct error *err);
 void entry_steps_close(struct entry_steps *s);
 
-/* A linked file stands for the entry of the target snapshot that it was proved equal to, whatever was written through it since. */
+/* A linked file stands for the entry of the target snapshot that it was proved equal to, whatever another tree's shop wrote through it since. */
 struct linked_entries {
     struct linked *linked; /* borrowed */
     struct entry_steps *steps;
     struct buffer encoded;
     struct catalog *cat;
     bool kept_is_old;
+    bool own_writes;  /* it is the live tree that is read: what was written through a link is its own */
     const char *live; /* the tree that shares them */
 };
 #define LINKED_ENTRIES_INIT               \

@@ -259,6 +259,33 @@ exec {s.units.folder}/bin/systemctl stop nop.service
     same(saved[:4], b"NEW!", "what it wrote is in the snapshot")
 
 
+def late__a_linked_file_that_is_rewritten_in_place_until_the_stop_is_not_lost():
+    """Links are made of files that have been at rest for a while; the old shop then writes through one of them, as the last thing that it does."""
+    s = SHOP
+    picture = s.path("wwwroot/images/" + sorted(n for n in os.listdir(s.path("wwwroot/images")) if n.endswith("_0.jpeg"))[0])
+    time.sleep(2.1)
+    body = read(picture)
+    stop = os.path.join(s.folder, "stop")
+    with open(stop, "w", encoding="utf-8") as f:
+        f.write(f"""#!/bin/sh
+[ $(stat -c %h {picture}) = 2 ] || exit 1
+printf XX | dd of={picture} conv=notrunc status=none
+exec {s.units.folder}/bin/systemctl stop nop.service
+""")
+    os.chmod(stop, 0o755)
+    s.configure(stop=stop, start=f"{s.units.folder}/bin/systemctl start nop.service")
+    s.upgrade().expect(0)
+    s.configure()
+    same(read(picture), b"XX" + body[2:], "in the new shop")
+    point = [r for r in s.list() if r["type"] == "row" and r["held"]][0]["id"]
+    saved = subprocess.run([PROGRAM, "--config", s.config, "cat", point + ":" + os.path.relpath(picture, s.site)], check=True, capture_output=True).stdout
+    same(saved, b"XX" + body[2:], "in the restore point")
+    s.nopsnap("confirm", "shop").expect(0)
+    same(s.kept(), [], "what was taken away is in the restore point")
+    s.nopsnap("rollback", "shop", "--yes").expect(0)
+    same(read(picture), b"XX" + body[2:], "in the old shop")
+
+
 def attributes__of_what_comes_over_are_what_they_were():
     s = SHOP
     picture = s.path("wwwroot/images/" + sorted(n for n in os.listdir(s.path("wwwroot/images")) if n.endswith("_0.jpeg"))[0])
