@@ -222,6 +222,7 @@ def trial__ends_by_itself():
 def late__changes_until_the_stop_are_in_the_new_shop_and_in_the_old_one():
     """What happens between the first snapshot and the stop: the stop command is the last moment of that."""
     s = SHOP
+    time.sleep(2.1)  # what has just changed is not linked
     images = s.path("wwwroot/images")
     names = sorted(n for n in os.listdir(images) if n.endswith("_0.jpeg"))
     body = read(os.path.join(images, names[0]))
