@@ -260,6 +260,18 @@ static enum error_kind hands(struct transaction_context *x, struct transaction_r
     return ERR_PENDING;
 }
 
+/* The journal could not be brought to disk: it goes again, with the shop untouched and running, and the trial goes on. */
+static enum error_kind never_begun(struct transaction_context *x, struct transaction_result *out, struct error *err)
+{
+    struct error why = ERROR_INIT;
+
+    if (x->journal.fd < 0 || journal_end(&x->journal, &x->place, &why) == OK)
+        return err->kind;
+    error_clear(err);
+    error_copy(err, &why);
+    return hands(x, out, err);
+}
+
 enum error_kind trial_run(struct transaction_context *x, const struct progress *progress,
                           struct transaction_result *out, struct error *err)
 {
@@ -268,7 +280,7 @@ enum error_kind trial_run(struct transaction_context *x, const struct progress *
     enum error_kind rc = begin(x, out, err);
 
     if (rc)
-        return rc;
+        return never_begun(x, out, err);
     rc = stop(x, x->export_lost, progress, err);
     if (rc)
         return stay(x, progress, out, err);
