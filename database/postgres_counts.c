@@ -130,16 +130,26 @@ enum error_kind postgres_count_all(struct postgres *pg, const volatile bool *sto
     return rc;
 }
 
+/* The live one through our own session, for which its door stays open. */
 enum error_kind postgres_count(struct database *db, const char *name, struct database_counts *out, struct error *err)
 {
+    struct postgres *other = NULL;
     struct postgres *pg = NULL;
+    struct error ignored = ERROR_INIT;
     enum error_kind rc;
 
-    rc = postgres_open_other(db, name, &pg, err);
+    if (!strcmp(name, db->name)) {
+        rc = postgres_live(db, &pg, err);
+    } else {
+        rc = postgres_open_other(db, name, &other, err);
+        pg = other;
+    }
     if (!rc)
         rc = postgres_query(pg, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", NULL, NULL, err);
-    if (!rc)
+    if (!rc) {
         rc = postgres_count_all(pg, NULL, out, err);
-    postgres_close(pg);
+        (void)postgres_query(pg, "ROLLBACK", NULL, NULL, &ignored);
+    }
+    postgres_close(other);
     return rc;
 }

@@ -157,3 +157,20 @@ enum error_kind units_are(const struct units *u, bool new_side, bool *out, struc
     }
     return OK;
 }
+
+enum error_kind units_are_kept(const struct units *u, bool new_side, const char **missing, struct error *err)
+{
+    *missing = NULL;
+    for (size_t i = 0; i < u->count && !*missing; i++) {
+        const struct unit *t = &u->items[i];
+        struct file_identity id = {0, 0, 0};
+        bool there = false;
+        enum error_kind rc = look(t->slot, &there, &id, err);
+
+        if (rc)
+            return rc;
+        if (!stands(there, &id, new_side ? t->has_new : t->has_old, new_side ? &t->new_identity : &t->old_identity))
+            *missing = t->slot;
+    }
+    return OK;
+}

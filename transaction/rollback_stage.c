@@ -435,6 +435,29 @@ static enum error_kind database_is_there(struct transaction_context *x, bool *ou
 }
 
 /*
+ * P9, T5: what was dumped is what is there. A dump leaves the door open for others too: what a program on another host wrote meanwhile would be in neither
+ * the copy nor the snapshot.
+ */
+static enum error_kind refuse_written(struct transaction_context *x, const struct snapshot_record *dumped,
+                                      struct error *err)
+{
+    struct database_facts facts = DATABASE_FACTS_INIT;
+    struct text_list differences = TEXT_LIST_INIT;
+    enum error_kind rc = restore_database_facts(dumped, &facts, err);
+
+    if (!rc)
+        rc = database_compare(x->reach.db, NULL, &facts.counts, &differences, err);
+    if (!rc && differences.count) {
+        rc = error_set(err, ERR_REFUSED, 0, "somebody wrote into the database while the stopped shop was saved: %s%s",
+                       differences.items[0], differences.count > 1 ? ", and more" : "");
+        error_hint(err, "stop whatever else uses it (another web server, a service, a scheduled job), then try again");
+    }
+    text_list_release(&differences);
+    database_facts_release(&facts);
+    return rc;
+}
+
+/*
  * A dump logs in by itself, which the database's fence forbids to everybody. The shop stays stopped meanwhile, and kept from starting; whoever else
  * came in is put out again.
  */
@@ -451,6 +474,8 @@ static enum error_kind take_through_the_fence(struct transaction_context *x, boo
                    : snapshot_take(x->cat, x->site, db, o, progress, result, err);
     if (!rc && fenced)
         rc = database_fence(x->reach.db, &x->txn.swap, err);
+    if (!rc && database)
+        rc = refuse_written(x, &result->record, err);
     return rc;
 }
 

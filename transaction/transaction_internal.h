@@ -116,6 +116,8 @@ enum error_kind units_identify(struct units *u, struct error *err);
 enum error_kind units_ensure(const struct units *u, bool new_side, struct error *err);
 /* Is the wanted side live everywhere? */
 enum error_kind units_are(const struct units *u, bool new_side, bool *out, struct error *err);
+/* Does the wanted side stand where what was taken away is kept? missing: the first place where it does not, borrowed; or NULL */
+enum error_kind units_are_kept(const struct units *u, bool new_side, const char **missing, struct error *err);
 
 /* ---- mounts.c ---- */
 

@@ -54,6 +54,43 @@ static enum error_kind take_over(struct transaction_context *x, struct kept *k, 
     return x->txn.rules.count ? site_rules_take(x->site, &x->txn.rules, err) : OK;
 }
 
+/* There is no going on with half of it: where one part is gone, the snapshot is the way. */
+static enum error_kind say_gone(struct transaction_context *x, const char *what, struct preflight *p, struct error *err)
+{
+    return text_list_addf(&p->problems, err,
+                          "%s, which the upgrade took away, is gone: nopsnap rollback %s --to %.8s goes back by the "
+                          "snapshot of it",
+                          what, x->txn.site_path, x->txn.safety);
+}
+
+static enum error_kind look_at_kept_database(struct transaction_context *x, struct preflight *p, struct error *err)
+{
+    struct database_info info = DATABASE_INFO_INIT;
+    struct database *kept = NULL;
+    bool there = false;
+    enum error_kind rc = database_open_kept(x->reach.db, &x->txn.swap, DATABASE_OLD, &kept, err);
+
+    if (!rc)
+        rc = database_probe(kept, &info, err);
+    there = !rc && info.exists && info.identity && x->txn.swap.old_identity &&
+            !strcmp(info.identity, x->txn.swap.old_identity);
+    if (!rc && !there)
+        rc = say_gone(x, "the database", p, err);
+    database_info_release(&info);
+    database_close(kept);
+    return rc;
+}
+
+static enum error_kind look_at_kept(struct transaction_context *x, struct preflight *p, struct error *err)
+{
+    const char *missing = NULL;
+    enum error_kind rc = units_are_kept(&x->txn.units, false, &missing, err);
+
+    if (!rc && missing)
+        rc = say_gone(x, missing, p, err);
+    return rc || !x->txn.has_swap ? rc : look_at_kept_database(x, p, err);
+}
+
 static enum error_kind look_at_sides(struct transaction_context *x, struct preflight *p, struct error *err)
 {
     enum database_side side = DATABASE_NEW;
@@ -63,13 +100,25 @@ static enum error_kind look_at_sides(struct transaction_context *x, struct prefl
 
     if (!rc && !there)
         return text_list_addf(&p->problems, err, "%s is not the tree that the upgrade put there", x->txn.site_path);
-    if (!rc && x->txn.has_swap)
+    if (!rc)
+        rc = look_at_kept(x, p, &why);
+    if (!rc && !p->problems.count && x->txn.has_swap)
         rc = database_swap_side(x->reach.db, &x->txn.swap, &side, &why);
-    if (rc)
-        return text_list_add(&p->problems, why.text, err);
-    if (side != DATABASE_NEW)
+    if (!rc && side != DATABASE_NEW)
         return text_list_add(&p->problems, "the database is not the one that the upgrade put there", err);
-    return OK;
+    return rc ? text_list_add(&p->problems, why.text, err) : OK;
+}
+
+/* Between the plan and our lock somebody may have taken away what is to come back. */
+static enum error_kind look_again(struct transaction_context *x, struct error *err)
+{
+    struct preflight p = {.stop_how = NULL};
+    enum error_kind rc = look_at_sides(x, &p, err);
+
+    if (!rc && p.problems.count)
+        rc = error_set(err, ERR_REFUSED, 0, "%s", p.problems.items[0]);
+    preflight_release(&p);
+    return rc;
 }
 
 static enum error_kind find_snapshots(struct transaction_context *x, struct rollback_plan *plan, struct error *err)
@@ -173,6 +222,8 @@ static enum error_kind begin(struct transaction_context *x, struct transaction_r
     char *path = NULL;
     enum error_kind rc = lock(x, err);
 
+    if (!rc)
+        rc = look_again(x, err);
     if (!rc)
         rc = memory_string(x->txn.token, &out->transaction, err);
     if (!rc)

@@ -3,6 +3,7 @@
 
     upgrade_test.py postgresql|mysql [PART OF A TEST'S NAME]
 """
+import glob
 import json
 import os
 import re
@@ -10,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -19,6 +21,7 @@ import standin_bench  # noqa: E402
 import standin_release  # noqa: E402
 from cli_support import PROGRAM, Failed, Result  # noqa: E402
 from harness import tree_digest  # noqa: E402
+from standin_database import Pool  # noqa: E402
 from standin_bench import StandIn, wait_until  # noqa: E402
 
 FROM, TO = "4.60.3", "4.70.2"
@@ -211,6 +214,24 @@ def trial__confirmed_and_nothing_newer_goes_back_by_itself():
     is_old(s, before)
 
 
+def trial__whose_kept_tree_or_database_is_gone_goes_back_by_the_snapshot():
+    s = SHOP
+    before = state(s)
+    for remove in (lambda: shutil.rmtree(glob.glob(os.path.join(os.path.dirname(s.site), ".nopsnap-shop", "tx-*", "site"))[0]),
+                   lambda: [s.server.sql(f'drop database "{d}"' if s.server.name == "postgresql" else f"drop database `{d}`", "postgres" if s.server.name == "postgresql" else None)
+                            for d in s.server.others() if "nopsnap" in d]):
+        s.upgrade().expect(0)
+        remove()
+        point = [r for r in s.list() if r["type"] == "row" and r["held"]][0]["id"]
+        s.nopsnap("rollback", "shop", "--yes").expect(1, out="is gone: nopsnap rollback", hint="nothing was changed")
+        check(set(s.applied()) > before[2], "it is the new one still")
+        same(s.get("/").status, 200)
+        s.nopsnap("rollback", "shop", "--to", point, "--yes").expect(0)
+        is_old(s, before)
+        same(s.kept(), [])
+        s.nopsnap("release", point).expect(0)
+
+
 def trial__ends_by_itself():
     s = SHOP
     s.upgrade(None, "--trial", "1s").expect(0)
@@ -285,6 +306,39 @@ exec {s.units.folder}/bin/systemctl stop nop.service
     same(s.kept(), [], "what was taken away is in the restore point")
     s.nopsnap("rollback", "shop", "--yes").expect(0)
     same(read(picture), b"XX" + body[2:], "in the old shop")
+
+
+def late__who_else_writes_while_the_stopped_shop_is_saved_is_not_overheard():
+    """Another web server, or an import: its rows must not stay behind in the database that is taken away."""
+    s = SHOP
+    string = s.json("App_Data/appsettings.json")["ConnectionStrings"]["ConnectionString"]
+    said = []
+    ended = threading.Event()
+
+    def write():
+        while not ended.is_set():
+            pool = Pool(s.server.name, string)
+            try:
+                with pool.session() as session:
+                    n = 700000 + len(said)
+                    session.run(f'insert into "Setting" ("Name", "Value", "StoreId") values (\'elsewhere.{n}\', \'1\', 0)')
+                    said.append(f"elsewhere.{n}")
+            except Exception:  # kept out, or its session was ended
+                pass
+            finally:
+                pool.close()
+            time.sleep(0.005)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        result = s.upgrade()
+    finally:
+        ended.set()
+        writer.join()
+    result.expect(4, err="somebody wrote into the database", hint="whatever else uses it")
+    there = {row[0] for row in s.ask('select "Name" from "Setting"')}
+    same([name for name in said if name not in there], [], "rows that were written and are gone")
 
 
 def attributes__of_what_comes_over_are_what_they_were():
