@@ -35,6 +35,10 @@ struct catalog {
     char *index_copy; /* folder of a private copy of the index, for read-only media with an unfinished WAL; or NULL */
 };
 
+/* The newest events of one kind first, at most limit of them; site_id NULL: of every site. See catalog_event_each(). */
+enum error_kind history_recent(struct catalog *cat, const char *site_id, const char *what, int64_t limit,
+                               catalog_event_fn *fn, void *arg, struct error *err);
+
 /* ERR_REFUSED when this catalogue is open for reading only. */
 enum error_kind catalog_require_write(const struct catalog *cat, struct error *err);
 /*

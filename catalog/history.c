@@ -39,21 +39,13 @@ done:
     return rc;
 }
 
-enum error_kind catalog_event_each(struct catalog *cat, const char *site_id, catalog_event_fn *fn, void *arg,
-                                   struct error *err)
+/* The rows that st gives, each checked. */
+static enum error_kind read_rows(struct index_statement *st, catalog_event_fn *fn, void *arg, struct error *err)
 {
-    struct index_statement *st = NULL;
     struct catalog_event e;
     enum error_kind rc;
     bool row = true;
 
-    rc = index_prepare(cat->index,
-                       "SELECT moment, site, what, detail, status, sum FROM history WHERE ?1 IS NULL OR site = ?1"
-                       " ORDER BY row DESC",
-                       &st, err);
-    if (rc)
-        goto done;
-    index_bind_text(st, 1, site_id);
     while (!(rc = index_step(st, &row, err)) && row) {
         e = (struct catalog_event){index_number(st, 0), (char *)index_text(st, 1), (char *)index_text(st, 2),
                                    (char *)index_text(st, 3), (int)index_number(st, 4)};
@@ -64,8 +56,48 @@ enum error_kind catalog_event_each(struct catalog *cat, const char *site_id, cat
         if (rc)
             break;
     }
+    return rc;
+}
 
-done:
+enum error_kind catalog_event_each(struct catalog *cat, const char *site_id, catalog_event_fn *fn, void *arg,
+                                   struct error *err)
+{
+    struct index_statement *st = NULL;
+    enum error_kind rc;
+
+    rc = index_prepare(cat->index,
+                       "SELECT moment, site, what, detail, status, sum FROM history WHERE ?1 IS NULL OR site = ?1"
+                       " ORDER BY row DESC",
+                       &st, err);
+    if (!rc) {
+        index_bind_text(st, 1, site_id);
+        rc = read_rows(st, fn, arg, err);
+    }
+    index_finish(st);
+    return rc;
+}
+
+enum error_kind history_recent(struct catalog *cat, const char *site_id, const char *what, int64_t limit,
+                               catalog_event_fn *fn, void *arg, struct error *err)
+{
+    struct index_statement *st = NULL;
+    enum error_kind rc;
+
+    /* Two texts, so that the first goes by the index. */
+    rc = index_prepare(cat->index,
+                       site_id
+                           ? "SELECT moment, site, what, detail, status, sum FROM history WHERE what = ?1 AND site = ?2"
+                             " ORDER BY row DESC LIMIT ?3"
+                           : "SELECT moment, site, what, detail, status, sum FROM history WHERE what = ?1"
+                             " ORDER BY row DESC LIMIT ?3",
+                       &st, err);
+    if (!rc) {
+        index_bind_text(st, 1, what);
+        if (site_id)
+            index_bind_text(st, 2, site_id);
+        index_bind_number(st, 3, limit);
+        rc = read_rows(st, fn, arg, err);
+    }
     index_finish(st);
     return rc;
 }

@@ -73,6 +73,7 @@ int64_t index_last_row(const struct index *ix); /* rowid of the last insert */
 
 /* Tables and indexes, in the order in which they are made. NULL at the end. */
 extern const char *const index_schema[];
+#define INDEX_HISTORY "CREATE INDEX IF NOT EXISTS history_by_kind ON history (what, site)"
 
 /*
  * Row checksums (P7): XXH3-64 of the row's fields one after the other, with the table's tag, so that a row is neither changed nor moved to

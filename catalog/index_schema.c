@@ -29,5 +29,7 @@ const char *const index_schema[] = {
     "CREATE TABLE tombstones (snapshot TEXT PRIMARY KEY, sum INTEGER NOT NULL) WITHOUT ROWID",
     /* when each pack was last read whole */
     "CREATE TABLE checks (pack INTEGER PRIMARY KEY, moment INTEGER NOT NULL, sum INTEGER NOT NULL)",
+    /* the newest of one kind and site, at one cost however long the history (an older index gets it with its next run) */
+    INDEX_HISTORY,
     NULL,
 };
