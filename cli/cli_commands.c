@@ -50,6 +50,7 @@ const struct command cli_commands[] = {
      "  --dry-run               show the plan and every problem\n"
      "  --yes                   do not ask\n"
      "  --sha256 HEX            refuse a release with another sum\n"
+     "  --scripts DIR           the packages of SQL scripts, for the versions to 4.30; as they come, unpacked or not\n"
      "  --from-release RELEASE  what the shop was made from: tells which of its files you have changed\n"
      "  --health-timeout TIME   how long the new version may take to migrate and answer\n"
      "  --trial TIME            keep what is taken away for so long (7d)\n"
@@ -58,7 +59,8 @@ const struct command cli_commands[] = {
      "  --allow-downgrade       also to an older one\n\n"
      "Examples:\n"
      "  nopsnap upgrade shop nopCommerce_4.80.9_NoSource_linux_x64.zip --dry-run\n"
-     "  nopsnap upgrade shop nopCommerce_4.80.9_NoSource_linux_x64.zip\n",
+     "  nopsnap upgrade shop nopCommerce_4.80.9_NoSource_linux_x64.zip\n"
+     "  nopsnap upgrade shop nopCommerce_4.30_NoSource_linux_x64.zip --scripts /root/upgrade-scripts\n",
      cli_upgrade},
     {"confirm", "SITE", "end the trial of an upgrade: what it took away goes",
      "The held snapshot of before stays.\n\n"

@@ -1,10 +1,12 @@
 #include "database.h"
 
 #include <assert.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "database_internal.h"
+#include "file.h"
 #include "json.h"
 #include "sqlserver_connect_internal.h"
 
@@ -434,10 +436,39 @@ enum error_kind database_takes_scripts(enum database_engine engine, struct error
     return ERR_REFUSED;
 }
 
-enum error_kind database_run_script(struct database *db, const char *path, database_say_fn *say, void *arg,
-                                    uint64_t *batches, struct error *err)
+enum error_kind database_run_script_text(struct database *db, const struct database_script *script,
+                                         database_say_fn *say, void *arg, uint64_t *batches, struct error *err)
 {
     enum error_kind rc = database_takes_scripts(db->ops->engine, err);
 
-    return rc ? rc : db->ops->run_script(db, path, say, arg, batches, err);
+    return rc ? rc : db->ops->run_script(db, script, say, arg, batches, err);
+}
+
+enum error_kind database_run_script(struct database *db, const char *path, database_say_fn *say, void *arg,
+                                    uint64_t *batches, struct error *err)
+{
+    struct buffer bytes = BUFFER_INIT(DATABASE_SCRIPT_MAX);
+    enum error_kind rc = database_takes_scripts(db->ops->engine, err);
+
+    *batches = 0;
+    if (!rc)
+        rc = file_read_whole(AT_FDCWD, path, DATABASE_SCRIPT_MAX, &bytes, err);
+    if (!rc) {
+        const struct database_script script = {path_base(path), bytes.data, bytes.len};
+
+        rc = database_run_script_text(db, &script, say, arg, batches, err);
+    }
+    buffer_release(&bytes);
+    return rc;
+}
+
+enum error_kind database_check_script(enum database_engine engine, const struct database_script *script,
+                                      uint64_t *batches, struct error *err)
+{
+    const struct database_engine_ops *ops = NULL;
+    enum error_kind rc = database_takes_scripts(engine, err);
+
+    if (!rc)
+        rc = engine_ops(engine, &ops, err);
+    return rc ? rc : ops->check_script(script, batches, err);
 }

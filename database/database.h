@@ -381,6 +381,26 @@ typedef void database_say_fn(void *arg, const struct database_saying *said);
 enum error_kind database_run_script(struct database *db, const char *path, database_say_fn *say, void *arg,
                                     uint64_t *batches, struct error *err);
 
+#define DATABASE_SCRIPT_MAX (512u << 20)
+
+/* A script in memory, as its file has it. Borrowed. */
+struct database_script {
+    const char *name; /* as the server's messages and errors call it */
+    const void *bytes;
+    size_t len;
+};
+/* As database_run_script(), of bytes that were read before: what was looked through is what is run. */
+enum error_kind database_run_script_text(struct database *db, const struct database_script *script,
+                                         database_say_fn *say, void *arg, uint64_t *batches, struct error *err);
+/*
+ * Look a script through as database_run_script() does before it runs anything, without a connection.
+ *
+ * batches    how many it has
+ * Returns    ERR_REFUSED, with the line, for what would be refused there
+ */
+enum error_kind database_check_script(enum database_engine engine, const struct database_script *script,
+                                      uint64_t *batches, struct error *err);
+
 /* OK, or ERR_REFUSED with what to use instead: without a connection. */
 enum error_kind database_takes_scripts(enum database_engine engine, struct error *err);
 

@@ -103,8 +103,9 @@ struct database_engine_ops {
     enum error_kind (*kept_drop)(struct database *db, const char *name, const char *identity, struct error *err);
 
     /* Scripts: exactly the public function; NULL where there are none. */
-    enum error_kind (*run_script)(struct database *db, const char *path, database_say_fn *say, void *arg,
-                                  uint64_t *batches, struct error *err);
+    enum error_kind (*check_script)(const struct database_script *script, uint64_t *batches, struct error *err);
+    enum error_kind (*run_script)(struct database *db, const struct database_script *script, database_say_fn *say,
+                                  void *arg, uint64_t *batches, struct error *err);
 
     /* The query interface of the common part, on the control connection of `db`, in database db->name. */
 

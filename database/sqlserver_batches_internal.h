@@ -6,6 +6,7 @@
 #define NOPSNAP_SQLSERVER_BATCHES_INTERNAL_H
 
 #include "buffer.h"
+#include "database.h"
 #include "error.h"
 
 struct sqlserver_batch {
@@ -26,7 +27,7 @@ struct sqlserver_batches {
         BUFFER_INIT(SQLSERVER_SCRIPT_MAX), NULL, 0, 0 \
     }
 
-enum { SQLSERVER_SCRIPT_MAX = 512 * 1024 * 1024, SQLSERVER_REPEAT_MAX = 100000 };
+enum { SQLSERVER_SCRIPT_MAX = DATABASE_SCRIPT_MAX, SQLSERVER_REPEAT_MAX = 100000 };
 
 /*
  * Cut a script. Everything is looked at before anything is handed out: ERR_REFUSED, with the line, for text that is neither UTF-8 nor UTF-16

@@ -453,6 +453,7 @@ const struct database_engine_ops sqlserver_engine_ops = {
     .swap_side = sqlserver_swap_side,
     .swap_finish = sqlserver_swap_finish,
     .kept_drop = sqlserver_kept_drop,
+    .check_script = sqlserver_check_script,
     .run_script = sqlserver_run_script,
     .query = query,
     .table = table,

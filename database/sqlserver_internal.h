@@ -59,8 +59,9 @@ bool sqlserver_place_is_closed(const struct sqlserver_places *p, const char *nam
 
 /* ---- sqlserver_run_script.c ---- */
 
-enum error_kind sqlserver_run_script(struct database *db, const char *path, database_say_fn *say, void *arg,
-                                     uint64_t *batches, struct error *err);
+enum error_kind sqlserver_check_script(const struct database_script *script, uint64_t *batches, struct error *err);
+enum error_kind sqlserver_run_script(struct database *db, const struct database_script *script, database_say_fn *say,
+                                     void *arg, uint64_t *batches, struct error *err);
 
 /* ---- sqlserver_swap.c ---- */
 

@@ -2,13 +2,11 @@
  * A script as SQL Server Management Studio runs it (reference E), but that the first batch with an error is the last: it leaves the ones behind
  * it without what they build on. It is heard to its end, since one error often hides the next. No transaction is put around it: scripts begin and end their own, and much DDL refuses to run in one.
  */
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "file.h"
 #include "sqlserver_batches_internal.h"
 #include "sqlserver_internal.h"
 #include "thread.h"
@@ -192,24 +190,35 @@ static enum error_kind run_all(struct sqlserver_link *l, struct running *r, cons
     return rc ? rc : check_end(l, r->shown, err);
 }
 
-enum error_kind sqlserver_run_script(struct database *db, const char *path, database_say_fn *say, void *arg,
-                                     uint64_t *batches, struct error *err)
+static enum error_kind parse(const struct database_script *script, struct sqlserver_batches *out, struct error *err)
 {
-    const char *slash = strrchr(path, '/');
-    struct running r = {.shown = slash ? slash + 1 : path, .say = say, .arg = arg};
+    enum error_kind rc = sqlserver_batches_parse(script->bytes, script->len, out, err);
+
+    if (rc)
+        error_context(err, "%s", script->name);
+    return rc;
+}
+
+enum error_kind sqlserver_check_script(const struct database_script *script, uint64_t *batches, struct error *err)
+{
     struct sqlserver_batches b = SQLSERVER_BATCHES_INIT;
-    struct buffer bytes = BUFFER_INIT(SQLSERVER_SCRIPT_MAX);
+    enum error_kind rc = parse(script, &b, err);
+
+    if (!rc)
+        *batches = b.count;
+    sqlserver_batches_release(&b);
+    return rc;
+}
+
+enum error_kind sqlserver_run_script(struct database *db, const struct database_script *script, database_say_fn *say,
+                                     void *arg, uint64_t *batches, struct error *err)
+{
+    struct running r = {.shown = script->name, .say = say, .arg = arg};
+    struct sqlserver_batches b = SQLSERVER_BATCHES_INIT;
     struct sqlserver_link *l = NULL;
-    enum error_kind rc;
+    enum error_kind rc = parse(script, &b, err);
 
     *batches = 0;
-    rc = file_read_whole(AT_FDCWD, path, SQLSERVER_SCRIPT_MAX, &bytes, err);
-    if (!rc) {
-        rc = sqlserver_batches_parse(bytes.data, bytes.len, &b, err);
-        if (rc)
-            error_context(err, "%s", r.shown);
-    }
-    buffer_release(&bytes);
     if (!rc)
         rc = sqlserver_link_open(db, db->name, &l, err);
     if (!rc)

@@ -98,7 +98,7 @@ static enum error_kind read_archive(struct release *r, const char *expected, con
 /* ---- what it is ---- */
 
 /* A new folder of our own: in `work`, or where temporary files go. */
-static enum error_kind temporary_folder(const char *work, char **out, struct error *err)
+enum error_kind release_temporary_folder(const char *work, char **out, struct error *err)
 {
     const char *places[] = {work, getenv("TMPDIR"), "/var/tmp", "/tmp"};
 
@@ -130,7 +130,7 @@ static enum error_kind look_into_archive(struct release *r, const char *work, st
     struct error trouble = ERROR_INIT;
     char *folder = NULL;
     int fd = -1;
-    enum error_kind rc = temporary_folder(work, &folder, err);
+    enum error_kind rc = release_temporary_folder(work, &folder, err);
 
     if (rc)
         return rc;
@@ -159,14 +159,20 @@ static enum error_kind look_into_folder(struct release *r, struct error *err)
     return rc;
 }
 
-static enum error_kind look(struct release *r, const struct release_options *options, const struct progress *progress,
+static enum error_kind list(struct release *r, const struct release_options *options, const struct progress *progress,
                             struct error *err)
 {
     enum error_kind rc =
         r->path ? release_folder_list(r, progress, err) : read_archive(r, options->sha256, progress, err);
 
-    if (!rc)
-        rc = release_list_finish(r, err);
+    return rc ? rc : release_list_finish(r, err);
+}
+
+static enum error_kind look(struct release *r, const struct release_options *options, const struct progress *progress,
+                            struct error *err)
+{
+    enum error_kind rc = list(r, options, progress, err);
+
     if (!rc)
         rc = release_layout(r, err);
     if (!rc)
@@ -213,6 +219,20 @@ static enum error_kind open_fetched(const char *url, const struct release_option
     return rc;
 }
 
+static enum error_kind release_new(const struct release_options *options, struct release **out, struct error *err)
+{
+    struct release *r = NULL;
+    enum error_kind rc = memory_zeroed(1, sizeof(*r), (void **)&r, err);
+
+    if (rc)
+        return rc;
+    r->fd = -1;
+    r->facts.version.patch = -1;
+    take_limits(&options->limits, &r->limits);
+    *out = r;
+    return OK;
+}
+
 enum error_kind release_open(const char *source, const struct release_options *options, const struct progress *progress,
                              struct release **out, struct error *err)
 {
@@ -223,12 +243,9 @@ enum error_kind release_open(const char *source, const struct release_options *o
     options = options ? options : &defaults;
     rc = sum_check(options->sha256, err);
     if (!rc)
-        rc = memory_zeroed(1, sizeof(*r), (void **)&r, err);
+        rc = release_new(options, &r, err);
     if (rc)
         return rc;
-    r->fd = -1;
-    r->facts.version.patch = -1;
-    take_limits(&options->limits, &r->limits);
     rc = release_is_url(source) ? open_fetched(source, options, progress, r, err) : open_local(source, options, r, err);
     if (!rc) {
         r->facts.name = r->name;
@@ -238,6 +255,27 @@ enum error_kind release_open(const char *source, const struct release_options *o
         /* Whatever is wrong with a download, the next try shall not begin with it. */
         if (rc == ERR_REFUSED && release_is_url(source) && ftruncate(r->fd, 0))
             error_hint(err, "remove the download by hand");
+    }
+    if (rc) {
+        release_free(r);
+        return rc;
+    }
+    *out = r;
+    return OK;
+}
+
+enum error_kind release_open_package(const char *path, const struct release_options *options,
+                                     const struct progress *progress, struct release **out, struct error *err)
+{
+    struct release *r = NULL;
+    enum error_kind rc = release_new(options, &r, err);
+
+    if (rc)
+        return rc;
+    rc = open_local(path, options, r, err);
+    if (!rc) {
+        r->facts.name = r->name;
+        rc = list(r, options, progress, err);
     }
     if (rc) {
         release_free(r);

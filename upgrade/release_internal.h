@@ -25,6 +25,18 @@ struct release {
     struct stat was; /* the archive when it was summed (R1) */
 };
 
+/* ---- release.c ---- */
+
+/*
+ * An archive or a folder whose names were checked (R2 to R4) and of which nothing is known but its list: it need be no shop.
+ *
+ * Returns    as release_open()
+ */
+enum error_kind release_open_package(const char *path, const struct release_options *options,
+                                     const struct progress *progress, struct release **out, struct error *err);
+/* A new folder of our own, 0700: in `work`, or where temporary files go. Caller removes and frees. */
+enum error_kind release_temporary_folder(const char *work, char **out, struct error *err);
+
 /* ---- release_names.c ---- */
 
 /*

@@ -10,12 +10,15 @@
  *   U1  the old program's files are replaced, not overlaid: nothing of the old version that the new one does not have stays in the way
  *   U2  what is the shop's own is in the new tree, in the place where the new version looks for it
  *   U3  the connection that the new tree's settings name is the one that the old tree's named
+ *   U4  every script is found, read and looked through before the shop is stopped; they run on the copy of its database
  */
 #ifndef NOPSNAP_UPGRADE_H
 #define NOPSNAP_UPGRADE_H
 
 #include "release.h"
+#include "scripts.h"
 #include "transaction.h"
+#include "upgrade_path.h"
 
 #define UPGRADE_TRIAL_MS (7LL * 24 * 3600 * 1000)
 
@@ -23,6 +26,7 @@ struct upgrade_options {
     const char *release;      /* file, folder or URL */
     const char *sha256;       /* expected, or NULL */
     const char *from_release; /* the release that the shop was made from, or NULL: tells its files from the owner's */
+    const char *scripts;      /* folder with the packages of upgrade scripts, or NULL; see scripts_open() */
     const char *work;         /* where a download stays, see release_options */
     bool allow_same, allow_downgrade;
     bool shared;           /* see forward_options */
@@ -36,6 +40,8 @@ struct upgrade_plan {
     struct release *release;
     struct release *old_release; /* or NULL */
     char from[16], to[16];
+    struct upgrade_scripts scripts;
+    struct upgrade_path path;              /* its scripts are those of `scripts` */
     uint64_t carried_files, carried_bytes; /* of the shop's own */
     struct text_list
         carried; /* of that, what has another name now, and what no rule knows: the owner should look at it */

@@ -22,6 +22,7 @@ struct upgrade_context {
     struct release_names names, old_names; /* of both */
     struct text_list renamed;              /* the owner's files that have another name in the new version */
     atomic_bool failed;                    /* a decision could not be made */
+    const struct upgrade_path *path;       /* the plan's */
     struct health_options health;
     struct health_baseline before;
 };

@@ -6,7 +6,8 @@
 
 #include "upgrade_internal.h"
 
-#define POLL_MS 200 /* what an answer that has just begun to come may wait for us, while customers wait too */
+#define PICTURES_MOVE 410 /* to a table of their own */
+#define POLL_MS 200       /* what an answer that has just begun to come may wait for us, while customers wait too */
 
 void upgrade_plan_free(struct upgrade_plan *plan)
 {
@@ -19,6 +20,7 @@ void upgrade_plan_free(struct upgrade_plan *plan)
     text_list_release(&plan->modified);
     text_list_release(&plan->settings);
     text_list_release(&plan->plugins);
+    scripts_release(&plan->scripts);
     if (plan->context) {
         health_baseline_release(&plan->context->before);
         text_list_release(&plan->context->renamed);
@@ -31,9 +33,64 @@ void upgrade_plan_free(struct upgrade_plan *plan)
 
 /* ---- the way from one version to the other ---- */
 
-static int era(const struct site_version *v)
+/* Where the owner has said all three, nopsnap need not know what the shop runs on. */
+static bool has_own_commands(const struct site *site)
 {
-    return v->major * 100 + v->minor;
+    return site->config && site->config->stop && site->config->start && site->config->url;
+}
+
+static enum error_kind ask_engine(const struct site *site, enum database_engine *out, struct error *err)
+{
+    struct database_target target = DATABASE_TARGET_INIT;
+    enum error_kind rc = OK;
+
+    *out = DATABASE_NONE;
+    if (site->connection.string && site->connection.provider)
+        rc = database_target_parse(site->connection.provider, site->connection.string, &target, err);
+    if (!rc)
+        *out = target.engine;
+    database_target_release(&target);
+    return rc;
+}
+
+/* What has to be known of the scripts beside that they are there. */
+static enum error_kind say_scripts(const struct upgrade_plan *plan, bool troubled, struct preflight *p,
+                                   struct error *err)
+{
+    size_t needed = 0;
+    enum error_kind rc = OK;
+
+    for (size_t i = 0; i < plan->path.count; i++)
+        needed += plan->path.stages[i].script_count;
+    for (size_t i = 0; i < plan->scripts.problems.count && !rc; i++)
+        rc = text_list_add(&p->problems, plan->scripts.problems.items[i], err);
+    if (!rc && plan->scripts.place && !needed && !troubled)
+        rc = text_list_addf(&p->remarks, err, "none of the scripts in %s is run: the way from %s to %s has none",
+                            plan->scripts.place, plan->from, plan->to);
+    for (size_t i = 0; i < plan->path.count && !rc; i++)
+        for (size_t k = 0; k < plan->path.stages[i].script_count && !rc; k++)
+            if (plan->path.stages[i].scripts[k]->to == PICTURES_MOVE)
+                rc = text_list_add(&p->remarks,
+                                   "the script to 4.10 moves the pictures that are in the database to a table of their "
+                                   "own: the server needs room for each a second time",
+                                   err);
+    return rc;
+}
+
+static enum error_kind plan_path(const struct site *site, struct upgrade_plan *plan, struct preflight *p,
+                                 struct error *err)
+{
+    struct path_question q = {.from = plan->context->from,
+                              .to = {plan->context->to},
+                              .to_count = 1,
+                              .scripts = &plan->scripts,
+                              .own_commands = has_own_commands(site)};
+    size_t problems = p->problems.count;
+    enum error_kind rc = ask_engine(site, &q.engine, err);
+
+    if (!rc)
+        rc = path_plan(&q, &plan->path, &p->problems, err);
+    return rc ? rc : say_scripts(plan, p->problems.count > problems, p, err);
 }
 
 static enum error_kind check_path(const struct site *site, const struct upgrade_options *o, struct upgrade_plan *plan,
@@ -56,20 +113,18 @@ static enum error_kind check_path(const struct site *site, const struct upgrade_
                               "nopCommerce %s is older than the shop's %s, and its database can't go back: nopsnap "
                               "rollback does that; --allow-downgrade for the files alone",
                               to->text, from->text);
-    if (era(from) < 430 || (era(to) < 440 && era(to) != era(from)))
-        return text_list_addf(
-            &p->problems, err,
-            "from %s to %s the database is brought forward by SQL scripts, which nopsnap upgrade does "
-            "not run yet: nopsnap snapshot, then nopsnap sql for each script up to 4.30",
-            from->text, to->text);
-    return OK;
+    return plan_path(site, plan, p, err);
 }
 
-static enum error_kind check_system(const struct release_facts *f, struct preflight *p, struct error *err)
+static enum error_kind check_system(const struct site *site, const struct release_facts *f, struct preflight *p,
+                                    struct error *err)
 {
     char flavour[128];
 
     release_flavour(f, flavour, sizeof(flavour));
+    if (f->system == RELEASE_WINDOWS && has_own_commands(site))
+        return text_list_addf(&p->remarks, err,
+                              "the release is for another system (%s): your own `start` has to run it there", flavour);
     if (f->system == RELEASE_WINDOWS || f->system == RELEASE_OTHER)
         return text_list_addf(&p->problems, err, "the release is for another system (%s): take the one for Linux",
                               flavour);
@@ -119,6 +174,8 @@ static enum error_kind open_release(const struct upgrade_options *o, const struc
 
     if (!rc && o->from_release)
         rc = release_open(o->from_release, &old, progress, &plan->old_release, err);
+    if (!rc && o->scripts)
+        rc = scripts_open(o->scripts, o->work, progress, &plan->scripts, err);
     return rc;
 }
 
@@ -142,7 +199,7 @@ static enum error_kind plan_forward(struct catalog *cat, struct site *site, cons
     p = &plan->forward->preflight;
     rc = check_path(site, o, plan, p, err);
     if (!rc)
-        rc = check_system(f, p, err);
+        rc = check_system(site, f, p, err);
     if (!rc)
         rc = say_release(f, p, err);
     if (!rc && !p->problems.count) /* else there may be nothing to convert to */
@@ -196,6 +253,7 @@ enum error_kind upgrade_plan(struct catalog *cat, struct site *site, const struc
     plan->context->site = site;
     plan->context->release = plan->release;
     plan->context->old_release = plan->old_release;
+    plan->context->path = &plan->path;
     plan->context->from = site->version;
     plan->context->to = f->version;
     memcpy(plan->from, site->version.major ? site->version.text : "?", site->version.major ? sizeof(plan->from) : 2);

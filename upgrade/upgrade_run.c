@@ -26,6 +26,57 @@ static enum error_kind settle(void *arg, struct database *db, const char *tree, 
     return rc ? rc : carry_settle(c, tree, live, progress, err);
 }
 
+/* ---- the scripts ---- */
+
+struct telling {
+    const struct progress *progress;
+    bool failed;
+};
+
+/* As they come. The first failure becomes the error that ends the upgrade; one that follows from it is told here. */
+static void tell(void *arg, const struct database_saying *said)
+{
+    struct telling *t = arg;
+
+    if (!said->failure)
+        progress_note(t->progress, "%s", said->text);
+    else if (t->failed)
+        progress_note(t->progress, "and %s", said->text);
+    t->failed = t->failed || said->failure;
+}
+
+static enum error_kind run_script(struct database *db, const struct upgrade_script *s, const struct progress *progress,
+                                  struct error *err)
+{
+    const struct database_script script = {s->name, s->text.data, s->text.len};
+    struct telling t = {progress, false};
+    uint64_t batches = 0;
+    enum error_kind rc;
+
+    progress_step(progress, "running the script %d.%02d-%d.%02d", s->from / 100, s->from % 100, s->to / 100,
+                  s->to % 100);
+    rc = database_run_script_text(db, &script, tell, &t, &batches, err);
+    if (rc)
+        return rc;
+    progress_note(progress, "%s: %llu batches run", s->name, (unsigned long long)batches);
+    return batches == s->batches ? OK
+                                 : error_set(err, ERR_CORRUPT, 0, "%s: %llu batches of %llu were run", s->name,
+                                             (unsigned long long)batches, (unsigned long long)s->batches);
+}
+
+static enum error_kind run_scripts(void *arg, struct database *db, const struct progress *progress, struct error *err)
+{
+    const struct upgrade_context *c = arg;
+    const struct upgrade_stage *stage = &c->path->stages[0];
+    enum error_kind rc = OK;
+
+    for (size_t i = 0; i < stage->script_count && !rc; i++)
+        rc = run_script(db, stage->scripts[i], progress, err);
+    return rc;
+}
+
+/* ---- the new shop ---- */
+
 static enum error_kind not_well(const struct health_result *r, const struct progress *progress, struct error *err)
 {
     enum error_kind rc;
@@ -69,6 +120,7 @@ enum error_kind upgrade_run(struct catalog *cat, struct site *site, struct upgra
         .carries = carry_wants,
         .build = tree_build,
         .settle = settle,
+        .scripts = run_scripts,
         .healthy = healthy,
     };
 

@@ -1,0 +1,192 @@
+#!/usr/bin/env python3
+"""Upgrades of shops of 4.00 to 4.30 by nopCommerce's SQL scripts: the real program, a stand-in for the shop, the model of SQL Server of tests/tds.
+
+    upgrade_scripts_test.py [PART OF A TEST'S NAME]
+"""
+import json
+import os
+import shutil
+import sys
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "..", "fixture"))
+sys.path.insert(0, HERE)
+import standin_scripted  # noqa: E402
+import upgrade_test  # noqa: E402
+from harness import ENGINES, SqlServer, missing  # noqa: E402
+from standin_bench import wait_until  # noqa: E402
+from standin_scripted import pack_package, script, write_package  # noqa: E402
+from upgrade_test import check, same  # noqa: E402
+
+FROM = "4.00"
+
+
+class OldServer(SqlServer):
+    """The fixture's tables as the version FROM had them."""
+
+    def make_database(self):
+        super().make_database()
+        self.batch(standin_scripted.older(FROM), self.database)
+
+
+class NoPool:
+    """The shop's own program keeps no session."""
+
+    def close(self):
+        pass
+
+
+class Shop(upgrade_test.Shop):
+    def __init__(self):
+        ENGINES["old"] = lambda folder: OldServer(folder, in_place=IN_PLACE)
+        super().__init__("old", FROM)
+
+    def __enter__(self):
+        try:
+            self.server.start()
+            string = self.server.make_shop()
+            self.pool = NoPool()
+            os.makedirs(os.path.dirname(self.site))
+            standin_scripted.make_shop(self.site, FROM, string)
+            self.units.install()
+            self.units.add_shop("nop", self.site, self.port)
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def configure(self, **keys):
+        systemctl = f"{self.units.folder}/bin/systemctl"
+        super().configure(**{"service": None, "stop": f"{systemctl} stop nop.service", "start": f"{systemctl} start nop.service", **keys})
+
+    def make_release(self, name, version="4.20", **knobs):
+        root = os.path.join(self.folder, "release-" + name)
+        standin_scripted.make_release(root, version, knobs=knobs, archive=root + ".zip")
+        shutil.rmtree(root)
+        return root + ".zip"
+
+    def wait_listening(self):
+        wait_until(lambda: self.get("/keepalive/index") is not None, "listening", self.said)
+
+    def rows(self):
+        return [line for line in self.server.digest() if line[0] != "Log" and not line[0].startswith("identity Log")]
+
+    def applied(self):
+        return []
+
+    def packages(self, *versions):
+        """A fresh folder for packages, with those of these versions as folders."""
+        folder = os.path.join(self.folder, "packages")
+        shutil.rmtree(folder, ignore_errors=True)
+        os.makedirs(folder)
+        for v in versions:
+            write_package(os.path.join(folder, f"{v}-{standin_scripted.following(v)}"), v)
+        return folder
+
+
+SHOP = None
+IN_PLACE = False
+
+
+def is_old(s, before):
+    upgrade_test.is_old(s, before)
+    check("version " + FROM in s.get("/").body, "the old shop serves")
+
+
+def upgrade__by_a_chain_of_scripts_and_back():
+    """One package is a folder, the other an archive as published, which names the version that it leads to alone; a third is not needed."""
+    s = SHOP
+    before = upgrade_test.state(s)
+    folder = s.packages("4.20")
+    write_package(os.path.join(folder, "upgradescripts", "from 4.00 to 4.10"), "4.00", encoding="utf-16")
+    pack_package(os.path.join(folder, "nopCommerce_4.20_UpgradeScripts.zip"), "4.10")
+    done = s.upgrade(None, "--scripts", folder)
+    done.expect(0, out=["script 4.00-4.10, upgradescripts/from 4.00 to 4.10/upgrade.sql: 3 batches", "script 4.10-4.20, nopCommerce_4.20_UpgradeScripts.zip/",
+                        "its Readme.txt: 1. Note of the script from 4.10", "is nopCommerce 4.20 now"], err="a new column for the pictures")
+    check("4.20-4.30" not in done.out and "Backup your" not in done.out, done)
+    check("version 4.20" in s.get("/").body, "the new shop serves")
+    same(s.server.sql("SELECT COUNT(*) FROM [PictureBinary] WHERE [BinaryData] = 0xFFD8FFE0"), [["30"]], "the pictures have moved")
+    s.nopsnap("-v", "history", "shop").expect(0, out=["running the script 4.00-4.10", "running the script 4.10-4.20"])
+    s.nopsnap("rollback", "shop", "--yes").expect(0, out="is back")
+    is_old(s, before)
+
+
+def failure__in_a_batch_of_the_second_script_is_undone():
+    s = SHOP
+    before = upgrade_test.state(s)
+    folder = s.packages("4.00")
+    broken = script("4.10").replace("PRINT 'a new column for the pictures'", "PRINT 'about to fail'\nUPDATE [NoSuchTable] SET [Id] = 1")
+    write_package(os.path.join(folder, "4.10-4.20"), "4.10", broken)
+    line = 1 + broken[:broken.index("UPDATE [NoSuchTable]")].count("\n")
+    s.upgrade(None, "--scripts", folder).expect(4, out="undone: ", err=["4.00-4.10/upgrade.sql: 3 batches run", f"4.10-4.20/upgrade.sql:{line}: ", "NoSuchTable", "batch 2"])
+    is_old(s, before)
+    same(s.kept(), [], "nothing is kept")
+    same(s.server.others(), [], "no database is left")
+
+
+def plan__says_all_that_is_wrong_before_anything_is_changed():
+    s = SHOP
+    before = upgrade_test.state(s)
+
+    def plan(folder, out, status=1, release=None):
+        s.nopsnap("upgrade", "shop", release or s.release, "--dry-run", *(["--scripts", folder] if folder else [])).expect(status, out=out)
+
+    plan(None, ["from 4.00 to 4.20 the database is brought forward by nopCommerce's SQL scripts", "here 4.00-4.10, 4.10-4.20", "--scripts"])
+    folder = s.packages("4.00", "4.20")
+    plan(folder, f"{folder} holds no upgrade script for 4.10-4.20")
+    s.nopsnap("upgrade", "shop", s.release, "--scripts", folder + "/none", "--dry-run").expect(1, err=["--scripts", "none"])
+    # What a script says of itself and where it lies must agree.
+    write_package(os.path.join(folder, "4.10-4.20"), "4.00")
+    plan(folder, ["4.10-4.20/upgrade.sql says that it goes from 4.00 to 4.10, which its name does not", "holds no upgrade script for 4.10-4.20"])
+    folder = s.packages("4.00")
+    write_package(os.path.join(folder, "4.10-4.20"), "4.10", script("4.10") + ":r other.sql\nGO\n")
+    write_package(os.path.join(folder, "again"), "4.00", script("4.00") + "SELECT 1\n")
+    plan(folder, ["4.10-4.20/upgrade.sql: line", ":r", "4.00-4.10/upgrade.sql and again/upgrade.sql both go from 4.00, and differ"])
+    folder = s.packages("4.00")
+    with open(os.path.join(write_package(os.path.join(folder, "4.10-4.20"), "4.10"), "upgrade.sql"), "ab") as f:
+        f.write(b"PRINT 'caf\xe9'\r\n")
+    plan(folder, ["4.10-4.20/upgrade.sql: line", "not UTF-8"])
+    # The same script twice is one.
+    folder = s.packages("4.00", "4.10")
+    pack_package(os.path.join(folder, "again.tar.gz"), "4.00")
+    plan(folder, "script 4.00-4.10, 4.00-4.10/upgrade.sql: 3 batches", status=0)
+    lines = [json.loads(line) for line in s.nopsnap("--json", "upgrade", "shop", s.release, "--dry-run", "--scripts", folder).out.splitlines()]
+    steps = [line for line in lines if line["type"] == "plan"][0]["stages"]
+    same([(t["from"], t["to"], t["migrates"], [(x["from"], x["to"], x["batches"]) for x in t["scripts"]]) for t in steps],
+         [("4.00", "4.20", False, [(400, 410, 3), (410, 420, 3)])])
+    # Hostile packages.
+    os.symlink("/etc/passwd", os.path.join(folder, "link.sql"))
+    plan(folder, "link.sql is a symbolic link")
+    folder = s.packages("4.00", "4.10")
+    standin_scripted.standin_release.pack(folder, folder + ".zip", "../out", True)
+    os.rename(folder + ".zip", os.path.join(folder, "evil.zip"))
+    plan(folder, ["evil.zip: ", "leads out"])
+    # 4.00 runs on Windows: nobody but the owner can stop and start it.
+    s.configure(service="nop.service", stop=None, start=None)
+    plan(s.packages("4.00", "4.10"), "nopCommerce 4.00 runs on Windows")
+    s.configure()
+    is_old(s, before)
+    same(s.kept(), [])
+    same([r for r in s.list() if r["type"] == "row"], [], "no snapshot")
+
+
+def main():
+    global SHOP
+    part = sys.argv[1] if len(sys.argv) > 1 else ""
+    lacking = missing("sqlserver")
+    if lacking or os.geteuid() != 0:
+        print("skipped:", lacking or "who is not root can't see that nobody is in the tree")
+        sys.exit(77)
+    tests = [f for name, f in globals().items() if "__" in name and not name.startswith("__") and callable(f) and part in name]
+    with Shop() as SHOP:
+        SHOP.prepare()
+        for test in tests:
+            since = time.monotonic()
+            SHOP.begin()
+            test()
+            print(f"ok    {test.__name__} ({time.monotonic() - since:.1f} s)", flush=True)
+
+
+if __name__ == "__main__":
+    main()
