@@ -27,8 +27,6 @@ static enum error_kind detail_of(const struct run_entry *e, char **out, struct e
     json_put_number(facts, "started_ns", e->started_ns);
     rc = json_print(facts, &text, err);
     if (!rc)
-        rc = buffer_append_u8(&text, 0, err);
-    if (!rc)
         *out = buffer_detach(&text);
 
 done:

@@ -370,6 +370,34 @@ done:
     return rc;
 }
 
+bool database_copies(const struct database *db)
+{
+    return db->ops->copy != NULL;
+}
+
+enum error_kind database_copy(struct database *db, struct database_swap *swap, struct database_counts *counts,
+                              struct error *err)
+{
+    struct text_list differences = TEXT_LIST_INIT;
+    struct database_counts original = {NULL, 0};
+    enum error_kind rc;
+
+    text_list_release(&db->notes);
+    rc = db->ops->count(db, swap->live, &original, err);
+    if (!rc)
+        rc = db->ops->copy(db, swap, counts, err);
+    database_counts_sort(&original);
+    database_counts_sort(counts);
+    if (!rc)
+        rc = database_counts_compare(&original, counts, &differences, err);
+    if (!rc && differences.count)
+        rc = error_set(err, ERR_CORRUPT, 0, "the server's copy is not what was copied: %s%s", differences.items[0],
+                       differences.count > 1 ? ", and more" : "");
+    text_list_release(&differences);
+    database_counts_release(&original);
+    return rc;
+}
+
 enum error_kind database_swap_prepare(struct database *db, const char *beside, const char *token,
                                       struct database_swap *out, struct error *err)
 {

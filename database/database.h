@@ -222,6 +222,20 @@ const struct text_list *database_notes(const struct database *db);
 enum error_kind database_compare(struct database *db, const char *name, const struct database_counts *expected,
                                  struct text_list *differences, struct error *err);
 
+struct database_swap;
+/* Can the server itself copy a database whole, faster than a dump and a load? */
+bool database_copies(const struct database *db);
+/*
+ * Copy the live database into the beside one, by the server. Nobody may be in the live one: it is fenced (D3: it is read only).
+ *
+ * swap       in: of database_swap_prepare(), with the empty database of database_load_begin() as the new side; out: with the copy. Until the
+ *            caller has journaled that, the copy is known by the token in its name alone
+ * counts     of the copy, equal to those of the live one (P9), sorted; caller releases
+ * Returns    ERR_CORRUPT naming the first table that differs
+ */
+enum error_kind database_copy(struct database *db, struct database_swap *swap, struct database_counts *counts,
+                              struct error *err);
+
 /*
  * The announced fallback where no database can be made beside (P2): replace the content of the live database.
  * PostgreSQL: one transaction, old or new. MySQL: table by table; the caller has journaled it and holds a snapshot.

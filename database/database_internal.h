@@ -102,6 +102,10 @@ struct database_engine_ops {
     enum error_kind (*swap_finish)(struct database *db, const struct database_swap *swap, struct error *err);
     enum error_kind (*kept_drop)(struct database *db, const char *name, const char *identity, struct error *err);
 
+    /* Exactly the public function, but counts come unsorted; NULL where the server can't. */
+    enum error_kind (*copy)(struct database *db, struct database_swap *swap, struct database_counts *counts,
+                            struct error *err);
+
     /* Scripts: exactly the public function; NULL where there are none. */
     enum error_kind (*check_script)(const struct database_script *script, uint64_t *batches, struct error *err);
     enum error_kind (*run_script)(struct database *db, const struct database_script *script, database_say_fn *say,

@@ -618,6 +618,7 @@ const struct database_engine_ops postgres_engine_ops = {
     .swap_to = postgres_swap_to,
     .swap_side = postgres_swap_side,
     .swap_finish = engine_swap_finish,
+    .copy = postgres_copy,
     .kept_drop = postgres_kept_drop,
     .query = engine_query,
     .table = engine_table,

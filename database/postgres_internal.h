@@ -178,6 +178,17 @@ enum error_kind postgres_dump_end(struct database_dump *dump, struct database_fa
 /* Path of a pg_restore that can read the dump and suits the server; caller frees. */
 enum error_kind postgres_restore_tool(struct postgres *pg, const struct database_facts *facts, char **path,
                                       struct error *err);
+/*
+ * Create a database under a private name, after an earlier try under that name is dropped.
+ *
+ * template   copied with all that is in it, whoever is in it is put out; NULL: an empty one
+ */
+enum error_kind postgres_create_beside(struct postgres *pg, const char *name, const char *template,
+                                       const char *properties, struct error *err);
+enum error_kind postgres_copy(struct database *db, struct database_swap *swap, struct database_counts *counts,
+                              struct error *err);
+/* The new side is another database now, under the same name: its identity, and who may connect to it, are read again. */
+enum error_kind postgres_swap_renew(struct database *db, struct database_swap *swap, struct error *err);
 enum error_kind postgres_load_begin(struct database *db, const struct database_facts *facts, const char *token,
                                     char **name, struct error *err);
 enum error_kind postgres_load_run(struct database *db, const char *name, const struct database_facts *facts,

@@ -34,7 +34,10 @@ done:
     return rc;
 }
 
-static enum error_kind create(struct postgres *pg, const char *name, const struct database_facts *facts,
+/* From 15 on the server would otherwise write every page of the copy to its log as well. */
+#define COPY_FILES_FROM 15
+
+static enum error_kind create(struct postgres *pg, const char *name, const char *template, const char *properties,
                               struct error *err)
 {
     struct buffer sql = BUFFER_INIT(SQL_MAX);
@@ -44,9 +47,13 @@ static enum error_kind create(struct postgres *pg, const char *name, const struc
     if (!rc)
         rc = postgres_append_name(pg, name, &sql, err);
     if (!rc)
-        rc = buffer_append_text(&sql, " TEMPLATE template0", err);
+        rc = buffer_append_text(&sql, " TEMPLATE ", err);
     if (!rc)
-        rc = postgres_properties_create(pg, facts->properties, &sql, err);
+        rc = template ? postgres_append_name(pg, template, &sql, err) : buffer_append_text(&sql, "template0", err);
+    if (!rc && template && postgres_server_major(pg) >= COPY_FILES_FROM)
+        rc = buffer_append_text(&sql, " STRATEGY FILE_COPY", err);
+    if (!rc)
+        rc = postgres_properties_create(pg, properties, &sql, err);
     if (!rc)
         rc = postgres_query(pg, (char *)sql.data, NULL, NULL, err);
     buffer_release(&sql);
@@ -61,8 +68,14 @@ static bool is_being_created(struct postgres *pg)
     return strcmp(state, "42P04") == 0 || strcmp(state, "23505") == 0;
 }
 
-static enum error_kind create_anew(struct postgres *pg, const char *name, const struct database_facts *facts,
-                                   struct error *err)
+/* Somebody is in the template: what we ended just now may still be leaving. */
+static bool is_in_use(struct postgres *pg)
+{
+    return strcmp(postgres_state(pg), "55006") == 0;
+}
+
+enum error_kind postgres_create_beside(struct postgres *pg, const char *name, const char *template,
+                                       const char *properties, struct error *err)
 {
     int64_t deadline = clock_monotonic_ms() + CREATE_MS;
     struct timespec pause = {0, PAUSE_MS * 1000000L};
@@ -73,10 +86,14 @@ static enum error_kind create_anew(struct postgres *pg, const char *name, const 
 
         if (rc)
             return rc;
-        rc = create(pg, name, facts, &failure);
+        if (template)
+            rc = postgres_end_sessions(pg, template, false, err);
+        if (rc)
+            return rc;
+        rc = create(pg, name, template, properties, &failure);
         if (!rc)
             return OK;
-        if (!is_being_created(pg) || clock_monotonic_ms() > deadline) {
+        if (!(is_being_created(pg) || (template && is_in_use(pg))) || clock_monotonic_ms() > deadline) {
             error_copy(err, &failure);
             return rc;
         }
@@ -97,7 +114,7 @@ enum error_kind postgres_load_begin(struct database *db, const struct database_f
     assert(strcmp(chosen, db->name) != 0);
     rc = postgres_maintenance(db, &pg, err);
     if (!rc)
-        rc = create_anew(pg, chosen, facts, err);
+        rc = postgres_create_beside(pg, chosen, NULL, facts->properties, err);
     if (rc)
         goto done;
     *name = chosen;

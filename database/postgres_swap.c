@@ -226,6 +226,44 @@ done:
     return rc;
 }
 
+enum error_kind postgres_swap_renew(struct database *db, struct database_swap *swap, struct error *err)
+{
+    struct access new = {-1, true, false, false};
+    struct buffer text = BUFFER_INIT(4 << 20);
+    struct postgres *pg = NULL;
+    struct json *root = NULL;
+    char *identity = NULL;
+    enum error_kind rc = postgres_maintenance(db, &pg, err);
+
+    if (!rc)
+        rc = json_parse(swap->saved, strlen(swap->saved), &root, err);
+    if (!rc)
+        rc = postgres_identity(pg, swap->beside, &identity, err);
+    if (!rc && !identity)
+        rc = error_set(err, ERR_NOT_FOUND, 0, "there is no database %s on the server", swap->beside);
+    if (!rc)
+        rc = read_access(db, pg, swap->beside, &new, err);
+    if (rc)
+        goto done;
+    put_access(root, "new", &new);
+    rc = save_properties(db, swap->beside, root, "new_properties", err);
+    if (!rc)
+        rc = json_print(root, &text, err);
+    if (rc)
+        goto done;
+    free(swap->saved);
+    swap->saved = buffer_detach(&text);
+    free(swap->new_identity);
+    swap->new_identity = identity;
+    identity = NULL;
+
+done:
+    free(identity);
+    buffer_release(&text);
+    json_free(root);
+    return rc;
+}
+
 /* ---- who is where ---- */
 
 struct places {

@@ -39,7 +39,9 @@ struct snapshot_options {
     const char
         *pictures; /* their folder outside the site, for whoever knows it without a dump; it may be gone. Or NULL */
     const char *read_pictures; /* walk this folder instead of `pictures` (kept ones; absent: there are none), or NULL */
-    snapshot_entry_fn *entry;  /* or NULL */
+    const struct snapshot_record *
+        files_of; /* no tree is read: the files are those of this snapshot, which must stand until the commit. Or NULL */
+    snapshot_entry_fn *entry; /* or NULL */
     void *entry_arg;
     const char *transaction; /* for safety snapshots, or NULL */
     const char *transaction_only;

@@ -90,6 +90,11 @@ enum error_kind say_rest(struct taking *t, struct error *err);
 /* Bytes were read or known: moves the bar; ERR_CANCELLED when a signal came. */
 enum error_kind say_bytes(struct taking *t, uint64_t bytes, struct error *err);
 
+/* ---- take_over.c ---- */
+
+/* The files are those of this snapshot, with all that was said of them. */
+enum error_kind take_over(struct taking *t, const struct snapshot_record *from, struct error *err);
+
 /* ---- dump.c ---- */
 
 enum error_kind dump_take(struct taking *t, struct error *err);

@@ -142,6 +142,8 @@ static enum error_kind take_files(struct taking *t, struct error *err)
 
     if (o->part == SNAPSHOT_DATABASE_ONLY)
         return OK;
+    if (o->files_of)
+        return take_over(t, o->files_of, err);
     progress_step(t->progress, "reading files");
     rc = snapshot_row_each(t->cat, t->result->record.site_id, newest_bytes, &t->bytes_expected, err);
     if (!rc)
@@ -214,6 +216,20 @@ static void warn_of_damage(const struct taking *t, const struct store_stats *sta
                       (unsigned long long)stats->damaged, (unsigned long long)stats->repaired);
 }
 
+static enum error_kind store_trees(struct taking *t, struct error *err)
+{
+    struct snapshot_record *record = &t->result->record;
+    enum error_kind rc = OK;
+
+    for (size_t i = 0; !rc && i < record->root_count; i++)
+        rc = encode_trees(t->roots[i].spill, t->store, &record->roots[i].tree, err);
+    if (!rc)
+        rc = hard_links_store(t->links, t->store, record, err);
+    if (!rc)
+        begin_remembering(t);
+    return rc;
+}
+
 static enum error_kind finish(struct taking *t, struct error *err)
 {
     struct snapshot_record *record = &t->result->record;
@@ -225,12 +241,8 @@ static enum error_kind finish(struct taking *t, struct error *err)
     rc = t->dump ? store_flush(t->store, err) : store_claim(t->store, err);
     if (!rc)
         rc = dump_list(t, err);
-    for (size_t i = 0; !rc && i < record->root_count; i++)
-        rc = encode_trees(t->roots[i].spill, t->store, &record->roots[i].tree, err);
-    if (!rc)
-        rc = hard_links_store(t->links, t->store, record, err);
-    if (!rc)
-        begin_remembering(t);
+    if (!rc && !t->options->files_of)
+        rc = store_trees(t, err);
     if (!rc)
         rc = store_flush(t->store, err);
     if (rc)
@@ -248,7 +260,7 @@ static enum error_kind check(const struct site *site, const struct database *db,
 {
     if (!db && o->part == SNAPSHOT_DATABASE_ONLY)
         return error_set(err, ERR_USAGE, 0, "%s: there is no database to take", site->path);
-    if (!site->exists && !o->read_root && o->part != SNAPSHOT_DATABASE_ONLY)
+    if (!site->exists && !o->read_root && !o->files_of && o->part != SNAPSHOT_DATABASE_ONLY)
         return error_set(err, ERR_NOT_FOUND, 0, "%s: no such folder", site->path);
     return OK;
 }
@@ -297,9 +309,11 @@ enum error_kind snapshot_take(struct catalog *cat, const struct site *site, stru
         rc = prepare(&t, err);
     if (!rc && db && options->part != SNAPSHOT_FILES_ONLY)
         rc = dump_take(&t, err);
+    result.record.to_ns = 0;
     if (!rc)
         rc = take_files(&t, err);
-    result.record.to_ns = clock_now();
+    if (!result.record.to_ns)
+        result.record.to_ns = clock_now();
     if (!rc)
         rc = finish(&t, err);
     if (!rc)

@@ -3,7 +3,9 @@
  * the new database is a copy of the old one, and whether all is well is asked by the room above too.
  *
  *   F1  a whole snapshot is taken, and held, before anything is staged; what is carried over is linked and read back from it
- *   F2  the copy is loaded from the restore point, a whole snapshot of the stopped shop: what the new shop migrates is proved to be in the catalogue
+ *   F2  the restore point is a whole snapshot of the stopped shop. Where the server can't copy a database, the copy is loaded from it: what the new shop
+ *       migrates is proved to be in the catalogue. Where it can, the copy is counted against the original, and the restore point has the files until
+ *       the shop runs again: then its dump is made from the original, which F3 keeps
  *   F3  the original database and tree are kept untouched until the trial is over, so that going back is exact
  *   F4  a restore point whose upgrade was undone is forgotten: nothing was taken away, so nothing is to be gone back to
  */
@@ -21,6 +23,7 @@
  * file (bench/upgrade.py, on two processors).
  */
 #define COPY_BYTES_A_SECOND (15u << 20)
+#define COPY_BY_SERVER_A_SECOND (150u << 20)
 #define COPY_LEAST_MS 300
 #define OTHER_MS 1000
 #define FILES_A_MS 80
@@ -205,7 +208,9 @@ enum error_kind forward_plan(struct catalog *cat, struct site *site, const struc
         x->place.seen_ns = place_changed_ns(&x->place);
     if (!rc)
         rc = plan_database(x, plan, err);
-    plan->copy_ms = COPY_LEAST_MS + plan->database_bytes * 1000 / COPY_BYTES_A_SECOND;
+    x->txn.database_later = !rc && plan->database && !x->txn.database_in_place && database_copies(x->reach.db);
+    plan->copy_ms = COPY_LEAST_MS + plan->database_bytes * 1000 /
+                                        (x->txn.database_later ? COPY_BY_SERVER_A_SECOND : COPY_BYTES_A_SECOND);
     plan->other_ms = OTHER_MS + options->new_files / FILES_A_MS;
     if (!rc)
         rc = preflight(x, options, plan, err);
@@ -304,6 +309,15 @@ static enum error_kind prepare(struct transaction_context *x, const struct progr
 
 /* ---- once the shop is stopped ---- */
 
+/* Only a dump tells where they are. */
+static const char *pictures_outside(const struct transaction_context *x)
+{
+    for (size_t i = 0; i < x->target.root_count; i++)
+        if (!strcmp(x->target.roots[i].name, "pictures"))
+            return x->target.roots[i].path;
+    return NULL;
+}
+
 /*
  * F2. Files that were linked while staging have a new ctime, and would all be read: they stand for what they were proved to be, unless the shop wrote
  * into one since.
@@ -319,6 +333,10 @@ static enum error_kind restore_point(struct transaction_context *x, const struct
     o.kind = SNAPSHOT_BEFORE_UPGRADE;
     o.stopped = true;
     o.transaction = x->txn.token;
+    if (x->txn.database_later) {
+        o.part = SNAPSHOT_FILES_ONLY;
+        o.pictures = pictures_outside(x);
+    }
     if (x->linked) {
         entries.linked = x->linked;
         entries.cat = x->cat;
@@ -338,6 +356,8 @@ static enum error_kind restore_point(struct transaction_context *x, const struct
         snapshot_record_release(&x->point);
         x->point = result.record; /* moved */
         result.record = (struct snapshot_record)SNAPSHOT_RECORD_INIT;
+    }
+    if (!rc && !x->txn.database_later) {
         database_facts_release(&x->facts);
         rc = restore_database_facts(&x->point, &x->facts, err);
     }
@@ -398,12 +418,13 @@ static enum error_kind act(struct transaction_context *x, bool *warned, const st
         rc = switch_stop(x, false, progress, err);
     if (!rc)
         rc = restore_point(x, progress, err);
+    if (!rc)
+        rc = settle(x, progress, err); /* it looks at the database, which nobody may while that is copied */
     if (!rc && x->txn.has_swap)
-        rc = stage_database_fill(x, &x->point, progress, err);
+        rc = x->txn.database_later ? stage_database_copy(x, progress, err)
+                                   : stage_database_fill(x, &x->point, progress, err);
     if (!rc && x->txn.has_swap)
         rc = run_scripts(x, progress, err);
-    if (!rc)
-        rc = settle(x, progress, err);
     if (!rc)
         rc = run_note_units(x, err);
     if (!rc)
@@ -487,6 +508,21 @@ static enum error_kind begin(struct transaction_context *x, struct forward_resul
     return rc;
 }
 
+/* The restore point, which may have become another snapshot when it got its dump. */
+static enum error_kind note_point(struct transaction_context *x, struct forward_result *out, struct error *err)
+{
+    const char *point = out->transaction.safety_snapshot ? out->transaction.safety_snapshot : x->txn.safety;
+    struct kept k = {.txn = TXN_INIT};
+    struct error ignored = ERROR_INIT;
+    enum error_kind rc;
+
+    if (place_has(&x->place, "kept") && kept_read(&x->place, &k, &ignored) == OK && k.snapshot)
+        point = k.snapshot;
+    rc = memory_string(point, &out->before, err);
+    kept_release(&k);
+    return rc;
+}
+
 static enum error_kind finish(struct transaction_context *x, struct forward_result *out,
                               const struct progress *progress, struct error *err)
 {
@@ -507,8 +543,8 @@ static enum error_kind finish(struct transaction_context *x, struct forward_resu
         out->trial_end_ns = clock_now() + x->txn.trial_ms * 1000000;
     marks_tidy(x->cat, &x->txn, false, progress);
     reach_release(&x->reach);
-    run_save_taken(x, progress, &out->transaction); /* nothing while it is in its trial */
-    return memory_string(x->txn.safety, &out->before, err);
+    run_save_taken(x, progress, &out->transaction); /* while it is in its trial, only the restore point's dump */
+    return note_point(x, out, err);
 }
 
 static enum error_kind run(struct catalog *cat, struct site *site, struct forward_plan *plan,

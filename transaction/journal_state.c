@@ -38,10 +38,12 @@ struct flag_member {
     size_t offset;
 };
 static const struct flag_member flag_members[] = {
-    MEMBER(has_files), MEMBER(has_database), MEMBER(split), MEMBER(database_in_place), MEMBER(going_back),
+    MEMBER(has_files),         MEMBER(has_database), MEMBER(split),
+    MEMBER(database_in_place), MEMBER(going_back),   MEMBER(database_later),
 };
 static const struct flag_member step_members[] = {
-    MEMBER(staged), MEMBER(fence_begun), MEMBER(switch_begun), MEMBER(start_begun), MEMBER(load_begun),
+    MEMBER(staged),      MEMBER(fence_begun), MEMBER(switch_begun),
+    MEMBER(start_begun), MEMBER(load_begun),  MEMBER(copy_begun),
 };
 
 static char **text_of(struct txn *t, const struct text_member *m)
@@ -441,8 +443,10 @@ enum error_kind txn_replay(void *txn, struct json *record, struct error *err)
         return txn_decode(record, t, err);
     if (!t->token[0])
         return error_set(err, ERR_CORRUPT, 0, "the journal does not begin at its beginning");
-    if (!strcmp(step, "swap"))
+    if (!strcmp(step, "swap")) {
+        t->copy_begun = false;
         return get_swap(record, t, err);
+    }
     if (!strcmp(step, "units"))
         return get_units(record, t, err);
     if (!strcmp(step, "rest"))

@@ -138,8 +138,7 @@ static const char *kept_identity(const struct kept *k)
     return k->kept_is_old ? k->txn.swap.old_identity : k->txn.swap.new_identity;
 }
 
-/* Is it still there, and the one that was kept? */
-static enum error_kind is_there(struct database *kept_db, const struct kept *k, bool *out, struct error *err)
+enum error_kind kept_database_is_there(struct database *kept_db, const struct kept *k, bool *out, struct error *err)
 {
     struct database_info info = DATABASE_INFO_INIT;
     enum error_kind rc = database_probe(kept_db, &info, err);
@@ -167,7 +166,7 @@ static enum error_kind open_kept_database(struct saving *s, struct catalog *cat,
     if (!rc)
         rc = open_kept_side(s->reach.db, k, &s->kept_db, err);
     if (!rc && k->snapshot) /* K4: it may have gone with the snapshot that was there */
-        rc = is_there(s->kept_db, k, &there, err);
+        rc = kept_database_is_there(s->kept_db, k, &there, err);
     if (!there) {
         database_close(s->kept_db);
         s->kept_db = NULL;
@@ -299,6 +298,7 @@ static enum error_kind save(struct catalog *cat, struct site *site, const struct
     if (!rc) {
         free(k->snapshot);
         k->snapshot = id;
+        k->txn.database_later = false;
     }
     if (!rc && k->snapshot)
         rc = kept_write(p, &k->txn, k->kept_is_old, k->snapshot, k->since_ns, err); /* K2 */
@@ -364,7 +364,7 @@ static enum error_kind drop_database(struct catalog *cat, const struct site *sit
     if (!rc)
         rc = open_kept_side(r.db, k, &kept_db, err);
     if (!rc)
-        rc = is_there(kept_db, k, &there, err);
+        rc = kept_database_is_there(kept_db, k, &there, err);
     database_close(kept_db);
     if (!rc && there && !safety->has_dump)
         rc = error_set(err, ERR_REFUSED, 0, "snapshot %.8s has no dump of the kept database %s", safety->id,
@@ -456,9 +456,15 @@ static enum error_kind clear_locked(struct catalog *cat, struct site *site, cons
     enum error_kind rc = kept_read(p, &k, err);
 
     if (!rc && !end_trial && kept_in_trial(&k)) {
+        struct error why = ERROR_INIT;
+
+        if (kept_complete(cat, site, p, &k, progress, &why) != OK)
+            progress_warn(progress, "%s", why.text);
         kept_release(&k);
         return OK;
     }
+    if (!rc)
+        rc = kept_complete(cat, site, p, &k, progress, err);
     if (!rc)
         rc = ensure_saved(cat, site, p, &k, progress, err);
     if (!rc && k.snapshot)

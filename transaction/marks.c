@@ -61,7 +61,8 @@ void marks_tidy(struct catalog *cat, const struct txn *t, bool undone, const str
         error_clear(&why);
         rc = OK;
     }
-    if (!rc && t->target && (undone || point))
+    /* Until the restore point has its dump, the first snapshot is the only whole one. */
+    if (!rc && t->target && (undone || (point && !t->database_later)))
         rc = snapshot_hold_release(cat, t->target, false, &why);
     if (rc && rc != ERR_NOT_FOUND)
         progress_warn(progress, "%s", why.text);

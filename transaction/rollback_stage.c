@@ -325,18 +325,23 @@ static enum error_kind load(struct transaction_context *x, const struct snapshot
     return rc ? rc : loaded_counts_check(x->reach.db, x->txn.beside, &x->facts.counts, err); /* P9 */
 }
 
-static enum error_kind note_swap(struct transaction_context *x, struct error *err)
+static enum error_kind journal_swap(struct transaction_context *x, struct error *err)
 {
     struct json *record = NULL;
+    enum error_kind rc = txn_swap_record(&x->txn, &record, err);
+
+    if (!rc)
+        rc = journal_append(&x->journal, record, err);
+    json_free(record);
+    return rc;
+}
+
+static enum error_kind note_swap(struct transaction_context *x, struct error *err)
+{
     enum error_kind rc = database_swap_prepare(x->reach.db, x->txn.beside, x->txn.token, &x->txn.swap, err);
 
     x->txn.has_swap = !rc;
-    if (!rc)
-        rc = txn_swap_record(&x->txn, &record, err);
-    if (!rc)
-        rc = journal_append(&x->journal, record, err); /* T1: before anything is fenced or renamed */
-    json_free(record);
-    return rc;
+    return rc ? rc : journal_swap(x, err); /* T1: before anything is fenced or renamed */
 }
 
 enum error_kind stage_database(struct transaction_context *x, const struct progress *progress, struct error *err)
@@ -376,6 +381,32 @@ enum error_kind stage_database_fill(struct transaction_context *x, const struct 
 
     progress_step(progress, "copying the database");
     rc = load(x, from, progress, err);
+    if (rc)
+        error_context(err, "copying the database");
+    return rc;
+}
+
+enum error_kind stage_database_copy(struct transaction_context *x, const struct progress *progress, struct error *err)
+{
+    struct database_counts counts = {NULL, 0};
+    enum error_kind rc = run_step(x, "copy_begun", &x->txn.copy_begun, err);
+
+    progress_step(progress, "copying the database");
+    if (!rc)
+        rc = database_copy(x->reach.db, &x->txn.swap, &counts, err);
+    for (size_t i = 0; !rc && i < database_notes(x->reach.db)->count; i++)
+        progress_warn(progress, "%s", database_notes(x->reach.db)->items[i]);
+    if (!rc)
+        rc = journal_swap(x, err); /* T1 */
+    if (!rc)
+        x->txn.copy_begun = false;
+    if (!rc) { /* what the shop had when it was stopped */
+        database_counts_release(&x->facts.counts);
+        x->facts.counts = counts;
+        x->facts.moment_ns = x->txn.old_until_ns ? x->txn.old_until_ns : clock_now();
+        counts = (struct database_counts){NULL, 0};
+    }
+    database_counts_release(&counts);
     if (rc)
         error_context(err, "copying the database");
     return rc;
@@ -482,7 +513,8 @@ static enum error_kind take_through_the_fence(struct transaction_context *x, boo
 enum error_kind stage_save(struct transaction_context *x, const struct snapshot_options *o, bool prove,
                            const struct progress *progress, struct snapshot_result *out, struct error *err)
 {
-    return take_through_the_fence(x, x->txn.has_database, prove, o, progress, out, err);
+    return take_through_the_fence(x, x->txn.has_database && o->part != SNAPSHOT_FILES_ONLY, prove, o, progress, out,
+                                  err);
 }
 
 /* Where the old state can't be kept whole, it becomes a snapshot before it is changed (P3). */
@@ -561,7 +593,7 @@ static enum error_kind drop_beside(struct transaction_context *x, struct error *
 
     if (!x->txn.load_begun && !x->txn.has_swap)
         return OK;
-    if (x->txn.has_swap) /* D6 */
+    if (x->txn.has_swap && !x->txn.copy_begun) /* D6 */
         return database_kept_drop(x->reach.db, x->txn.swap.beside, x->txn.swap.new_identity, err);
     if (!x->txn.beside) /* making it failed, or a crash came before the journal: it may be there or not */
         rc = database_beside_name(x->reach.db, x->txn.token, &x->txn.beside, err);

@@ -156,8 +156,10 @@ struct txn {
     int64_t trial_ms;                /* of an upgrade: how long what it takes away is kept at least */
     bool
         going_back; /* an upgrade in its trial is taken back: there is no way forward, and recovery goes on going back */
-    char *taken;    /* snapshot of a database changed in place that an undo takes away after the shop ran on it */
-    char *stage;    /* tx-<token> folder */
+    bool
+        database_later; /* the restore point has the files only as yet: its dump is made from the kept original (kept_point.c) */
+    char *taken; /* snapshot of a database changed in place that an undo takes away after the shop ran on it */
+    char *stage; /* tx-<token> folder */
     struct area *areas;
     size_t area_count;
     struct units units;
@@ -167,6 +169,8 @@ struct txn {
     int health_timeout_ms;
     /* progress: information for messages and for choosing what to undo, never evidence of who is where */
     bool staged, fence_begun, switch_begun, start_begun, load_begun;
+    bool
+        copy_begun; /* the server copies into the beside database, whose identity in swap is no longer, or not yet, its own */
     char *beside; /* database loaded beside */
 };
 #define TXN_INIT    \
@@ -411,6 +415,8 @@ enum error_kind stage_database_place(struct transaction_context *x, const struct
 enum error_kind stage_database_fill(struct transaction_context *x, const struct snapshot_record *from,
                                     const struct progress *progress, struct error *err);
 /* A snapshot of the stopped shop, through the database's fence. prove: read back whole */
+/* The same by the server's own copy of the live database, which is fenced. The journal says so before and after. */
+enum error_kind stage_database_copy(struct transaction_context *x, const struct progress *progress, struct error *err);
 enum error_kind stage_save(struct transaction_context *x, const struct snapshot_options *o, bool prove,
                            const struct progress *progress, struct snapshot_result *out, struct error *err);
 enum error_kind stage_note_safety(struct transaction_context *x, const char *id, struct error *err);
@@ -500,6 +506,11 @@ enum error_kind kept_write(const struct place *p, const struct txn *t, bool kept
                            int64_t since_ns, struct error *err);
 enum error_kind kept_read(const struct place *p, struct kept *out, struct error *err); /* ERR_NOT_FOUND */
 void kept_release(struct kept *k);
+/* Is what was kept of the database still on the server? */
+enum error_kind kept_database_is_there(struct database *kept_db, const struct kept *k, bool *out, struct error *err);
+/* kept_point.c: give the restore point its dump, if it has none yet. k names the whole snapshot then. */
+enum error_kind kept_complete(struct catalog *cat, const struct site *site, const struct place *p, struct kept *k,
+                              const struct progress *progress, struct error *err);
 /* Remove a kept tree, entry by entry, what the snapshot has; what it has not stays and is named (P8). noted: renewal_unlink()'s */
 enum error_kind kept_remove_tree(struct catalog *cat, const struct snapshot_record *snapshot, const struct site *rules,
                                  const char *tree, struct linked_writer **noted, struct text_list *left,

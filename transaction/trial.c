@@ -129,19 +129,21 @@ static enum error_kind find_snapshots(struct transaction_context *x, struct roll
     if (!x->txn.safety)
         return error_set(err, ERR_CORRUPT, 0, "the record of the upgrade names no restore point");
     rc = snapshot_find(x->cat, NULL, x->txn.safety, &plan->target, err);
-    if (!rc)
-        rc = restore_database_facts(&plan->target, &x->facts, err);
-    x->has_facts = !rc;
     if (!rc && snapshot_find(x->cat, NULL, x->txn.target, &x->target, &why) != OK && why.kind != ERR_NOT_FOUND) {
         error_copy(err, &why);
         rc = why.kind;
+    }
+    /* Without its dump as yet: what is newer than the snapshot of before the stop is at least all of it. */
+    if (!rc && (plan->target.has_dump || x->target.has_dump)) {
+        rc = restore_database_facts(plan->target.has_dump ? &plan->target : &x->target, &x->facts, err);
+        x->has_facts = !rc;
     }
     return rc;
 }
 
 static enum error_kind plan_losses(struct transaction_context *x, struct rollback_plan *plan, struct error *err)
 {
-    enum error_kind rc = database_newer(x->reach.db, &x->facts, &plan->losses, err);
+    enum error_kind rc = x->has_facts ? database_newer(x->reach.db, &x->facts, &plan->losses, err) : OK;
 
     plan->mails_marked = x->txn.has_swap;
     if (!rc && x->facts.is_nopcommerce)
@@ -278,7 +280,7 @@ static enum error_kind stop(struct transaction_context *x, const char *export_lo
     struct text_list mails = TEXT_LIST_INIT;
     enum error_kind rc = switch_stop(x, false, progress, err);
 
-    if (!rc && export_lost)
+    if (!rc && export_lost && x->has_facts)
         rc = database_export_newer(x->reach.db, &x->facts, export_lost, x->exported, err);
     if (!rc && x->txn.has_swap && x->facts.is_nopcommerce) /* or the old shop would send them again */
         rc = database_mails(x->reach.db, x->txn.swap.kept, &x->facts, true, &mails, err);
@@ -347,6 +349,8 @@ enum error_kind trial_run(struct transaction_context *x, const struct progress *
     run_save_taken(x, progress, out);
     if (point) /* the shop is that again: it falls under `keep` like any other */
         (void)snapshot_hold_release(x->cat, point, false, &ignored);
+    if (point && x->txn.database_later) /* files only, and they are there */
+        (void)snapshot_forget(x->cat, (const char *const *)&point, 1, &ignored);
     free(point);
     return OK;
 }
