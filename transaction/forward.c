@@ -304,7 +304,9 @@ static enum error_kind prepare(struct transaction_context *x, const struct progr
         rc = run_step(x, "staged", &x->txn.staged, err);
     if (!rc && x->txn.has_database && !x->txn.database_in_place)
         rc = stage_database_place(x, progress, err);
-    return rc;
+    if (!rc)
+        x->links_known = renewal_linked(x->cat, x->site, &x->txn, &x->target, x->linked, progress);
+    return rc ? rc : cancel_check(err);
 }
 
 /* ---- once the shop is stopped ---- */
@@ -337,7 +339,7 @@ static enum error_kind restore_point(struct transaction_context *x, const struct
         o.part = SNAPSHOT_FILES_ONLY;
         o.pictures = pictures_outside(x);
     }
-    if (x->linked) {
+    if (x->linked && !x->links_known) {
         entries.linked = x->linked;
         entries.cat = x->cat;
         entries.own_writes = true;

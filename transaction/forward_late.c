@@ -178,14 +178,22 @@ static enum error_kind bring_changed(struct late *l, struct error *err)
     return rc;
 }
 
+/* What was brought anew is shared no more: the old tree has the file that the shop wrote, and its record is of another. */
+static enum error_kind forget_links(struct late *l, struct error *err)
+{
+    struct error none = ERROR_INIT;
+    bool any = false;
+
+    for (size_t i = 0; i < l->changed.count && l->x->linked; i++)
+        any |= linked_forget(l->x->linked, l->changed.items[i], &none) == OK;
+    return any ? linked_sync(l->x->linked, err) : OK;
+}
+
 enum error_kind forward_catch_up(struct transaction_context *x, const char *tree, struct error *err)
 {
     struct late l = {.x = x, .tree = -1};
-    uint64_t repaired = 0;
-    enum error_kind rc = linked_repair(x->cat, &x->target, x->linked, tree, true, &repaired, err);
+    enum error_kind rc = difference_snapshots(x->cat, &x->target, &x->point, note, &l, err);
 
-    if (!rc)
-        rc = difference_snapshots(x->cat, &x->target, &x->point, note, &l, err);
     sort(&l.changed);
     sort(&l.gone);
     if (!rc)
@@ -194,6 +202,8 @@ enum error_kind forward_catch_up(struct transaction_context *x, const char *tree
         rc = remove_gone(&l, err);
     if (!rc)
         rc = bring_changed(&l, err);
+    if (!rc)
+        rc = forget_links(&l, err);
     file_close(&l.tree);
     text_list_release(&l.changed);
     text_list_release(&l.gone);

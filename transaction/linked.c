@@ -216,6 +216,11 @@ static unsigned char *find(const struct linked *l, const char *file)
     return bsearch(h.bytes, l->map + HEAD, (size_t)l->count, RECORD, by_path);
 }
 
+uint64_t linked_count(const struct linked *l)
+{
+    return l ? l->count : 0;
+}
+
 enum linked_state linked_find(const struct linked *l, const char *file, const struct stat *st)
 {
     unsigned char now[RECORD];

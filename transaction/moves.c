@@ -167,6 +167,8 @@ enum error_kind moves_left_out(const struct site *rules, const char *from, const
 
     *moved = 0;
     if (!rc)
+        walk_names_only(walk); /* the shop is closed meanwhile */
+    if (!rc)
         rc = file_open(AT_FDCWD, from, O_RDONLY | O_DIRECTORY, 0, &c.from, err);
     if (!rc)
         rc = file_open(AT_FDCWD, to, O_RDONLY | O_DIRECTORY, 0, &c.to, err);

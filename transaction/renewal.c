@@ -24,8 +24,9 @@
 #include "transaction_internal.h"
 #include "walk.h"
 
-#define TICK_NS 20000000ll /* the kernel's clock for files goes in steps */
-#define WAIT_MAX_MS 3000   /* should the clock be set back meanwhile */
+#define TICK_NS 20000000ll    /* the kernel's clock for files goes in steps */
+#define RENEW_LINKED_MIN 5000 /* files: fewer are walked in less time than it takes them to age */
+#define WAIT_MAX_MS 3000      /* should the clock be set back meanwhile */
 
 enum error_kind renewal_written_begin(const struct txn *t, const char *root_name, struct linked_writer **out,
                                       struct error *err)
@@ -285,6 +286,28 @@ static enum error_kind renew(struct catalog *cat, const struct site *site, const
         (void)file_unlink(AT_FDCWD, path, &(struct error)ERROR_INIT);
     free(path);
     return rc;
+}
+
+/* N1 holds of what is linked as it does of what was: the record is of right after the link. */
+bool renewal_linked(struct catalog *cat, const struct site *site, const struct txn *t,
+                    const struct snapshot_record *target, const struct linked *linked, const struct progress *progress)
+{
+    struct renewing n = {.target = target, .unlinked = linked};
+    struct error why = ERROR_INIT;
+    char site_id[17];
+    enum error_kind rc;
+
+    if (!cat || linked_count(linked) < RENEW_LINKED_MIN)
+        return false;
+    progress_step(progress, "remembering what the files look like now");
+    rc = catalog_site_id(cat, t->site_path, site_id, &why);
+    if (!rc)
+        rc = let_it_age(linked, &why);
+    if (!rc)
+        rc = renew_root(cat, &n, "site", site, t->site_path, site_id, &why);
+    if (rc)
+        progress_note(progress, "the shop will be closed a little longer: %s", why.text);
+    return !rc;
 }
 
 void renewal_run(struct catalog *cat, const struct site *site, const struct place *p, const struct txn *t,

@@ -263,6 +263,7 @@ void linked_discard(struct linked_writer *w);
 struct linked;
 enum error_kind linked_open(const char *path, struct linked **out, struct error *err); /* OK and NULL if absent */
 enum linked_state linked_find(const struct linked *l, const char *file, const struct stat *st);
+uint64_t linked_count(const struct linked *l); /* 0 for NULL */
 /* The newest ctime in it; 0 if there is none, or l is NULL. */
 int64_t linked_newest_ns(const struct linked *l);
 /* The link was broken on purpose: the file is no longer shared. */
@@ -291,6 +292,12 @@ enum error_kind renewal_unlink(const struct linked *linked, const struct walk_it
 enum error_kind renewal_unlink_tree(const struct linked *linked, const char *tree, struct linked_writer **noted,
                                     struct error *err);
 void renewal_unlink_end(struct linked_writer *noted); /* frees it; accepts NULL */
+/*
+ * While the shop is still open: remember what linking made of the live tree's files, so that the walk of the stopped shop takes them for what they
+ * are. Waits as above. false: it was not done, and is not needed.
+ */
+bool renewal_linked(struct catalog *cat, const struct site *site, const struct txn *t,
+                    const struct snapshot_record *target, const struct linked *linked, const struct progress *progress);
 /*
  * Write the live roots' stat caches anew, from those records and the caches that are there. The shop runs: up to 2 s are waited, until what was
  * unlinked is old enough to be believed. cat may be NULL.
@@ -369,6 +376,7 @@ struct transaction_context {
     struct snapshot_record point; /* of an upgrade: the restore point */
     struct database_facts facts;
     bool has_facts;
+    bool links_known; /* the stat cache has what linking made of the live files */
     struct reach reach;
     struct linked *linked;
     const struct forward_steps *steps; /* of an upgrade, by this process; NULL in a rollback and in recovery */

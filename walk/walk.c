@@ -45,8 +45,11 @@ struct walk {
     int rootfd;
     struct stat entered; /* the directory that WALK_ENTER announced */
     uint64_t entered_mount;
-    char *listing; /* LISTING_SIZE bytes for getdents64 */
+    char *listing;   /* LISTING_SIZE bytes for getdents64 */
+    bool names_only; /* behind each name in a sorter are a NUL and its d_type */
 };
+
+#define TYPE_BEHIND 2 /* bytes */
 
 static void stat_from_statx(const struct statx *x, struct stat *st)
 {
@@ -133,6 +136,12 @@ enum error_kind walk_open_at(int dirfd, const char *root, struct walk **out, str
     return open_root(dirfd, root, NULL, O_NOFOLLOW, out, err);
 }
 
+void walk_names_only(struct walk *w)
+{
+    assert(w->state == STATE_START);
+    w->names_only = true;
+}
+
 int walk_root(const struct walk *w)
 {
     return w->rootfd;
@@ -196,6 +205,18 @@ static bool is_dots(const char *name)
     return name[0] == '.' && (!name[1] || (name[1] == '.' && !name[2]));
 }
 
+static enum error_kind add_name(struct walk *w, struct level *l, const struct dirent64 *entry, struct error *err)
+{
+    char typed[sizeof(entry->d_name) + TYPE_BEHIND];
+    size_t len = strlen(entry->d_name);
+
+    if (!w->names_only)
+        return sorter_add(l->names, entry->d_name, len, err);
+    memcpy(typed, entry->d_name, len + 1);
+    typed[len + 1] = (char)entry->d_type;
+    return sorter_add(l->names, typed, len + TYPE_BEHIND, err);
+}
+
 static enum error_kind add_names(struct walk *w, struct level *l, ssize_t len, struct error *err)
 {
     enum error_kind rc = OK;
@@ -204,7 +225,7 @@ static enum error_kind add_names(struct walk *w, struct level *l, ssize_t len, s
         const struct dirent64 *entry = (const struct dirent64 *)(void *)(w->listing + at);
 
         if (!is_dots(entry->d_name))
-            rc = sorter_add(l->names, entry->d_name, strlen(entry->d_name), err);
+            rc = add_name(w, l, entry, err);
         at += entry->d_reclen;
     }
     return rc;
@@ -394,15 +415,33 @@ static bool is_stage_of_mount(const struct walk *w, const char *name)
            w->levels[w->depth - 1].mount_id != w->levels[w->depth - 2].mount_id;
 }
 
+/* type: of the listing; it spares the stat of what is no directory. DT_UNKNOWN where nobody knows. */
+static int look(const struct walk *w, const struct level *l, const char *name, unsigned char type, struct stat *st,
+                uint64_t *mount_id)
+{
+    if (!w->names_only || type == DT_UNKNOWN || type == DT_DIR)
+        return stat_at(l->fd, name, st, mount_id);
+    memset(st, 0, sizeof *st);
+    st->st_mode = DTTOIF(type);
+    *mount_id = 0;
+    return 0;
+}
+
 static enum error_kind visit(struct walk *w, const char *name, size_t len, struct walk_item *out, struct error *err)
 {
     struct level *l = &w->levels[w->depth - 1];
     struct error fault = ERROR_INIT;
     struct stat st;
     uint64_t mount_id;
+    unsigned char type = DT_UNKNOWN;
     bool directory;
-    enum error_kind rc = path_push(w, name, len, err);
+    enum error_kind rc;
 
+    if (w->names_only) {
+        type = (unsigned char)name[len - 1];
+        len -= TYPE_BEHIND;
+    }
+    rc = path_push(w, name, len, err);
     if (rc)
         return rc;
     if (w->path.len > PATH_LENGTH_MAX || w->depth > DEPTH_MAX) {
@@ -410,7 +449,7 @@ static enum error_kind visit(struct walk *w, const char *name, size_t len, struc
         unreadable(w, l, &fault, out);
         return OK;
     }
-    if (stat_at(l->fd, name, &st, &mount_id)) {
+    if (look(w, l, name, type, &st, &mount_id)) {
         error_set(&fault, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, errno, "looking at it");
         unreadable(w, l, &fault, out);
         return OK;

@@ -48,6 +48,11 @@ struct walk_item {
 enum error_kind walk_open(const char *root, const struct site *site, struct walk **out, struct error *err);
 /* The same below an open directory. root: one name in it, or "." ; nothing is left out. */
 enum error_kind walk_open_at(int dirfd, const char *root, struct walk **out, struct error *err);
+/*
+ * Before the first walk_next(): what is no directory comes with its type in st.st_mode and nothing else, and costs no system call. For whoever
+ * asks for names only; it may be gone by then.
+ */
+void walk_names_only(struct walk *w);
 /* The root's descriptor, borrowed: for walk_open_below() with the paths of items. */
 int walk_root(const struct walk *w);
 /*

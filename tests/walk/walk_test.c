@@ -59,6 +59,40 @@ static void walk__directories_come_before_their_content_names_bytewise(void **st
     expect_walk("t", "+ \n +A -A +a a/z -a a-b a.b \xff - ");
 }
 
+static void walk__of_names_only_finds_the_same_in_the_same_order(void **state)
+{
+    struct error err = ERROR_INIT;
+    struct walk *whole = NULL;
+    struct walk *names = NULL;
+    struct walk_item a;
+    struct walk_item b;
+
+    (void)state;
+    mkdir("t", 0755);
+    mkdir("t/a", 0755);
+    make_file("t/a/z", "12345");
+    make_file("t/a.b", "");
+    make_file("t/ab", "");
+    make_file("t/a\x01", "");
+    assert_int_equal(symlink("a", "t/aa"), 0);
+    assert_int_equal(mkfifo("t/pipe", 0600), 0);
+    assert_int_equal(walk_open("t", NULL, &whole, &err), OK);
+    assert_int_equal(walk_open("t", NULL, &names, &err), OK);
+    walk_names_only(names);
+    do {
+        assert_int_equal(walk_next(whole, &a, &err), OK);
+        assert_int_equal(walk_next(names, &b, &err), OK);
+        assert_int_equal(a.event, b.event);
+        assert_string_equal(a.path, b.path);
+        assert_string_equal(a.name, b.name);
+        assert_int_equal(a.st.st_mode & S_IFMT, b.st.st_mode & S_IFMT);
+        if (b.event == WALK_ENTRY)
+            assert_int_equal(b.st.st_ino, 0); /* nobody looked */
+    } while (a.event != WALK_END);
+    walk_close(whole);
+    walk_close(names);
+}
+
 static void walk__symlinks_are_entries_and_never_followed(void **state)
 {
     (void)state;
@@ -332,6 +366,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         folder_test(walk__directories_come_before_their_content_names_bytewise),
+        folder_test(walk__of_names_only_finds_the_same_in_the_same_order),
         folder_test(walk__symlinks_are_entries_and_never_followed),
         folder_test(walk__a_root_that_is_a_file_or_missing_is_an_error),
         folder_test(walk__an_item_can_be_reached_through_its_directory),
