@@ -31,6 +31,7 @@ def arguments():
     p.add_argument("--ca-file", help="where the certificate of the test CA is written")
     p.add_argument("--accounts", help="a file of lines user:password; default sa:secret of sa")
     p.add_argument("--admin", action="append", default=[], help="a login of the model that may do everything, beside sa")
+    p.add_argument("--owner", action="append", default=[], help="a login that may do everything in the databases, and nothing at the server")
     p.add_argument("--database", action="append", default=[], help="a database that is there from the start")
     p.add_argument("--faults", help="a file of JSON, read before every batch of the model; see tds_faults.py")
     p.add_argument("--log", help="what happened, a line of JSON each")
@@ -43,7 +44,7 @@ def make_answerer(options):
     if options.scenario:
         return Scenario(options.scenario, ["master", *databases])
     from tds_model import Model
-    return Model(databases, options.faults, options.admin)
+    return Model(databases, options.faults, options.admin, options.owner)
 
 
 def main():

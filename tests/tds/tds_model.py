@@ -17,10 +17,11 @@ from tsql_objects import Database
 
 
 class Model:
-    def __init__(self, databases, faults=None, admins=()):
+    def __init__(self, databases, faults=None, admins=(), owners=()):
         self.databases, self.sessions, self.lock = {}, [], threading.RLock()
         self.faults_file, self.server = faults, None
         self.admins = {"sa", *map(str.lower, admins)}
+        self.owners = set(map(str.lower, owners))
         self.numbers = 4
         for number, name in enumerate(("master", "tempdb", "model", "msdb"), 1):
             self.databases[name] = Database(name, number)
@@ -68,6 +69,10 @@ class Model:
 
     def is_role(self, user, role):
         return 1 if user.lower() in self.admins or role.lower() == "public" else 0
+
+    def has_right(self, user, name):
+        """To something in a database; without a name, to something of the server's."""
+        return 1 if user.lower() in self.admins or (name is not None and user.lower() in self.owners) else 0
 
     @staticmethod
     def server_property(what):

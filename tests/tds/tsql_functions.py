@@ -314,7 +314,7 @@ CATALOG = {
     "is_srvrolemember": (INT, lambda ctx, role, login=None: ctx.model.is_role(ctx.session.login.user, role)),
     "is_member": (INT, lambda ctx, role: 1 if role.lower() in ("db_owner", "public") else 0),
     "is_rolemember": (INT, lambda ctx, role, who=None: 1 if role.lower() in ("db_owner", "public") else 0),
-    "has_perms_by_name": (INT, lambda ctx, name, kind, right, *rest: 1 if ctx.model.is_role(ctx.session.login.user, "sysadmin") else 0),
+    "has_perms_by_name": (INT, lambda ctx, name, kind, right, *rest: ctx.model.has_right(ctx.session.login.user, name)),
     "has_dbaccess": (INT, lambda ctx, name: 1 if ctx.model.db_id(name) else None),
     "serverproperty": (VARIANT, _server_property),
     "databasepropertyex": (VARIANT, lambda ctx, name, what: ctx.model.database_property(name, what)),
