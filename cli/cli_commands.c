@@ -51,6 +51,7 @@ const struct command cli_commands[] = {
      "  --yes                   do not ask\n"
      "  --sha256 HEX            refuse a release with another sum\n"
      "  --scripts DIR           the packages of SQL scripts, for the versions to 4.30; as they come, unpacked or not\n"
+     "  --via RELEASE           start this one on the way, then go on; may be said again, in the order of the versions\n"
      "  --from-release RELEASE  what the shop was made from: tells which of its files you have changed\n"
      "  --health-timeout TIME   how long the new version may take to migrate and answer\n"
      "  --trial TIME            keep what is taken away for so long (7d)\n"

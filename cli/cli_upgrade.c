@@ -19,12 +19,26 @@ static int duration(struct cli *cli, const struct command *me, const char *name,
     return -1;
 }
 
+static int add_via(struct cli *cli, const struct command *me, const char *release, struct upgrade_options *o)
+{
+    size_t most = sizeof(o->via) / sizeof(o->via[0]);
+    size_t n = 0;
+
+    while (n < most && o->via[n])
+        n++;
+    if (n == most)
+        return cli_usage(cli, me, "--via names %zu releases at most", most);
+    o->via[n] = release;
+    return -1;
+}
+
 static int parse(struct cli *cli, const struct command *me, int argc, char **argv, struct upgrade_arguments *a)
 {
     static const struct option options[] = {
         {"sha256", required_argument, NULL, 's'},
         {"from-release", required_argument, NULL, 'F'},
         {"scripts", required_argument, NULL, 'X'},
+        {"via", required_argument, NULL, 'V'},
         {"trial", required_argument, NULL, 't'},
         {"health-timeout", required_argument, NULL, 'H'},
         {"allow-same", no_argument, NULL, 'S'},
@@ -49,6 +63,9 @@ static int parse(struct cli *cli, const struct command *me, int argc, char **arg
             break;
         case 'X':
             a->options.scripts = optarg;
+            break;
+        case 'V':
+            status = add_via(cli, me, optarg, &a->options);
             break;
         case 't':
             status = duration(cli, me, "--trial", optarg, 366LL * 24 * 3600 * 1000, &a->options.trial_ms);

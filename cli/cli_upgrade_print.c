@@ -39,8 +39,10 @@ static void print_path(const struct upgrade_plan *plan)
     for (size_t i = 0; i < plan->path.count; i++) {
         const struct upgrade_stage *s = &plan->path.stages[i];
 
-        cli_line(i ? "            " : "  path      ", "from %s to %s%s", s->from.text, s->to.text,
-                 s->migrates ? ", which migrates at its first start" : "");
+        const char *by = i + 1 < plan->path.count ? release_facts(plan->via[i])->name : NULL;
+
+        cli_line(i ? "            " : "  path      ", "from %s to %s%s%s%s", s->from.text, s->to.text,
+                 s->migrates ? ", which migrates at its first start" : "", by ? ": " : "", by ? by : "");
         for (size_t k = 0; k < s->script_count; k++)
             print_script(s->scripts[k]);
     }

@@ -399,8 +399,8 @@ static enum error_kind run_scripts(struct transaction_context *x, const struct p
     return rc;
 }
 
-static enum error_kind start_new(struct transaction_context *x, bool *warned, const struct progress *progress,
-                                 struct error *err)
+enum error_kind forward_start(struct transaction_context *x, bool *warned, const struct progress *progress,
+                              struct error *err)
 {
     enum error_kind rc = switch_start(x, false, progress, err);
 
@@ -440,7 +440,9 @@ static enum error_kind act(struct transaction_context *x, bool *warned, const st
     if (!rc)
         rc = run_step(x, "start_begun", &x->txn.start_begun, err);
     if (!rc)
-        rc = start_new(x, warned, progress, err);
+        rc = forward_start(x, warned, progress, err);
+    if (!rc)
+        rc = forward_stages(x, warned, progress, err);
     x->commit_tried = !rc;
     if (!rc)
         rc = decision_write(&x->place, x->txn.token, DECISION_COMMIT, err); /* from here on only forward */

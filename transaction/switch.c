@@ -90,6 +90,15 @@ enum error_kind switch_stop(struct transaction_context *x, bool again, const str
     return rc;
 }
 
+enum error_kind switch_pause(struct transaction_context *x, const struct progress *progress, struct error *err)
+{
+    enum error_kind rc;
+
+    progress_step(progress, "stopping the shop");
+    rc = fence_again(&x->fence, err);
+    return rc ? rc : prove_quiet(x, err);
+}
+
 /* ---- files ---- */
 
 static enum error_kind move_across(struct transaction_context *x, bool to_live, struct error *err)

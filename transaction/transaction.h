@@ -167,6 +167,19 @@ struct forward_steps {
      */
     enum error_kind (*healthy)(void *arg, struct database *db, bool *warned, const struct progress *progress,
                                struct error *err);
+    /*
+     * How many releases are started one after the other; 0: one. After the first, scripts() and healthy() are called again for each, and
+     * before them advance():
+     *
+     * The stage before is well, its shop is stopped again. Make of its tree the one of the next stage, in place.
+     *
+     * stage      from 1: the second release
+     * live       the tree; its root stays what it is
+     * aside      an empty folder on the same filesystem, for what goes from it
+     */
+    size_t stages;
+    enum error_kind (*advance)(void *arg, size_t stage, const char *live, const char *aside,
+                               const struct progress *progress, struct error *err);
 };
 
 struct forward_options {

@@ -430,6 +430,12 @@ enum error_kind stage_save(struct transaction_context *x, const struct snapshot_
 enum error_kind stage_note_safety(struct transaction_context *x, const char *id, struct error *err);
 enum error_kind stage_sync(struct transaction_context *x, struct error *err);
 /* forward_late.c: what is carried as the restore point has it, where that is not what the first snapshot had */
+/* Start the new shop and wait until it is well. */
+enum error_kind forward_start(struct transaction_context *x, bool *warned, const struct progress *progress,
+                              struct error *err);
+/* forward_stages.c: the releases after the first one, if there are any. */
+enum error_kind forward_stages(struct transaction_context *x, bool *warned, const struct progress *progress,
+                               struct error *err);
 enum error_kind forward_catch_up(struct transaction_context *x, const char *tree, struct error *err);
 /* P9: ERR_CORRUPT when a table has not as many rows as were dumped. name NULL: the live database. */
 enum error_kind loaded_counts_check(struct database *db, const char *name, const struct database_counts *expected,
@@ -478,6 +484,8 @@ enum error_kind trial_run(struct transaction_context *x, const struct progress *
                           struct transaction_result *out, struct error *err);
 
 /* switch.c: going to a side and starting there; both directions, both by rollback and by recovery */
+/* Stop the new shop between two stages: fenced, and proved to be quiet. Its database stays open to others. */
+enum error_kind switch_pause(struct transaction_context *x, const struct progress *progress, struct error *err);
 enum error_kind switch_stop(struct transaction_context *x, bool again, const struct progress *progress,
                             struct error *err);
 /*

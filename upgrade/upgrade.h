@@ -26,8 +26,10 @@ struct upgrade_options {
     const char *release;      /* file, folder or URL */
     const char *sha256;       /* expected, or NULL */
     const char *from_release; /* the release that the shop was made from, or NULL: tells its files from the owner's */
-    const char *scripts;      /* folder with the packages of upgrade scripts, or NULL; see scripts_open() */
-    const char *work;         /* where a download stays, see release_options */
+    const char
+        *via[UPGRADE_STAGES_MAX - 1]; /* releases to be started on the way, in their order; NULL behind the last */
+    const char *scripts;              /* folder with the packages of upgrade scripts, or NULL; see scripts_open() */
+    const char *work;                 /* where a download stays, see release_options */
     bool allow_same, allow_downgrade;
     bool shared;           /* see forward_options */
     int64_t trial_ms;      /* < 0: UPGRADE_TRIAL_MS */
@@ -38,7 +40,8 @@ struct upgrade_options {
 struct upgrade_plan {
     struct forward_plan *forward; /* its preflight holds all problems and remarks, also of this room */
     struct release *release;
-    struct release *old_release; /* or NULL */
+    struct release *via[UPGRADE_STAGES_MAX - 1]; /* as the options name them */
+    struct release *old_release;                 /* or NULL */
     char from[16], to[16];
     struct upgrade_scripts scripts;
     struct upgrade_path path;              /* its scripts are those of `scripts` */

@@ -9,7 +9,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "carry.h"
 #include "file.h"
 #include "settings_convert.h"
 #include "upgrade_internal.h"
@@ -24,7 +23,7 @@ static int by_folded(const void *a, const void *b)
     return strcasecmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-enum error_kind carry_names(const struct release *r, struct release_names *out, struct error *err)
+static enum error_kind names_of(const struct release *r, struct release_names *out, struct error *err)
 {
     const struct release_list *list = release_list(r);
     enum error_kind rc = memory_zeroed(list->count + 1, sizeof(*out->items), (void **)&out->items, err);
@@ -38,6 +37,21 @@ enum error_kind carry_names(const struct release *r, struct release_names *out, 
     return OK;
 }
 
+enum error_kind carry_names_of(struct upgrade_context *c, struct error *err)
+{
+    enum error_kind rc = names_of(c->release, &c->names, err);
+
+    return !rc && c->old_release ? names_of(c->old_release, &c->old_names, err) : rc;
+}
+
+void carry_names_release(struct upgrade_context *c)
+{
+    free(c->names.items);
+    free(c->old_names.items);
+    c->names = (struct release_names){NULL, 0};
+    c->old_names = (struct release_names){NULL, 0};
+}
+
 static bool ships(void *arg, const char *path)
 {
     const struct release_names *names = arg;
@@ -47,12 +61,12 @@ static bool ships(void *arg, const char *path)
 
 /* ---- decisions ---- */
 
-static enum error_kind decide(const struct upgrade_context *c, const char *path, bool is_folder,
-                              struct site_carry_decision *out, struct error *err)
+enum error_kind carry_decide(const struct upgrade_context *c, const char *path, bool is_folder,
+                             struct site_carry_decision *out, struct error *err)
 {
     const struct site_carry_request request = {.old_version = &c->from,
                                                .new_version = &c->to,
-                                               .old_layout = c->site->layout,
+                                               .old_layout = c->layout,
                                                .ships = ships,
                                                .ships_arg = (void *)(uintptr_t)&c->names,
                                                .old_ships = c->old_release ? ships : NULL,
@@ -61,7 +75,7 @@ static enum error_kind decide(const struct upgrade_context *c, const char *path,
     return site_carry_decide(&request, path, is_folder, out, err);
 }
 
-static bool is_owners(const struct site_carry_decision *d)
+bool carry_is_owners(const struct site_carry_decision *d)
 {
     return d->class == SITE_CARRY_COPY || d->class == SITE_CARRY_OWN_PLUGIN || d->class == SITE_CARRY_OWN_THEME;
 }
@@ -75,9 +89,9 @@ bool carry_wants(void *context, const char *path, bool is_folder)
 
     if (!*path)
         return true;
-    if (decide(c, path, is_folder, &d, &err) == OK)
+    if (carry_decide(c, path, is_folder, &d, &err) == OK)
         /* A folder that both have comes with the owner and mode that it has here. */
-        wanted = (is_owners(&d) || d.class == SITE_CARRY_INSIDE) && d.to && !strcmp(d.to, path);
+        wanted = (carry_is_owners(&d) || d.class == SITE_CARRY_INSIDE) && d.to && !strcmp(d.to, path);
     else
         c->failed = true; /* carry_check(): nothing is left out because it could not be asked about */
     site_carry_release(&d);
@@ -103,13 +117,14 @@ static enum error_kind note(struct counting *n, const char *path, const struct s
     char *line = NULL;
     enum error_kind rc = OK;
 
-    if (is_owners(d)) {
+    if (carry_is_owners(d)) {
         n->plan->carried_files++;
         n->plan->carried_bytes += (uint64_t)st->st_size;
         if (strcmp(d->to, path) != 0)
             rc = text_list_add(&n->c->renamed, path, err);
     }
-    if (!rc && is_owners(d) && (d->unknown || strcmp(d->to, path) != 0) && n->plan->carried.count < UPGRADE_LINES_MAX) {
+    if (!rc && carry_is_owners(d) && (d->unknown || strcmp(d->to, path) != 0) &&
+        n->plan->carried.count < UPGRADE_LINES_MAX) {
         rc = site_carry_describe(path, d, &line, err);
         if (!rc)
             rc = text_list_add(&n->plan->carried, line, err);
@@ -121,7 +136,7 @@ static enum error_kind note(struct counting *n, const char *path, const struct s
 static enum error_kind count(struct counting *n, const struct walk_item *item, struct error *err)
 {
     struct site_carry_decision d = SITE_CARRY_DECISION_INIT;
-    enum error_kind rc = decide(n->c, item->path, false, &d, err);
+    enum error_kind rc = carry_decide(n->c, item->path, false, &d, err);
 
     if (!rc)
         rc = note(n, item->path, &d, &item->st, err);
@@ -279,8 +294,8 @@ static enum error_kind copy_renamed(struct upgrade_context *c, int live, int tre
     for (size_t i = 0; i < c->renamed.count && !rc; i++) {
         struct site_carry_decision d = SITE_CARRY_DECISION_INIT;
 
-        rc = decide(c, c->renamed.items[i], false, &d, err);
-        if (!rc && is_owners(&d))
+        rc = carry_decide(c, c->renamed.items[i], false, &d, err);
+        if (!rc && carry_is_owners(&d))
             rc = copy(live, tree, c->renamed.items[i], d.to, err);
         site_carry_release(&d);
     }

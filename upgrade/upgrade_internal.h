@@ -4,6 +4,7 @@
 
 #include <stdatomic.h>
 
+#include "carry.h"
 #include "health.h"
 #include "settings_convert.h"
 #include "upgrade.h"
@@ -15,14 +16,20 @@ struct release_names {
 };
 
 struct upgrade_context {
-    const struct site *site;     /* borrowed */
+    const struct site *site; /* borrowed */
+    /* Of all stages: */
+    const struct upgrade_path *path;              /* the plan's */
+    struct release *releases[UPGRADE_STAGES_MAX]; /* one for each; borrowed */
+    struct release *first_release;                /* that the shop was made from; borrowed, or NULL */
+    /* Of the one that is under way, see stage_enter(): */
+    size_t stage;
     struct release *release;     /* borrowed */
-    struct release *old_release; /* the one that the shop was made from; borrowed, or NULL */
+    struct release *old_release; /* that the old tree was made from; borrowed, or NULL */
     struct site_version from, to;
+    enum site_layout layout;               /* of the old tree */
     struct release_names names, old_names; /* of both */
     struct text_list renamed;              /* the owner's files that have another name in the new version */
     atomic_bool failed;                    /* a decision could not be made */
-    const struct upgrade_path *path;       /* the plan's */
     struct health_options health;
     struct health_baseline before;
 };
@@ -30,7 +37,13 @@ struct upgrade_context {
 #define UPGRADE_LINES_MAX 200 /* of each list of the plan */
 
 /* upgrade_carry.c */
-enum error_kind carry_names(const struct release *r, struct release_names *out, struct error *err);
+/* The names of both releases of the stage. */
+enum error_kind carry_names_of(struct upgrade_context *c, struct error *err);
+void carry_names_release(struct upgrade_context *c);
+/* Ask site/carry.h about a path of the stage's old tree. */
+enum error_kind carry_decide(const struct upgrade_context *c, const char *path, bool is_folder,
+                             struct site_carry_decision *out, struct error *err);
+bool carry_is_owners(const struct site_carry_decision *d);
 /* Is a path of the old tree the shop's own, to come over under its own name? */
 bool carry_wants(void *context, const char *path, bool is_folder);
 /* Was every question answered? Asked before what was staged by the answers is believed. */
@@ -50,8 +63,23 @@ enum error_kind carry_settle(void *context, const char *tree, const char *live, 
 /* upgrade_tree.c: unpack the release, and put it around what is carried (U1) */
 /* A new, empty file at `path` in the tree, in place of what may be there; its folders are made. */
 enum error_kind tree_place(int tree, const char *path, int *out, struct error *err);
+/* Unpack the stage's release into `scratch`, and move it into a tree that has what is carried. Owners and modes are those of the old tree. */
+enum error_kind tree_plant(struct upgrade_context *c, const char *tree, const char *old, const char *scratch,
+                           const struct progress *progress, struct error *err);
 enum error_kind tree_build(void *context, const char *tree, const char *scratch, const struct progress *progress,
                            struct error *err);
+
+/* upgrade_stage.c */
+/* From here on the context is about this stage. */
+enum error_kind stage_enter(struct upgrade_context *c, size_t stage, struct error *err);
+enum error_kind stage_advance(void *context, size_t stage, const char *live, const char *aside,
+                              const struct progress *progress, struct error *err);
+
+/* upgrade_plan_way.c: the stages with their scripts, and what stands in their way. Fills plan->path; enters the first stage. */
+enum error_kind plan_way(const struct site *site, const struct upgrade_options *o, struct upgrade_plan *plan,
+                         struct text_list *problems, struct text_list *remarks, struct error *err);
+/* Where the owner's config has stop, start and url, nopsnap need not know what the shop runs on. */
+bool plan_has_own_commands(const struct site *site);
 
 /* upgrade_modified.c: files of the old release that are not as it ships them; at most UPGRADE_LINES_MAX */
 enum error_kind modified_list(struct upgrade_context *c, const struct progress *progress, struct text_list *out,

@@ -87,6 +87,9 @@ static enum error_kind plan_stage(const struct path_question *q, struct upgrade_
     int to = number(&s->to);
     enum error_kind rc;
 
+    if (q->to_count > 1 && site_version_compare(&s->to, &s->from) <= 0)
+        return text_list_addf(problems, err, "%s does not come after %s: name the releases on the way in their order",
+                              s->to.text, s->from.text);
     if (from == to)
         return check_windows(q, s, problems, err);
     if (to < from) /* the files alone: whoever allowed it knows */
@@ -99,11 +102,10 @@ static enum error_kind plan_stage(const struct path_question *q, struct upgrade_
                               s->to.text, FIRST_OF_SCRIPTS / 100, FIRST_OF_SCRIPTS % 100);
     rc = check_windows(q, s, problems, err);
     if (!rc && from == FIRST_OF_SCRIPTS && scripts_next(from) != to) /* W3 */
-        rc =
-            text_list_addf(problems, err,
-                           "from %s the files of nopCommerce 4.00 have to be installed and run first: upgrade to 4.00, "
-                           "then to %s",
-                           s->from.text, s->to.text);
+        rc = text_list_addf(problems, err,
+                            "from %s the files of nopCommerce 4.00 have to be installed and run before those of %s: "
+                            "name that release by --via",
+                            s->from.text, s->to.text);
     s->migrates = to > LAST_BY_SCRIPT;
     return rc ? rc : take_scripts(q, s, problems, err);
 }

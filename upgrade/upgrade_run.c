@@ -67,7 +67,7 @@ static enum error_kind run_script(struct database *db, const struct upgrade_scri
 static enum error_kind run_scripts(void *arg, struct database *db, const struct progress *progress, struct error *err)
 {
     const struct upgrade_context *c = arg;
-    const struct upgrade_stage *stage = &c->path->stages[0];
+    const struct upgrade_stage *stage = &c->path->stages[c->stage];
     enum error_kind rc = OK;
 
     for (size_t i = 0; i < stage->script_count && !rc; i++)
@@ -100,7 +100,8 @@ static enum error_kind healthy(void *arg, struct database *db, bool *warned, con
     struct health_result r = HEALTH_RESULT_INIT;
     enum error_kind rc;
 
-    progress_step(progress, "waiting for the new shop");
+    progress_step(progress, "waiting for the new shop%s%s", c->path->count > 1 ? ", " : "",
+                  c->path->count > 1 ? c->to.text : "");
     rc = health_judge(&c->health, &c->before, db, progress, &r, err);
     if (!rc && (r.verdict == HEALTH_BROKEN || r.verdict == HEALTH_TIMED_OUT))
         rc = not_well(&r, progress, err);
@@ -122,6 +123,8 @@ enum error_kind upgrade_run(struct catalog *cat, struct site *site, struct upgra
         .settle = settle,
         .scripts = run_scripts,
         .healthy = healthy,
+        .stages = plan->path.count,
+        .advance = stage_advance,
     };
 
     return forward_run(cat, site, plan->forward, &steps, progress, out, err);

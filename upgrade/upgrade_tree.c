@@ -14,7 +14,7 @@
 #include "walk.h"
 
 struct planting {
-    struct upgrade_context *c;
+    const char *old_tree;
     int live, tree; /* -1 where the live one is gone */
     struct stat root;
 };
@@ -147,9 +147,9 @@ static enum error_kind plant(struct planting *p, const char *tree, int fd, struc
 
     if (rc)
         return rc;
-    (void)file_open(AT_FDCWD, p->c->site->path, O_RDONLY | O_DIRECTORY, 0, &p->live, &ignored);
+    (void)file_open(AT_FDCWD, p->old_tree, O_RDONLY | O_DIRECTORY, 0, &p->live, &ignored);
     if (fstat(p->live >= 0 ? p->live : p->tree, &p->root) != 0)
-        return error_set(err, ERR_IO, errno, "%s", p->c->site->path);
+        return error_set(err, ERR_IO, errno, "%s", p->old_tree);
     rc = own_all(p, fd, err);
     if (!rc)
         rc = move_all(p, fd, err);
@@ -190,17 +190,14 @@ enum error_kind tree_place(int tree, const char *path, int *out, struct error *e
     return rc;
 }
 
-enum error_kind tree_build(void *context, const char *tree, const char *scratch, const struct progress *progress,
-                           struct error *err)
+enum error_kind tree_plant(struct upgrade_context *c, const char *tree, const char *old, const char *scratch,
+                           const struct progress *progress, struct error *err)
 {
-    struct upgrade_context *c = context;
-    struct planting p = {.c = c, .live = -1, .tree = -1};
+    struct planting p = {.old_tree = old, .live = -1, .tree = -1};
     char *folder = NULL;
     int fd = -1;
     enum error_kind rc = path_join(scratch, "release", &folder, err);
 
-    if (!rc)
-        rc = carry_check(c, err);
     if (!rc)
         rc = directory_make(AT_FDCWD, folder, 0700, err);
     if (!rc)
@@ -218,4 +215,16 @@ enum error_kind tree_build(void *context, const char *tree, const char *scratch,
     if (rc)
         error_context(err, "building the new tree");
     return rc;
+}
+
+/* Releases of later stages are only read: that they can be unpacked is known before the shop is stopped. */
+enum error_kind tree_build(void *context, const char *tree, const char *scratch, const struct progress *progress,
+                           struct error *err)
+{
+    struct upgrade_context *c = context;
+    enum error_kind rc = carry_check(c, err);
+
+    for (size_t i = 1; i < c->path->count && !rc; i++)
+        rc = release_check(c->releases[i], progress, err);
+    return rc ? rc : tree_plant(c, tree, c->site->path, scratch, progress, err);
 }

@@ -38,8 +38,8 @@ class NoPool:
 
 
 class Shop(upgrade_test.Shop):
-    def __init__(self):
-        ENGINES["old"] = lambda folder: OldServer(folder, in_place=IN_PLACE)
+    def __init__(self, in_place):
+        ENGINES["old"] = lambda folder: OldServer(folder, in_place)
         super().__init__("old", FROM)
 
     def __enter__(self):
@@ -86,7 +86,6 @@ class Shop(upgrade_test.Shop):
 
 
 SHOP = None
-IN_PLACE = False
 
 
 def is_old(s, before):
@@ -123,6 +122,25 @@ def failure__in_a_batch_of_the_second_script_is_undone():
     is_old(s, before)
     same(s.kept(), [], "nothing is kept")
     same(s.server.others(), [], "no database is left")
+
+
+def stages__each_with_its_scripts_and_its_start():
+    s = SHOP
+    before = upgrade_test.state(s)
+    middle = s.make_release("middle", "4.10")
+    s.nopsnap("upgrade", "shop", s.release, "--via", middle, "--dry-run", "--scripts", s.packages("4.00")).expect(1, out="no upgrade script for 4.10-4.20")
+    done = s.upgrade(None, "--via", middle, "--scripts", s.packages("4.00", "4.10"))
+    done.expect(0, out=["from 4.00 to 4.10: release-middle.zip", "from 4.10 to 4.20"])
+    words = ["running the script 4.00-4.10", "waiting for the new shop, 4.10", "from 4.10 to 4.20", "running the script 4.10-4.20", "waiting for the new shop, 4.20"]
+    check(sorted(words, key=done.err.index) == words, "the order", done)
+    check("version 4.20" in s.get("/").body, "the new shop serves")
+    s.nopsnap("rollback", "shop", "--yes").expect(0, out="is back")
+    is_old(s, before)
+    # The second stage's script fails, when the first stage's shop has run.
+    folder = s.packages("4.00")
+    write_package(os.path.join(folder, "4.10-4.20"), "4.10", script("4.10") + "UPDATE [NoSuchTable] SET [Id] = 1\n")
+    s.upgrade(None, "--via", middle, "--scripts", folder).expect(4, out="undone: ", err=["waiting for the new shop, 4.10", "NoSuchTable", "batch 4"])
+    is_old(s, before)
 
 
 def plan__says_all_that_is_wrong_before_anything_is_changed():
@@ -179,13 +197,17 @@ def main():
         print("skipped:", lacking or "who is not root can't see that nobody is in the tree")
         sys.exit(77)
     tests = [f for name, f in globals().items() if "__" in name and not name.startswith("__") and callable(f) and part in name]
-    with Shop() as SHOP:
-        SHOP.prepare()
-        for test in tests:
-            since = time.monotonic()
-            SHOP.begin()
-            test()
-            print(f"ok    {test.__name__} ({time.monotonic() - since:.1f} s)", flush=True)
+    for in_place in (False, True):
+        of_it = [f for f in tests if not in_place or f.__name__.startswith("failure__")]
+        if not of_it:
+            continue
+        with Shop(in_place) as SHOP:
+            SHOP.prepare()
+            for test in of_it:
+                since = time.monotonic()
+                SHOP.begin()
+                test()
+                print(f"ok    {test.__name__}{' in place' if in_place else ''} ({time.monotonic() - since:.1f} s)", flush=True)
 
 
 if __name__ == "__main__":

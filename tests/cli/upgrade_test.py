@@ -494,6 +494,62 @@ def era__of_440_becomes_470_with_settings_and_robots_where_they_are_read():
     is_old(s, before)
 
 
+def era__of_440_comes_to_470_by_way_of_460_in_one_transaction():
+    s = SHOP
+    if s.server.name != "postgresql":
+        return
+    before = state(s)
+    string = s.json("App_Data/dataSettings.json")["DataConnectionString"]
+    robots = read(s.path("robots.custom.txt"))
+    thumbs = set(os.listdir(s.path("wwwroot/images/thumbs")))
+    pictures = {n: read(s.path("wwwroot/images/" + n)) for n in os.listdir(s.path("wwwroot/images")) if n.endswith(".jpeg")}
+    middle = s.make_release("middle", FROM)
+    s.nopsnap("upgrade", "shop", s.release, "--via", s.release, "--via", middle, "--dry-run").expect(1, out=f"{FROM} does not come after {TO}")
+    s.upgrade(None, "--via", middle).expect(0, out=["from 4.40.3 to 4.60.3, which migrates at its first start: release-middle.zip", f"from 4.60.3 to {TO}, which"])
+    check(not os.path.exists(s.path("App_Data/dataSettings.json")), "the old settings would redirect the shop")
+    same(s.json("App_Data/appsettings.json")["ConnectionStrings"]["ConnectionString"], string, "connection")
+    same(read(s.path("wwwroot/robots.custom.txt")), robots, "robots")
+    same({n: read(s.path("wwwroot/images/" + n)) for n in pictures}, pictures, "pictures")
+    check(thumbs <= set(os.listdir(s.path("wwwroot/images/thumbs"))), "thumbnails came over")
+    for name in ("wwwroot/db_backups/old.bak", "wwwroot/.well-known/proof.txt", "Plugins/Acme.OrderExport/plugin.json", "Themes/Acme/theme.json"):
+        check(os.path.exists(s.path(name)), name, "did not come over")
+    for name in ("Nop.Old.dll", "wwwroot/bundles/old.js"):
+        check(not os.path.exists(s.path(name)), name, "of the old version is still there")
+    # What both releases put there is the tree of a direct upgrade.
+    root = os.path.join(s.folder, "release-tree")
+    standin_release.make_release(root, TO, files=120)
+    shipped = {line[0]: line[-1] for line in tree_digest(root)}
+    now = s.files()
+    same([n for n in shipped if n not in now], [], "files of the release")
+    same([n for n in now if n.endswith(".dll") and n not in shipped and "Acme" not in n], [], "programs of another version")
+    shutil.rmtree(root)
+    same([d for d in s.server.others() if "nopsnap" in d][1:], [], "one database is kept")
+    check({f"SchemaMigration for {v}.0" for v in ("4.60", "4.70")} <= set(s.applied().values()), s.applied())
+    s.nopsnap("-v", "history", "shop").expect(0, out=["waiting for the new shop, 4.60.3", f"from 4.60.3 to {TO}", f"waiting for the new shop, {TO}"])
+    s.nopsnap("rollback", "shop", "--yes").expect(0)
+    is_old(s, before)
+
+
+def era__that_fails_in_its_second_stage_is_undone_to_the_old_shop():
+    s = SHOP
+    if s.server.name != "postgresql":  # the stages are the transaction's: one engine tells
+        return
+    before = state(s)
+    s.upgrade(s.make_release("fails", fail_at_row=1), "--via", s.make_release("middle", FROM), "--health-timeout", "2s").expect(4, out="undone: ", err=f"from {FROM} to {TO}")
+    is_old(s, before)
+    same(s.kept(), [], "what was taken away is a snapshot")
+    child = s.popen("upgrade", "shop", s.release, "--via", s.make_release("slow", FROM, slow_start_ms=1000), "--yes")
+    wait_until(lambda: os.path.exists(s.path("standin.json")) and b"slow_start" in read(s.path("standin.json")), "the first stage")
+    wait_until(lambda: b"slow_start" not in read(s.path("standin.json")) if os.path.exists(s.path("standin.json")) else False, "the second")
+    child.send_signal(signal.SIGKILL)
+    child.communicate()
+    s.units.reboot()
+    s.pool.close()
+    s.nopsnap("recover", "shop").expect(0, out="undone: the old state stands")
+    s.wait_listening()
+    is_old(s, before)
+
+
 def main():
     global SHOP
     engine, part = sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else ""

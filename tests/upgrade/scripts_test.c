@@ -163,11 +163,34 @@ static void path__takes_every_script_once_and_in_order(void **state)
     expect_way("4.90.3", "4.60.5", "");
 }
 
+static void expect_stages(const char *from, const char *via, const char *to, const char *expected)
+{
+    const struct upgrade_scripts scripts = {.place = (char *)"/scripts", .items = all, .count = 4};
+    struct path_question q = question(from, via, &scripts);
+    struct error err = ERROR_INIT;
+
+    assert_int_equal(site_version_parse(to, &q.to[1], &err), OK);
+    q.to_count = 2;
+    expect_path(&q, expected);
+}
+
+static void path__with_a_release_on_the_way_has_two_stages(void **state)
+{
+    (void)state;
+    expect_stages("3.90", "4.00", "4.30", "a|bcd");
+    expect_stages("4.10", "4.30", "4.90.3", "cd|+");
+    expect_stages("4.20", "4.20", "4.30", "does not come after");
+    expect_stages("4.20", "4.40.1", "4.90.3", "d+|+");
+    expect_stages("4.60.1", "4.60.5", "4.90.3", "|+");
+    expect_stages("4.60.1", "4.80.2", "4.70.5", "4.70.5 does not come after 4.80.2");
+    expect_stages("3.90", "4.10", "4.20", "have to be installed and run before those of 4.10");
+}
+
 static void path__that_is_none_is_told(void **state)
 {
     (void)state;
     expect_way("3.80", "4.00", "knows no way from 3.80 to 4.00");
-    expect_way("3.90", "4.10", "the files of nopCommerce 4.00 have to be installed and run first");
+    expect_way("3.90", "4.10", "the files of nopCommerce 4.00 have to be installed and run before those of 4.10");
     expect_way("4.30", "4.10", "no script leads from 4.30 back to 4.10");
     expect_way("4.90.3", "4.30", "no script leads from 4.90.3 back");
 }
@@ -268,6 +291,7 @@ int main(void)
         cmocka_unit_test(path__of_the_deepest_folder_that_names_a_step_counts),
         cmocka_unit_test(notes__are_all_but_the_steps_that_every_script_has),
         cmocka_unit_test(path__takes_every_script_once_and_in_order),
+        cmocka_unit_test(path__with_a_release_on_the_way_has_two_stages),
         cmocka_unit_test(path__that_is_none_is_told),
         cmocka_unit_test(path__with_a_gap_a_bad_script_or_another_engine_is_told),
         cmocka_unit_test(path__on_windows_needs_the_owners_commands),
