@@ -347,6 +347,10 @@ struct database_migrations {
 enum error_kind database_migrations(struct database *db, struct database_migrations *out, struct error *err);
 void database_migrations_release(struct database_migrations *m);
 
+/* Has the shop's database this table with this column? */
+enum error_kind database_has_column(struct database *db, const char *table, const char *column, bool *out,
+                                    struct error *err);
+
 /* The highest Id in table Log; -1 where there is none. */
 enum error_kind database_log_last(struct database *db, int64_t *out, struct error *err);
 /*

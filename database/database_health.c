@@ -117,6 +117,18 @@ void database_migrations_release(struct database_migrations *m)
     *m = (struct database_migrations){NULL, 0};
 }
 
+enum error_kind database_has_column(struct database *db, const char *table, const char *column, bool *out,
+                                    struct error *err)
+{
+    struct shop_table t = SHOP_TABLE_INIT;
+    enum error_kind rc = shop_table_find(db, table, &t, err);
+
+    if (!rc)
+        *out = shop_table_column(&t, column) != NULL;
+    shop_table_release(&t);
+    return rc;
+}
+
 /* ---- the log ---- */
 
 static const char *const log_columns[] = {"Id", "LogLevelId", "ShortMessage", "CreatedOnUtc", NULL};

@@ -41,6 +41,11 @@ void forward_plan_free(struct forward_plan *plan)
     free(plan);
 }
 
+struct database *forward_plan_database(const struct forward_plan *plan)
+{
+    return plan->context->reach.db;
+}
+
 void forward_result_release(struct forward_result *r)
 {
     transaction_result_release(&r->transaction);

@@ -205,6 +205,8 @@ struct forward_plan {
 enum error_kind forward_plan(struct catalog *cat, struct site *site, const struct forward_options *options,
                              const struct progress *progress, struct forward_plan **out, struct error *err);
 void forward_plan_free(struct forward_plan *plan);
+/* The connection with the shop's database that was looked over; borrowed. NULL where there is none. */
+struct database *forward_plan_database(const struct forward_plan *plan);
 
 #define TRANSACTION_STEPS_MAX 64
 struct transaction_step {

@@ -69,6 +69,12 @@ enum error_kind tree_plant(struct upgrade_context *c, const char *tree, const ch
 enum error_kind tree_build(void *context, const char *tree, const char *scratch, const struct progress *progress,
                            struct error *err);
 
+/* upgrade_schema.c: does the database look like one that the first script of a stage begins with, and like the one that a script leads to? */
+enum error_kind schema_check_before(struct database *db, const struct upgrade_stage *stage, struct text_list *problems,
+                                    struct error *err);
+/* ERR_REFUSED: it does not. */
+enum error_kind schema_check_after(struct database *db, const struct upgrade_script *s, struct error *err);
+
 /* upgrade_stage.c */
 /* From here on the context is about this stage. */
 enum error_kind stage_enter(struct upgrade_context *c, size_t stage, struct error *err);

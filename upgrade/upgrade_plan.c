@@ -143,6 +143,8 @@ static enum error_kind plan_forward(struct catalog *cat, struct site *site, cons
     rc = say_all(problems, &p->problems, err);
     if (!rc)
         rc = say_all(remarks, &p->remarks, err);
+    if (!rc) /* later stages begin with what the ones before have left */
+        rc = schema_check_before(forward_plan_database(plan->forward), &plan->path.stages[0], &p->problems, err);
     for (size_t i = 0; i < plan->path.count && !rc; i++)
         rc = check_release(site, release_facts(c->releases[i]), p, err);
     if (!rc && !p->problems.count) /* else there may be nothing to convert to */

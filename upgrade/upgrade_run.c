@@ -59,9 +59,10 @@ static enum error_kind run_script(struct database *db, const struct upgrade_scri
     if (rc)
         return rc;
     progress_note(progress, "%s: %llu batches run", s->name, (unsigned long long)batches);
-    return batches == s->batches ? OK
-                                 : error_set(err, ERR_CORRUPT, 0, "%s: %llu batches of %llu were run", s->name,
-                                             (unsigned long long)batches, (unsigned long long)s->batches);
+    if (batches != s->batches)
+        return error_set(err, ERR_CORRUPT, 0, "%s: %llu batches of %llu were run", s->name, (unsigned long long)batches,
+                         (unsigned long long)s->batches);
+    return schema_check_after(db, s, err);
 }
 
 static enum error_kind run_scripts(void *arg, struct database *db, const struct progress *progress, struct error *err)

@@ -94,17 +94,17 @@ def is_old(s, before):
 
 
 def upgrade__by_a_chain_of_scripts_and_back():
-    """One package is a folder, the other an archive as published, which names the version that it leads to alone; a third is not needed."""
+    """Packages are folders and an archive as published, which names the version that it leads to alone; one script has a transaction of its own."""
     s = SHOP
     before = upgrade_test.state(s)
     folder = s.packages("4.20")
     write_package(os.path.join(folder, "upgradescripts", "from 4.00 to 4.10"), "4.00", encoding="utf-16")
     pack_package(os.path.join(folder, "nopCommerce_4.20_UpgradeScripts.zip"), "4.10")
-    done = s.upgrade(None, "--scripts", folder)
+    done = s.upgrade(s.make_release("last", "4.30"), "--scripts", folder)
     done.expect(0, out=["script 4.00-4.10, upgradescripts/from 4.00 to 4.10/upgrade.sql: 3 batches", "script 4.10-4.20, nopCommerce_4.20_UpgradeScripts.zip/",
-                        "its Readme.txt: 1. Note of the script from 4.10", "is nopCommerce 4.20 now"], err="a new column for the pictures")
-    check("4.20-4.30" not in done.out and "Backup your" not in done.out, done)
-    check("version 4.20" in s.get("/").body, "the new shop serves")
+                        "its Readme.txt: 1. Note of the script from 4.10", "script 4.20-4.30, 4.20-4.30/upgrade.sql: 5 batches", "is nopCommerce 4.30 now"], err="a new column for the pictures")
+    check("Backup your" not in done.out, done)
+    check("version 4.30" in s.get("/").body, "the new shop serves")
     same(s.server.sql("SELECT COUNT(*) FROM [PictureBinary] WHERE [BinaryData] = 0xFFD8FFE0"), [["30"]], "the pictures have moved")
     s.nopsnap("-v", "history", "shop").expect(0, out=["running the script 4.00-4.10", "running the script 4.10-4.20"])
     s.nopsnap("rollback", "shop", "--yes").expect(0, out="is back")
@@ -129,18 +129,23 @@ def stages__each_with_its_scripts_and_its_start():
     before = upgrade_test.state(s)
     middle = s.make_release("middle", "4.10")
     s.nopsnap("upgrade", "shop", s.release, "--via", middle, "--dry-run", "--scripts", s.packages("4.00")).expect(1, out="no upgrade script for 4.10-4.20")
-    done = s.upgrade(None, "--via", middle, "--scripts", s.packages("4.00", "4.10"))
-    done.expect(0, out=["from 4.00 to 4.10: release-middle.zip", "from 4.10 to 4.20"])
-    words = ["running the script 4.00-4.10", "waiting for the new shop, 4.10", "from 4.10 to 4.20", "running the script 4.10-4.20", "waiting for the new shop, 4.20"]
-    check(sorted(words, key=done.err.index) == words, "the order", done)
-    check("version 4.20" in s.get("/").body, "the new shop serves")
-    s.nopsnap("rollback", "shop", "--yes").expect(0, out="is back")
-    is_old(s, before)
     # The second stage's script fails, when the first stage's shop has run.
     folder = s.packages("4.00")
     write_package(os.path.join(folder, "4.10-4.20"), "4.10", script("4.10") + "UPDATE [NoSuchTable] SET [Id] = 1\n")
     s.upgrade(None, "--via", middle, "--scripts", folder).expect(4, out="undone: ", err=["waiting for the new shop, 4.10", "NoSuchTable", "batch 4"])
     is_old(s, before)
+    # And without that it goes through.
+    done = s.upgrade(None, "--via", middle, "--scripts", s.packages("4.00", "4.10"))
+    done.expect(0, out=["from 4.00 to 4.10: release-middle.zip", "from 4.10 to 4.20"])
+    words = ["running the script 4.00-4.10", "waiting for the new shop, 4.10", "from 4.10 to 4.20", "running the script 4.10-4.20", "waiting for the new shop, 4.20"]
+    check(sorted(words, key=done.err.index) == words, "the order", done)
+    check("version 4.20" in s.get("/").body, "the new shop serves")
+
+
+def broken_chain(s):
+    folder = s.packages("4.00")
+    write_package(os.path.join(folder, "4.10-4.20"), "4.10", script("4.10").replace("IF NOT EXISTS (SELECT 1 FROM sys.columns", "IF EXISTS (SELECT 1 FROM sys.columns"))
+    return folder
 
 
 def plan__says_all_that_is_wrong_before_anything_is_changed():
@@ -173,6 +178,26 @@ def plan__says_all_that_is_wrong_before_anything_is_changed():
     steps = [line for line in lines if line["type"] == "plan"][0]["stages"]
     same([(t["from"], t["to"], t["migrates"], [(x["from"], x["to"], x["batches"]) for x in t["scripts"]]) for t in steps],
          [("4.00", "4.20", False, [(400, 410, 3), (410, 420, 3)])])
+    # A script that says it has done what it has not, and one whose work is there already.
+    s.upgrade(None, "--scripts", broken_chain(s)).expect(4, err="4.10-4.20/upgrade.sql has run, but the database has no Picture.VirtualPath")
+    is_old(s, before)
+    s.server.sql("ALTER TABLE [Picture] ADD [VirtualPath] int NULL")
+    middle = s.make_release("middle", "4.10")
+    plan(folder, "script 4.00-4.10", status=0, release=middle)
+    s.server.sql("CREATE TABLE [PictureBinary] ([BinaryData] int NULL)")
+    plan(folder, "the database has PictureBinary.BinaryData already, which the script 4.00-4.10 makes", release=middle)
+    s.server.sql("DROP TABLE [PictureBinary]; ALTER TABLE [Picture] DROP COLUMN [VirtualPath]; ALTER TABLE [CustomerRole] DROP COLUMN [OverrideTaxDisplayType]")
+    plan(folder, "the database is not one of nopCommerce 4.00: it has no CustomerRole.OverrideTaxDisplayType")
+
+
+def hostile__packages_and_windows_are_refused():
+    s = SHOP
+    before = upgrade_test.state(s)
+
+    def plan(folder, out):
+        s.nopsnap("upgrade", "shop", s.release, "--dry-run", "--scripts", folder).expect(1, out=out)
+
+    folder = s.packages("4.00", "4.10")
     # Hostile packages.
     os.symlink("/etc/passwd", os.path.join(folder, "link.sql"))
     plan(folder, "link.sql is a symbolic link")
