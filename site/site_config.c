@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "file.h"
+#include "keep_rules.h"
 #include "site_internal.h"
 
 #define SYSTEM_FILE "/etc/nopsnap.conf"
@@ -23,7 +24,7 @@ struct load {
 };
 
 /* How a key's value is checked. */
-enum kind { TEXT, PATH, ADMIN, URL, DURATION, PATTERN, LINE, PAGE };
+enum kind { TEXT, PATH, ADMIN, URL, DURATION, PATTERN, LINE, PAGE, RULES };
 
 struct key {
     const char *name;
@@ -46,7 +47,9 @@ static const struct key keys[] = {
     {"check-page", PAGE, offsetof(struct site_config, check_page)},
     {"database-admin", ADMIN, offsetof(struct site_config, database_admin)},
     {"cache-flush", TEXT, offsetof(struct site_config, cache_flush)},
-    {"keep", TEXT, offsetof(struct site_config, keep)},
+    {"keep", RULES, offsetof(struct site_config, keep)},
+    {"keep-before-upgrade", RULES, offsetof(struct site_config, keep_before_upgrade)},
+    {"keep-safety", RULES, offsetof(struct site_config, keep_safety)},
     {"environment", TEXT, offsetof(struct site_config, environment)},
     {"exclude", PATTERN, offsetof(struct site_config, exclude)},
     {"include", PATTERN, offsetof(struct site_config, include)},
@@ -143,6 +146,14 @@ static bool is_page(const char *value)
     return (value[0] == '/' || is_url(value)) && text[strspn(text, " \t")] != '\0';
 }
 
+static bool is_rules(const char *value)
+{
+    struct keep_rules rules;
+    struct error ignored = ERROR_INIT;
+
+    return keep_rules_parse(value, &rules, &ignored) == OK;
+}
+
 static bool value_allowed(enum kind kind, const char *value)
 {
     if (value[0] == '\0')
@@ -153,6 +164,8 @@ static bool value_allowed(enum kind kind, const char *value)
         return text_parse_duration(value) > 0;
     if (kind == PAGE)
         return is_page(value);
+    if (kind == RULES)
+        return is_rules(value);
     if (kind == PATH)
         return value[0] == '/';
     if (kind == ADMIN)
@@ -170,6 +183,8 @@ static const char *value_expected(enum kind kind, const char *value)
         return "only http://... or https://... will do for";
     if (kind == DURATION)
         return "only a time such as 90s, 30m or 2h will do for";
+    if (kind == RULES)
+        return "only rules such as last 3, daily 7, weekly 5 will do for";
     if (kind == PAGE)
         return "only /path TEXT or http://... TEXT will do for";
     return "only an absolute path will do for";
@@ -217,9 +232,10 @@ static enum error_kind take_entry(void *arg, const char *section, const char *na
             return set_key(load, &keys[i], section, value, line, err);
     }
     refuse(load, line, err, "unknown key", name);
-    error_hint(err,
-               "known are path, service, stop, start, open, close, url, host-header, ca-file, "
-               "health-timeout, check, check-page, database-admin, cache-flush, keep, environment, exclude, include");
+    error_hint(
+        err,
+        "known are path, service, stop, start, open, close, url, host-header, ca-file, "
+        "health-timeout, check, check-page, database-admin, cache-flush, keep, keep-before-upgrade, keep-safety, environment, exclude, include");
     return ERR_REFUSED;
 }
 

@@ -18,14 +18,16 @@ struct site_config {
     char *start;
     char *open;
     char *close;
-    char *url;            /* the shop's first page, for health checks; or NULL */
-    char *host_header;    /* the name it is asked by there, or NULL: url's own */
-    char *ca_file;        /* certificates to trust there, or NULL: the system's */
-    char *health_timeout; /* how long an upgraded shop may take to answer, or NULL */
-    char *database_admin; /* service:NAME, a MySQL option file, a file with a connection string; or NULL */
-    char *cache_flush;    /* command run after going back, or NULL */
-    char *keep;           /* retention */
-    char *environment;    /* ASPNETCORE_ENVIRONMENT when the unit does not tell, or NULL */
+    char *url;                 /* the shop's first page, for health checks; or NULL */
+    char *host_header;         /* the name it is asked by there, or NULL: url's own */
+    char *ca_file;             /* certificates to trust there, or NULL: the system's */
+    char *health_timeout;      /* how long an upgraded shop may take to answer, or NULL */
+    char *database_admin;      /* service:NAME, a MySQL option file, a file with a connection string; or NULL */
+    char *cache_flush;         /* command run after going back, or NULL */
+    char *keep;                /* retention (keep_rules.h), or NULL: nothing is forgotten */
+    char *keep_before_upgrade; /* of these kinds, or NULL: as keep */
+    char *keep_safety;
+    char *environment; /* ASPNETCORE_ENVIRONMENT when the unit does not tell, or NULL */
     struct text_list exclude;
     struct text_list include;
     struct text_list check;      /* command lines that have to succeed after an upgrade */
