@@ -43,6 +43,16 @@ enum error_kind snapshot_verify(struct catalog *cat, const struct snapshot_recor
 enum error_kind catalog_rebuild(const char *path, const struct progress *progress, struct text_list *report,
                                 struct error *err);
 
+/* How much there is, and since when the part that nobody read for the longest time is unread. */
+struct catalog_figures {
+    uint64_t packs, bytes;    /* in place; bytes of their files */
+    int64_t oldest_unread_ns; /* 0: no packs */
+};
+/* From the index alone, in two passes: costs some microseconds a pack. */
+enum error_kind catalog_figures(struct catalog *cat, struct catalog_figures *out, struct error *err);
+/* Bytes of content before compression, each piece once, of data that is in place. Reads every row: for reports. */
+enum error_kind catalog_content_bytes(struct catalog *cat, uint64_t *out, struct error *err);
+
 struct prune_options {
     int max_unused_percent; /* rewrite packs until at most this share of the stored bytes is unused; default 10 */
     bool dry_run;           /* the report tells what a run would come to, about */

@@ -7,6 +7,9 @@
 #include "maintain.h"
 #include "record_internal.h"
 
+/* verify.c: the checksum of a row of `checks`. */
+int64_t check_row_sum(uint64_t pack, int64_t moment_ns);
+
 /* ---- the book: every record, as the packs have them, never as index rows do (P7, P8) ---- */
 
 struct book_entry {

@@ -83,6 +83,9 @@ enum error_kind snapshot_each(struct catalog *cat, const char *site_id, snapshot
 enum error_kind snapshot_find(struct catalog *cat, const char *site_id, const char *id, struct snapshot_record *out,
                               struct error *err);
 
+/* One by its whole id, at the cost of one row and one pack however many there are. ERR_NOT_FOUND. */
+enum error_kind snapshot_read(struct catalog *cat, const char *id, struct snapshot_record *out, struct error *err);
+
 /* Cheap rows for `list` and `status`: from the index, row checksum verified, no pack read. ERR_CORRUPT as above. */
 struct snapshot_row {
     char id[33];

@@ -521,3 +521,17 @@ enum error_kind snapshot_find(struct catalog *cat, const char *site_id, const ch
     snapshot_shadows_release(&list);
     return rc;
 }
+
+enum error_kind snapshot_read(struct catalog *cat, const char *id, struct snapshot_record *out, struct error *err)
+{
+    struct snapshot_shadow shadow = {.flags = 0};
+    bool found = false;
+    enum error_kind rc = find_shadow(cat->index, id, &shadow, &found, err);
+
+    if (!rc && !found)
+        rc = not_found(cat, id, err);
+    if (!rc)
+        rc = snapshot_shadow_record(cat, &shadow, out, err);
+    shadow_release(&shadow);
+    return rc;
+}

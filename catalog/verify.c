@@ -65,7 +65,7 @@ struct verify_packs {
     uint64_t bytes;
 };
 
-static int64_t check_sum(uint64_t pack, int64_t moment_ns)
+int64_t check_row_sum(uint64_t pack, int64_t moment_ns)
 {
     struct row_sum s = row_sum_of("checks");
 
@@ -85,7 +85,7 @@ enum error_kind check_row_read(struct index *ix, uint64_t pack, int64_t *moment_
         index_bind_number(st, 1, (int64_t)pack);
         rc = index_step(st, &row, err);
     }
-    if (!rc && row && check_sum(pack, index_number(st, 0)) == index_number(st, 1))
+    if (!rc && row && check_row_sum(pack, index_number(st, 0)) == index_number(st, 1))
         *moment_ns = index_number(st, 0);
     index_finish(st);
     return rc;
@@ -100,7 +100,7 @@ enum error_kind check_row_write(struct index *ix, uint64_t pack, int64_t moment_
     if (!rc) {
         index_bind_number(st, 1, (int64_t)pack);
         index_bind_number(st, 2, moment_ns);
-        index_bind_number(st, 3, check_sum(pack, moment_ns));
+        index_bind_number(st, 3, check_row_sum(pack, moment_ns));
         rc = index_step(st, NULL, err);
     }
     index_finish(st);
