@@ -126,6 +126,9 @@ const struct command cli_commands[] = {
      "  nopsnap snapshot shop && nopsnap sql shop upgrade.sql\n",
      cli_sql},
     {"status", "[SITE]", "how the sites are: newest snapshot, what is pending or kept",
+     "One line a site, and under it what is wrong, the gravest first, with what to do. The exit status is 0 when all is\n"
+     "well, 3 when somebody should look, 7 when stored data is damaged, 5 when something unfinished waits for recover.\n"
+     "-v before the command tells more of each.\n\n"
      "Examples:\n"
      "  nopsnap status\n"
      "  nopsnap status /var/www/shop\n",
@@ -148,16 +151,10 @@ const struct command cli_commands[] = {
      "Example:\n"
      "  nopsnap accept 3f2a\n",
      cli_accept},
-    {"forget", "ID...|SITE...|--all [OPTIONS]", "take snapshots out of the catalogue",
-     "By id: what is held is refused; one wrong id, and nothing is forgotten.\n"
-     "By site: what the rules do not keep, `keep` in the config or --keep. Held ones and the newest good one always stay.\n"
-     "nopsnap prune then gives the room back.\n\n"
-     "  --keep RULES            last N, within TIME, hourly N, daily N, weekly N, monthly N, yearly N\n"
-     "  --all                   every site of the config that has rules\n"
-     "  --dry-run               tell of each snapshot why it is kept or not, and forget none\n\n"
-     "Examples:\n"
-     "  nopsnap forget 3f2a 91c0\n"
-     "  nopsnap forget shop --keep 'last 3, daily 7, weekly 5, monthly 12' --dry-run\n",
+    {"forget", "ID...", "take snapshots out of the catalogue",
+     "What is held is refused; one wrong id, and nothing is forgotten. nopsnap prune then gives the room back.\n\n"
+     "Example:\n"
+     "  nopsnap forget 3f2a 91c0\n",
      cli_forget},
     {"prune", "[OPTIONS]", "give back the room of what no snapshot needs",
      "May be interrupted at any moment.\n\n"

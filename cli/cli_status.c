@@ -1,166 +1,265 @@
 /*
- * How the sites are: newest snapshot, what is pending, what is kept.
+ * How the sites are: one line each, what is wrong under it. The exit status is for scripts: 0 well, 3 look at it, 7 damage, 5 unfinished.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "cli.h"
-#include "file.h"
+#include "overview.h"
 
-struct site_state {
-    char *path, *version;
-    int64_t newest_ns, whole_ns; /* 0: none */
-    uint64_t snapshots, stored;
-};
-
-struct states {
-    struct site_state *items;
-    size_t count, cap;
-};
-
-static void states_release(struct states *s)
+static const char *grade_word(enum overview_grade grade)
 {
-    for (size_t i = 0; i < s->count; i++) {
-        free(s->items[i].path);
-        free(s->items[i].version);
-    }
-    free(s->items);
+    static const char *const words[] = {"well", "note", "warning", "damage", "pending"};
+
+    return words[grade];
 }
 
-static enum error_kind find_or_add(struct states *s, const char *path, struct site_state **out, struct error *err)
+static int grade_status(enum overview_grade grade)
 {
-    enum error_kind rc;
-
-    for (size_t i = 0; i < s->count; i++)
-        if (!strcmp(s->items[i].path, path)) {
-            *out = &s->items[i];
-            return OK;
-        }
-    if (s->count == s->cap) {
-        struct site_state *grown = realloc(s->items, (s->cap * 2 + 8) * sizeof(*grown));
-
-        if (!grown)
-            return error_set(err, ERR_MEMORY, 0, "out of memory");
-        s->items = grown;
-        s->cap = s->cap * 2 + 8;
-    }
-    *out = &s->items[s->count];
-    **out = (struct site_state){.path = NULL};
-    rc = memory_string(path, &(*out)->path, err);
-    if (!rc)
-        s->count++;
-    return rc;
+    return grade == OVERVIEW_PENDING   ? EXIT_HANDS
+           : grade == OVERVIEW_DAMAGE  ? EXIT_DAMAGE
+           : grade == OVERVIEW_WARNING ? EXIT_WARNED
+                                       : EXIT_DONE;
 }
 
-/* Rows come newest first. */
-static enum error_kind on_row(void *arg, const struct snapshot_row *r, struct error *err)
-{
-    struct site_state *state = NULL;
-    enum error_kind rc = find_or_add(arg, r->site_path ? r->site_path : "?", &state, err);
+/* ---- for programs ---- */
 
-    if (rc)
-        return rc;
-    if (!state->newest_ns) {
-        state->newest_ns = r->made_ns;
-        rc = r->nop_version ? memory_string(r->nop_version, &state->version, err) : OK;
+static struct json *problems_json(const struct overview_problems *problems)
+{
+    struct json *list = json_array();
+
+    for (size_t i = 0; i < problems->count; i++) {
+        struct json *v = json_object();
+
+        json_put_text(v, "grade", grade_word(problems->items[i].grade));
+        json_put_text(v, "code", problems->items[i].code);
+        json_put_text(v, "text", problems->items[i].text);
+        json_put_text(v, "hint", problems->items[i].hint ? problems->items[i].hint : "");
+        json_push(list, v);
     }
-    if (!state->whole_ns && r->part == SNAPSHOT_WHOLE && !r->suspicious)
-        state->whole_ns = r->made_ns;
-    state->snapshots++;
-    state->stored += r->bytes_stored;
-    return rc;
+    return list;
 }
 
-static enum error_kind add_configured(struct cli *cli, struct states *s, const char *only, struct error *err)
+static void put_kept(struct json *v, const struct kept_state *kept)
 {
-    struct site_state *state = NULL;
-    enum error_kind rc = only ? find_or_add(s, only, &state, err) : OK;
-
-    for (size_t i = 0; !only && i < cli->config.count && !rc; i++) {
-        struct error gone = ERROR_INIT;
-        char *real = NULL;
-
-        if (!cli->config.sites[i].path)
-            continue;
-        if (path_real(cli->config.sites[i].path, &real, &gone) != OK)
-            rc = memory_string(cli->config.sites[i].path, &real, err);
-        if (!rc)
-            rc = find_or_add(s, real, &state, err);
-        free(real);
-    }
-    return rc;
+    if (!kept->exists)
+        return;
+    json_put_number(v, "kept_bytes", (int64_t)kept->bytes);
+    json_put_number(v, "kept_since_ns", kept->since_ns);
+    if (!kept->trial_end_ns)
+        return;
+    json_put_number(v, "trial_end_ns", kept->trial_end_ns);
+    json_put_text(v, "trial_from", kept->from_version);
+    json_put_text(v, "trial_to", kept->to_version);
 }
 
-static void print_kept(struct cli *cli, const char *path, struct json *v)
+static void site_json(const struct overview *o, const struct overview_site *s)
 {
-    struct kept_state kept = {.exists = false};
-    struct error err = ERROR_INIT;
+    struct json *v = cli_json_new("site");
+    const struct overview_point *good = s->good;
+
+    json_put_bytes(v, "path", s->path, strlen(s->path));
+    json_put_text(v, "name", s->name ? s->name : "");
+    json_put_text(v, "version", s->version ? s->version : "");
+    json_put_text(v, "state", grade_word(overview_site_grade(s)));
+    json_put_flag(v, "here", s->here);
+    json_put_number(v, "now_ns", o->now_ns);
+    json_put_number(v, "snapshots", (int64_t)s->count);
+    json_put_number(v, "stored_bytes", (int64_t)s->stored);
+    json_put_number(v, "stored_bytes_week", (int64_t)s->stored_week);
+    json_put_number(v, "stored_bytes_month", (int64_t)s->stored_month);
+    json_put_number(v, "newest_ns", s->count ? s->points[0].made_ns : 0);
+    json_put_number(v, "newest_whole_ns", good ? good->made_ns : 0);
+    json_put_text(v, "newest_whole", good ? good->id : "");
+    json_put_number(v, "files", good ? (int64_t)good->files : 0);
+    json_put_number(v, "bytes", good ? (int64_t)good->bytes : 0);
+    json_put_number(v, "dump_bytes", good ? (int64_t)good->dump_bytes : 0);
+    json_put_number(v, "tables", (int64_t)s->tables);
+    json_put_number(v, "rows", (int64_t)s->rows);
+    json_put_flag(v, "scheduled", s->scheduled);
+    json_put_number(v, "expect_ms", s->expect_ms);
+    json_put_number(v, "next_run_ns", s->next_ns);
+    json_put_number(v, "last_run_ns", s->run.ended_ns);
+    json_put_number(v, "last_run_status", s->run.status);
+    json_put_number(v, "last_drill_ns", s->drill.ended_ns);
+    json_put_number(v, "last_drill_status", s->drill.status);
+    json_put_number(v, "last_good_drill_ns", s->drill_good.ended_ns);
+    put_kept(v, &s->kept);
+    json_put(v, "problems", problems_json(&s->problems));
+    cli_json(v);
+}
+
+static void catalog_json(const struct overview *o)
+{
+    struct json *v = cli_json_new("catalog_status");
+
+    json_put_bytes(v, "path", o->catalog, strlen(o->catalog));
+    json_put_text(v, "state", grade_word(overview_grade(o)));
+    json_put_number(v, "packs", (int64_t)o->packs);
+    json_put_number(v, "stored_bytes", (int64_t)o->pack_bytes);
+    json_put_number(v, "oldest_unread_ns", o->oldest_unread_ns);
+    json_put_number(v, "last_verify_ns", o->verify.ended_ns);
+    json_put_number(v, "last_verify_status", o->verify.status);
+    json_put_flag(v, "damaged", o->damaged);
+    json_put(v, "problems", problems_json(&o->problems));
+    cli_json(v);
+}
+
+/* ---- for people ---- */
+
+static void print_problems(const struct overview_problems *problems)
+{
+    for (size_t i = 0; i < problems->count; i++) {
+        const struct overview_problem *p = &problems->items[i];
+
+        cli_line(p->grade == OVERVIEW_NOTE ? "  - " : "  ! ", "%s", p->text);
+        if (p->hint)
+            cli_line("      ", "%s", p->hint);
+    }
+}
+
+static void print_kept(const struct kept_state *kept)
+{
+    const char *what = kept->tree ? kept->tree : kept->database ? kept->database : "";
     char size[TEXT_MAX];
-    char since[TEXT_MAX];
+    char when[TEXT_MAX];
 
-    if (kept_look(path, &kept, &err) != OK) {
-        cli_warn(cli, "%s", err.text);
-    } else if (kept.exists && v) {
-        json_put_number(v, "kept_bytes", (int64_t)kept.bytes);
-        json_put_number(v, "kept_since_ns", kept.since_ns);
-        if (kept.trial_end_ns) {
-            json_put_number(v, "trial_end_ns", kept.trial_end_ns);
-            json_put_text(v, "trial_from", kept.from_version);
-            json_put_text(v, "trial_to", kept.to_version);
-        }
-    } else if (kept.trial_end_ns) {
-        text_size(kept.bytes, size);
-        text_moment(kept.trial_end_ns, since);
+    text_size(kept->bytes, size);
+    text_moment(kept->trial_end_ns ? kept->trial_end_ns : kept->since_ns, when);
+    if (kept->trial_end_ns) {
         cli_line("  trial     ",
                  "of the upgrade from %s to %s, until %s: nopsnap rollback takes it back, nopsnap confirm ends it",
-                 kept.from_version ? kept.from_version : "?", kept.to_version ? kept.to_version : "?", since);
-        cli_line("  kept      ", "%s for that: %s", size, kept.tree ? kept.tree : "");
-    } else if (kept.exists) {
-        text_size(kept.bytes, size);
-        text_moment(kept.since_ns, since);
-        cli_line("  kept      ", "%s since %s (the next snapshot or rollback clears it): %s", size, since,
-                 kept.tree       ? kept.tree
-                 : kept.database ? kept.database
-                                 : "");
+                 kept->from_version ? kept->from_version : "?", kept->to_version ? kept->to_version : "?", when);
+        cli_line("  kept      ", "%s for that: %s", size, what);
+    } else if (kept->exists) {
+        cli_line("  kept      ", "%s since %s (the next snapshot or rollback clears it): %s", size, when, what);
     }
-    kept_state_release(&kept);
 }
 
-static void print_site(struct cli *cli, const struct site_state *s)
+/* -v: what the line has no room for. */
+static void print_more(const struct overview_site *s)
 {
-    struct json *v = cli->json ? cli_json_new("site") : NULL;
-    char when[TEXT_MAX];
-    char size[TEXT_MAX];
+    const struct overview_point *good = s->good;
+    char a[TEXT_MAX];
+    char b[TEXT_MAX];
 
-    text_moment(s->newest_ns, when);
-    text_size(s->stored, size);
-    if (v) {
-        json_put_bytes(v, "path", s->path, strlen(s->path));
-        json_put_text(v, "version", s->version ? s->version : "");
-        json_put_number(v, "snapshots", (int64_t)s->snapshots);
-        json_put_number(v, "stored_bytes", (int64_t)s->stored);
-        json_put_number(v, "newest_ns", s->newest_ns);
-        json_put_number(v, "newest_whole_ns", s->whole_ns);
-    } else if (s->newest_ns) {
-        cli_line("", "%s: nopCommerce %s, %llu snapshot%s, %s stored, newest %s%s", s->path,
-                 s->version ? s->version : "?", (unsigned long long)s->snapshots, s->snapshots == 1 ? "" : "s", size,
-                 when, s->whole_ns ? "" : ", none whole");
-    } else {
-        cli_line("", "%s: no snapshot", s->path);
+    text_size(s->stored, a);
+    cli_line("  path      ", "%s", s->path);
+    cli_line("  snapshots ", "%zu, nopCommerce %s, %s stored", s->count, s->version ? s->version : "?", a);
+    if (good) {
+        text_moment(good->made_ns, b);
+        cli_line("  last good ", "%s, %.8s", b, good->id);
+        text_size(good->bytes, a);
+        text_size(good->dump_bytes, b);
+        cli_line("  holds     ", "%llu files, %s; dump %s, %llu rows in %llu tables", (unsigned long long)good->files,
+                 a, b, (unsigned long long)s->rows, (unsigned long long)s->tables);
     }
-    print_kept(cli, s->path, v);
-    if (v)
-        cli_json(v);
-    cli_warn_pending(cli, s->path);
+    if (s->run.ended_ns) {
+        text_moment(s->run.ended_ns, a);
+        cli_line("  last run  ", "%s, exit status %d", a, s->run.status);
+    }
+    if (s->drill_good.ended_ns) {
+        text_moment(s->drill_good.ended_ns, a);
+        text_duration((uint64_t)((s->drill_good.ended_ns - s->drill_good.started_ns) / 1000000), b);
+        cli_line("  restored  ", "%s, in %s: the last drill that went well", a, b);
+    }
+}
+
+/* The name, or the end of the path, which tells more than its beginning. */
+static void site_column(const struct overview_site *s, char *out, size_t room)
+{
+    const char *shown = s->name ? s->name : s->path;
+    size_t n = strlen(shown);
+    const char *tail = n < room ? shown : shown + n - (room - 4);
+
+    while (tail > shown && ((unsigned char)*tail & 0xc0) == 0x80)
+        tail++; /* no half of a character */
+    (void)snprintf(out, room, "%s", tail > shown ? "..." : "");
+    text_name(tail, strlen(tail), out + strlen(out), room - strlen(out));
+}
+
+static void next_column(const struct overview *o, const struct overview_site *s, char out[TEXT_MAX])
+{
+    if (!s->next_ns)
+        (void)snprintf(out, TEXT_MAX, "-");
+    else if (s->next_ns <= o->now_ns)
+        (void)snprintf(out, TEXT_MAX, "due");
+    else
+        overview_age(s->next_ns, o->now_ns, out);
+}
+
+/* site 18, last good 9, size 10, week 10, drill 6, next 5, state 7: 71 with the gaps. */
+static void print_site(struct cli *cli, const struct overview *o, const struct overview_site *s)
+{
+    char site[64];
+    char age[TEXT_MAX];
+    char size[TEXT_MAX] = "-";
+    char week[TEXT_MAX] = "-";
+    char drill[TEXT_MAX];
+    char next[TEXT_MAX];
+
+    site_column(s, site, 19);
+    overview_age(o->now_ns, s->good ? s->good->made_ns : 0, age);
+    if (s->good)
+        text_size(s->good->bytes + s->good->dump_bytes, size);
+    if (s->count)
+        text_size(s->stored_week, week);
+    overview_age(o->now_ns, s->drill_good.ended_ns, drill);
+    next_column(o, s, next);
+    printf("%-18s %9.9s %10.10s %10.10s %6.6s %5.5s  %s\n", site, age, size, week, drill, next,
+           grade_word(overview_site_grade(s)));
+    if (cli->verbose)
+        print_more(s);
+    print_problems(&s->problems);
+    print_kept(&s->kept);
+}
+
+static void print_all(struct cli *cli, const struct overview *o)
+{
+    char size[TEXT_MAX];
+    char unread[TEXT_MAX];
+
+    if (!o->count)
+        printf("no site is known: nopsnap snapshot SITE\n");
+    else
+        printf("%-18s %9s %10s %10s %6s %5s  %s\n", "SITE", "LAST GOOD", "SIZE", "WEEK ADDED", "DRILL", "NEXT",
+               "STATE");
+    for (size_t i = 0; i < o->count; i++)
+        print_site(cli, o, &o->sites[i]);
+    if (!o->packs)
+        return;
+    text_size(o->pack_bytes, size);
+    overview_age(o->now_ns, o->oldest_unread_ns, unread);
+    cli_line("catalogue ", "%s, %s in %llu packs, none unread for more than %s", o->catalog, size,
+             (unsigned long long)o->packs, strcmp(unread, "now") != 0 ? unread : "1 m");
+}
+
+/* Catalogue-wide problems are errors and warnings like everybody's. */
+static int tell_catalog(struct cli *cli, const struct overview *o)
+{
+    struct error err = ERROR_INIT;
+    int status = EXIT_DONE;
+
+    for (size_t i = 0; i < o->problems.count; i++) {
+        const struct overview_problem *p = &o->problems.items[i];
+
+        if (p->grade == OVERVIEW_DAMAGE) {
+            error_set(&err, ERR_CORRUPT, 0, "%s", p->text);
+            error_hint(&err, "%s", p->hint);
+            status = cli_status_worse(status, cli_fail(cli, &err));
+        } else {
+            cli_warn(cli, "%s: %s", p->text, p->hint);
+        }
+    }
+    return status;
 }
 
 int cli_status(struct cli *cli, int argc, char **argv)
 {
-    struct states states = {NULL, 0, 0};
+    struct overview o = OVERVIEW_INIT;
     struct site site = SITE_INIT;
     struct catalog *cat = NULL;
     struct error err = ERROR_INIT;
-    char site_id[17];
     int status = cli_arguments(cli, cli_command_find("status"), argc, argv, 0, 1, "one site, or none for all");
     bool one;
     enum error_kind rc;
@@ -173,23 +272,23 @@ int cli_status(struct cli *cli, int argc, char **argv)
         rc = cli_site_open(cli, argv[optind], true, &site, &err);
     if (!rc && one)
         rc = cli_site_known(cli, cat, argv[optind], site.path, &err);
-    if (!rc && one)
-        rc = catalog_site_id(cat, site.path, site_id, &err);
     if (!rc)
-        rc = snapshot_row_each(cat, one ? site_id : NULL, on_row, &states, &err);
-    if (!rc)
-        rc = add_configured(cli, &states, one ? site.path : NULL, &err);
-    for (size_t i = 0; i < states.count && !rc; i++)
-        print_site(cli, &states.items[i]);
-    status = rc ? cli_fail(cli, &err) : cli_done(cli);
-    if (!rc && catalog_damaged(cat)) {
-        error_set(&err, ERR_CORRUPT, 0, "the catalogue %s has damage that no repair has cleared", catalog_path(cat));
-        error_hint(&err, "nopsnap verify names it");
-        status = cli_status_worse(status, cli_fail(cli, &err));
-    } else if (!rc && !states.count && !cli->json) {
-        printf("no site is known: nopsnap snapshot SITE\n");
+        rc = overview_gather(cat, &cli->config, one ? site.path : NULL, &o, &err);
+    if (rc) {
+        status = cli_fail(cli, &err);
+        goto done;
     }
-    states_release(&states);
+    for (size_t i = 0; i < o.count && cli->json; i++)
+        site_json(&o, &o.sites[i]);
+    if (cli->json)
+        catalog_json(&o);
+    else
+        print_all(cli, &o);
+    status = tell_catalog(cli, &o);
+    status = cli_status_worse(cli_status_worse(status, grade_status(overview_grade(&o))), cli_done(cli));
+
+done:
+    overview_release(&o);
     site_release(&site);
     catalog_close(cat);
     return status;

@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include "file.h"
-#include "keep_rules.h"
 #include "site_internal.h"
 
 #define SYSTEM_FILE "/etc/nopsnap.conf"
@@ -24,7 +23,7 @@ struct load {
 };
 
 /* How a key's value is checked. */
-enum kind { TEXT, PATH, ADMIN, URL, DURATION, PATTERN, LINE, PAGE, RULES };
+enum kind { TEXT, PATH, ADMIN, URL, DURATION, PATTERN, LINE, PAGE };
 
 struct key {
     const char *name;
@@ -47,9 +46,8 @@ static const struct key keys[] = {
     {"check-page", PAGE, offsetof(struct site_config, check_page)},
     {"database-admin", ADMIN, offsetof(struct site_config, database_admin)},
     {"cache-flush", TEXT, offsetof(struct site_config, cache_flush)},
-    {"keep", RULES, offsetof(struct site_config, keep)},
-    {"keep-before-upgrade", RULES, offsetof(struct site_config, keep_before_upgrade)},
-    {"keep-safety", RULES, offsetof(struct site_config, keep_safety)},
+    {"keep", TEXT, offsetof(struct site_config, keep)},
+    {"expect-every", DURATION, offsetof(struct site_config, expect_every)},
     {"environment", TEXT, offsetof(struct site_config, environment)},
     {"exclude", PATTERN, offsetof(struct site_config, exclude)},
     {"include", PATTERN, offsetof(struct site_config, include)},
@@ -146,14 +144,6 @@ static bool is_page(const char *value)
     return (value[0] == '/' || is_url(value)) && text[strspn(text, " \t")] != '\0';
 }
 
-static bool is_rules(const char *value)
-{
-    struct keep_rules rules;
-    struct error ignored = ERROR_INIT;
-
-    return keep_rules_parse(value, &rules, &ignored) == OK;
-}
-
 static bool value_allowed(enum kind kind, const char *value)
 {
     if (value[0] == '\0')
@@ -164,8 +154,6 @@ static bool value_allowed(enum kind kind, const char *value)
         return text_parse_duration(value) > 0;
     if (kind == PAGE)
         return is_page(value);
-    if (kind == RULES)
-        return is_rules(value);
     if (kind == PATH)
         return value[0] == '/';
     if (kind == ADMIN)
@@ -183,8 +171,6 @@ static const char *value_expected(enum kind kind, const char *value)
         return "only http://... or https://... will do for";
     if (kind == DURATION)
         return "only a time such as 90s, 30m or 2h will do for";
-    if (kind == RULES)
-        return "only rules such as last 3, daily 7, weekly 5 will do for";
     if (kind == PAGE)
         return "only /path TEXT or http://... TEXT will do for";
     return "only an absolute path will do for";
@@ -220,12 +206,16 @@ static enum error_kind take_entry(void *arg, const char *section, const char *na
     if (strcmp(section, "nopsnap") == 0) {
         enum error_kind rc;
 
-        if (strcmp(name, "catalog") != 0)
+        char **where = strcmp(name, "catalog") == 0        ? &load->config->catalog
+                       : strcmp(name, "metrics-file") == 0 ? &load->config->metrics_file
+                                                           : NULL;
+
+        if (!where)
             return refuse(load, line, err, "[nopsnap] knows no key", name);
         if (!value_allowed(PATH, value))
             return refuse(load, line, err, value_expected(PATH, value), name);
         rc = note_seen(load, section, name, line, err);
-        return rc ? rc : replace_text(&load->config->catalog, value, err);
+        return rc ? rc : replace_text(where, value, err);
     }
     for (size_t i = 0; i < KEY_COUNT; i++) {
         if (strcmp(keys[i].name, name) == 0)
@@ -235,7 +225,7 @@ static enum error_kind take_entry(void *arg, const char *section, const char *na
     error_hint(
         err,
         "known are path, service, stop, start, open, close, url, host-header, ca-file, "
-        "health-timeout, check, check-page, database-admin, cache-flush, keep, keep-before-upgrade, keep-safety, environment, exclude, include");
+        "health-timeout, check, check-page, database-admin, cache-flush, keep, expect-every, environment, exclude, include");
     return ERR_REFUSED;
 }
 
@@ -356,6 +346,7 @@ void config_release(struct config *c)
     }
     free(c->sites);
     free(c->catalog);
+    free(c->metrics_file);
     *c = (struct config)CONFIG_INIT;
 }
 

@@ -18,15 +18,15 @@ struct site_config {
     char *start;
     char *open;
     char *close;
-    char *url;                 /* the shop's first page, for health checks; or NULL */
-    char *host_header;         /* the name it is asked by there, or NULL: url's own */
-    char *ca_file;             /* certificates to trust there, or NULL: the system's */
-    char *health_timeout;      /* how long an upgraded shop may take to answer, or NULL */
-    char *database_admin;      /* service:NAME, a MySQL option file, a file with a connection string; or NULL */
-    char *cache_flush;         /* command run after going back, or NULL */
-    char *keep;                /* retention (keep_rules.h), or NULL: nothing is forgotten */
-    char *keep_before_upgrade; /* of these kinds, or NULL: as keep */
-    char *keep_safety;
+    char *url;            /* the shop's first page, for health checks; or NULL */
+    char *host_header;    /* the name it is asked by there, or NULL: url's own */
+    char *ca_file;        /* certificates to trust there, or NULL: the system's */
+    char *health_timeout; /* how long an upgraded shop may take to answer, or NULL */
+    char *database_admin; /* service:NAME, a MySQL option file, a file with a connection string; or NULL */
+    char *cache_flush;    /* command run after going back, or NULL */
+    char *keep;           /* retention */
+    char *
+        expect_every; /* how often a good snapshot is expected ("24h"), or NULL: from the rhythm of the scheduled ones */
     char *environment; /* ASPNETCORE_ENVIRONMENT when the unit does not tell, or NULL */
     struct text_list exclude;
     struct text_list include;
@@ -35,14 +35,15 @@ struct site_config {
 };
 
 struct config {
-    char *catalog; /* or NULL */
+    char *catalog;      /* or NULL */
+    char *metrics_file; /* for the collector of a monitoring system, or NULL */
     struct site_config *sites;
     size_t count;
 };
 
-#define CONFIG_INIT   \
-    {                 \
-        NULL, NULL, 0 \
+#define CONFIG_INIT     \
+    {                   \
+        .catalog = NULL \
     }
 
 /*

@@ -1,0 +1,44 @@
+"""A catalogue with a made history, and nopsnap at a made moment."""
+import os
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "cli"))
+from cli_support import PROGRAM, Bench, Failed, main, same  # noqa: E402,F401
+
+NOW = 1790000000  # a moment of 2026
+DAY = 86400
+PLANT = os.environ.get("NOPSNAP_PLANT") or os.path.join(os.path.dirname(PROGRAM), "..", "tests", "backup", "backup_plant_history")
+
+
+class Planted(Bench):
+    """path: what the shop's folder is called."""
+
+    def __init__(self, snapshots=60, every=DAY, name="shop", config=""):
+        super().__init__(files=5)
+        self.snapshots, self.every, self.more, self.clock = snapshots, every, config, None
+        self.site = os.path.join(self.folder, "www", name)
+
+    def make_site(self, path):
+        os.makedirs(path, exist_ok=True)
+        self.at(0)
+        if self.snapshots:
+            subprocess.run([PLANT, self.catalog, os.path.realpath(path), str(NOW), str(self.snapshots), str(self.every)], check=True,
+                           env=self.environment())
+        else:
+            self.run("init").expect(0)
+
+    def write_config(self, text=None):
+        super().write_config(text or f"[nopsnap]\ncatalog = {self.catalog}\n[shop]\npath = {self.site}\nstop = true\nstart = true\n{self.more}")
+
+    def at(self, seconds):
+        """From now on it is so many seconds after NOW."""
+        self.clock = os.path.join(self.folder, "clock")
+        with open(self.clock, "w", encoding="utf-8") as f:
+            f.write(str((NOW + seconds) * 10**9))
+
+    def environment(self):
+        env = super().environment()
+        if self.clock:
+            env["NOPSNAP_CLOCK"] = self.clock
+        return env

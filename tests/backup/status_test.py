@@ -1,0 +1,95 @@
+#!/usr/bin/env python3
+"""`nopsnap status`: the figures of a made history, what counts as a problem and when, exit statuses, stable objects."""
+import os
+import subprocess
+
+from overview_support import DAY, NOW, Failed, Planted, main, same
+
+TYPES = {"path": str, "name": str, "version": str, "state": str, "here": bool, "now_ns": int, "snapshots": int, "stored_bytes": int,
+         "stored_bytes_week": int, "stored_bytes_month": int, "newest_ns": int, "newest_whole_ns": int, "newest_whole": str, "files": int, "bytes": int,
+         "dump_bytes": int, "tables": int, "rows": int, "scheduled": bool, "expect_ms": int, "next_run_ns": int, "last_run_ns": int,
+         "last_run_status": int, "last_drill_ns": int, "last_drill_status": int, "last_good_drill_ns": int, "problems": list}
+
+
+def site_of(b, status=0):
+    found = [o for o in b.objects("status", status=status) if o["type"] == "site"]
+    same("sites", len(found), 1)
+    return found[0]
+
+
+def codes(o):
+    return [p["code"] for p in o["problems"]]
+
+
+def status__tells_the_figures_of_what_there_is():
+    with Planted() as b:
+        o = site_of(b)
+        for key, kind in TYPES.items():
+            if type(o.get(key)) is not kind:
+                raise Failed(f"{key} is {o.get(key)!r}")
+        newest = (NOW - 3600) * 10**9
+        same("state", (o["state"], o["name"], o["version"], codes(o)), ("well", "shop", "4.70.2", []))
+        same("moments", (o["newest_ns"], o["newest_whole_ns"], o["next_run_ns"]), (newest, newest, newest + DAY * 10**9))
+        same("figures", (o["snapshots"], o["files"], o["bytes"], o["dump_bytes"]), (60, 8, 40000000 + 60 * 90000, 20000))
+        same("rows", (o["tables"], o["rows"]), (3, 1000 + 180 + 5000 + 660 + 7))
+        stored = [20000 + age % 7 * 4000 for age in range(60)]
+        same("added", (o["stored_bytes"], o["stored_bytes_week"], o["stored_bytes_month"]), (sum(stored), sum(stored[:7]), sum(stored[:30])))
+        same("a night may be two hours late", o["expect_ms"], 26 * 3600 * 1000)
+        same("the last drill", o["last_good_drill_ns"], newest + (999 - DAY) * 10**9)
+        for argv in (["status"], ["status", "shop"]):
+            lines = b.run(*argv).expect(0).out.splitlines()
+            same("too wide", [line for line in lines[:2] if len(line) > 80], [])
+            if not lines[1].startswith("shop ") or not lines[1].endswith(" well") or "1 h" not in lines[1]:
+                raise Failed(lines[1])
+        b.run("-v", "status").expect(0, out=["6847 rows in 3 tables", "4 min 12 s"])
+
+
+def late__is_judged_by_the_rhythm_or_by_what_is_expected():
+    with Planted() as b:
+        b.at(25 * 3600 - 1)
+        same("in time", codes(site_of(b)), [])
+        b.at(25 * 3600 + 1)
+        o = site_of(b, status=3)
+        same("too late", (codes(o), o["state"]), (["late"], "warning"))
+        b.run("status").expect(3, out=["! the last good snapshot is", "nopsnap history shop"])
+        b.more = "expect-every = 7d\n"
+        b.write_config()
+        same("weekly", codes(site_of(b)), [])
+        b.more = "expect-every = 1h\n"
+        b.write_config()
+        b.at(0)
+        same("half an hour more", codes(site_of(b)), [])
+        b.at(1801)
+        same("hourly", codes(site_of(b, status=3)), ["late"])
+        b.at(-4 * DAY)
+        same("a clock that was set back", codes(site_of(b, status=3)), ["clock"])
+        b.more = "expect-every = often\n"
+        b.write_config()
+        b.run("status").expect(1, err=["expect-every", "line 7"])
+    with Planted(every=3600) as b:
+        same("an hourly rhythm", site_of(b)["expect_ms"], 5400 * 1000)
+
+
+def never__is_said_where_there_is_nothing():
+    with Planted(snapshots=0) as b:
+        o = site_of(b, status=3)
+        same("none", (codes(o), o["newest_ns"], o["expect_ms"], o["next_run_ns"]), (["none"], 0, 0, 0))
+        b.run("status").expect(3, out=["never", "there is no snapshot yet", "nopsnap snapshot shop"])
+        b.write_config(f"[nopsnap]\ncatalog = {b.catalog}\n")
+        b.run("status").expect(0, out="no site is known")
+
+
+def damage__is_status_7_and_old_unread_data_is_told():
+    with Planted(snapshots=3) as b:
+        b.at(70 * DAY)
+        b.run("status").expect(3, err="was not read for", out="old; expected")
+        b.at(0)
+        packs = subprocess.run(["find", os.path.join(b.catalog, "packs"), "-type", "f", "-size", "+8k"], capture_output=True, text=True, check=True)
+        with open(packs.stdout.split()[0], "r+b") as f:
+            f.seek(3000)
+            f.write(b"\0" * 64)
+        b.run("verify", "--read-data").expect(7)
+        b.run("status").expect(7, err="damage", hint="nopsnap verify")
+
+
+main([value for name, value in list(globals().items()) if "__" in name and not name.startswith("__")])
