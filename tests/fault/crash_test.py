@@ -2,7 +2,7 @@
 """Fail and kill nopsnap at every call that changes a disk, files and database together, and check P1 after each.
 
     crash_test.py --program nopsnap --faultlib faultlib.so [--engine postgresql|mysql|sqlserver] [--verb rollback] [--sample N] [--random N]
-                  [--in-place] [--upgrade] [--steps N] [--statements N] [--budget SECONDS] [--seed S] [--report FILE]
+                  [--in-place] [--upgrade [--via]] [--steps N] [--statements N] [--budget SECONDS] [--seed S] [--report FILE]
 
 Exit status 77 when the server that is asked for is not installed.
 
@@ -30,7 +30,7 @@ class Failed(Exception):
 
 
 def argv_of(shop, verb):
-    return {"upgrade": ("upgrade", "shop", shop.release, "--yes"), "back": ("rollback", "shop", "--yes"), "confirm": ("confirm", "shop"),
+    return {"upgrade": shop.upgrade_argv(), "back": ("rollback", "shop", "--yes"), "confirm": ("confirm", "shop"),
             "rollback": ("rollback", "shop", "--to", shop.target, "--yes"), "snapshot": ("snapshot", "shop"),
             "prune": ("prune", "--max-unused", "0%"), "recover": ("recover", "shop"), "again": ("recover", "shop")}[verb]
 
@@ -172,6 +172,7 @@ def main():
     p.add_argument("--engine", default="postgresql")
     p.add_argument("--in-place", action="store_true", help="the shop's login may make no other database")
     p.add_argument("--upgrade", action="store_true", help="verbs upgrade, again (its recovery), back (its rollback in the trial), confirm")
+    p.add_argument("--via", action="store_true", help="with --upgrade: by way of another release")
     p.add_argument("--verb", action="append")
     p.add_argument("--sample", type=int, default=0, help="cases a verb, drawn by seed; 0: every call with every error")
     p.add_argument("--random", type=int, default=0, help="kills at random moments, a verb")
@@ -191,7 +192,7 @@ def main():
     begun = time.monotonic()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the server goes too
     try:
-        with harness.Shop(args.engine, args.program, folder, args.faultlib, in_place=args.in_place, upgrade=args.upgrade) as shop:
+        with harness.Shop(args.engine, args.program, folder, args.faultlib, in_place=args.in_place, upgrade=args.upgrade, via=args.via) as shop:
             shop.rollback_calls = count_calls(shop, "upgrade" if args.upgrade else "rollback", folder)
             verbs = args.verb or (("upgrade", "again", "back", "confirm") if args.upgrade else ("rollback", "recover", "snapshot", "prune"))
             for n, verb in enumerate(verbs):

@@ -221,7 +221,7 @@ ENGINES = {"postgresql": Postgres, "mysql": MariaDB, "sqlserver": SqlServer}
 
 
 class Shop:
-    def __init__(self, engine, program, folder, faultlib=None, files=60, link=False, pictures=None, in_place=False, upgrade=False):
+    def __init__(self, engine, program, folder, faultlib=None, files=60, link=False, pictures=None, in_place=False, upgrade=False, via=False):
         self.program = program
         self.folder = folder
         self.faultlib = faultlib
@@ -233,6 +233,7 @@ class Shop:
         self.pictures = pictures  # their folder outside the site (4.90), or None
         self.target = None
         self.release = os.path.join(folder, "release") if upgrade else None
+        self.middle = os.path.join(folder, "middle") if via else None  # a release on the way
 
     def __enter__(self):
         os.makedirs(os.path.dirname(self.site))
@@ -274,16 +275,22 @@ class Shop:
         subprocess.run(["cp", "-a", self.catalog, self.catalog + ".good"], check=True)
         if self.release:
             self.make_release()
-            self.must("upgrade", "shop", self.release, "--yes")
+            self.must(*self.upgrade_argv())
             self.new = self.digest()
+
+    def upgrade_argv(self):
+        return ("upgrade", "shop", self.release, "--yes", *(("--via", self.middle) if self.middle else ()))
 
     def make_release(self):
         """A later version, whose start migrates the database as the first start of nopCommerce does."""
-        subprocess.run([sys.executable, os.path.join(FIXTURE, "make_site.py"), self.release, "--version", "4.70", "--files", str(self.files), "--weight", "0.02",
-                        "--pictures", "0", "--empty-settings"], check=True, stdout=subprocess.DEVNULL)
-        for name, text in (("Nop.Web.dll", "the program"), ("migrates", "at its first start")):
-            with open(os.path.join(self.release, name), "w", encoding="utf-8") as f:
-                f.write(text)
+        for tree, patch in ((self.release, "3"), (self.middle, "1")):
+            if not tree:
+                continue
+            subprocess.run([sys.executable, os.path.join(FIXTURE, "make_site.py"), tree, "--version", "4.70", "--patch", patch, "--files", str(self.files), "--weight",
+                            "0.02", "--pictures", "0", "--empty-settings"], check=True, stdout=subprocess.DEVNULL)
+            for name, text in (("Nop.Web.dll", "the program"), ("migrates", "at its first start")):
+                with open(os.path.join(tree, name), "w", encoding="utf-8") as f:
+                    f.write(text)
         start = os.path.join(self.folder, "start")
         with open(start, "w", encoding="utf-8") as f:
             f.write(f"#!/bin/sh\n[ ! -e {self.site}/migrates ] || exec {self.server.migration(os.path.join(self.folder, 'migration.sql'))}\n")
