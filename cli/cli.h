@@ -180,6 +180,7 @@ int cli_sql(struct cli *cli, int argc, char **argv);
 int cli_upgrade(struct cli *cli, int argc, char **argv);
 int cli_confirm(struct cli *cli, int argc, char **argv);
 int cli_status(struct cli *cli, int argc, char **argv);
+int cli_report(struct cli *cli, int argc, char **argv);
 int cli_history(struct cli *cli, int argc, char **argv);
 int cli_rollback(struct cli *cli, int argc, char **argv);
 int cli_recover(struct cli *cli, int argc, char **argv);

@@ -125,14 +125,23 @@ const struct command cli_commands[] = {
      "Example:\n"
      "  nopsnap snapshot shop && nopsnap sql shop upgrade.sql\n",
      cli_sql},
-    {"status", "[SITE]", "how the sites are: newest snapshot, what is pending or kept",
+    {"status", "[SITE] [OPTIONS]", "how the sites are: newest snapshot, what is pending or kept",
      "One line a site, and under it what is wrong, the gravest first, with what to do. The exit status is 0 when all is\n"
      "well, 3 when somebody should look, 7 when stored data is damaged, 5 when something unfinished waits for recover.\n"
      "-v before the command tells more of each.\n\n"
+     "  --metrics FILE          write the figures of all sites there, for the node exporter's textfile collector\n\n"
      "Examples:\n"
      "  nopsnap status\n"
-     "  nopsnap status /var/www/shop\n",
+     "  nopsnap status /var/www/shop\n"
+     "  nopsnap -q status --metrics /var/lib/prometheus/node-exporter/nopsnap.prom\n",
      cli_status},
+    {"report", "--html FILE", "one page to look at: how the shops are, what changed, what runs and drills said",
+     "The page needs nothing from elsewhere, and no script. It names paths, folders and tables: it is made readable for\n"
+     "you alone.\n\n"
+     "  --html FILE             where it goes; replaced when it is there\n\n"
+     "Example:\n"
+     "  nopsnap report --html /root/nopsnap.html\n",
+     cli_report},
     {"history", "SITE", "what was done to a site, newest first",
      "-v before the command lists the steps of each upgrade with how long they took.\n\n"
      "Example:\n"

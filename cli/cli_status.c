@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cli.h"
+#include "metrics.h"
 #include "overview.h"
 
 static const char *grade_word(enum overview_grade grade)
@@ -254,13 +255,38 @@ static int tell_catalog(struct cli *cli, const struct overview *o)
     return status;
 }
 
+/* -1 to go on, else a status. */
+static int parse(struct cli *cli, int argc, char **argv, const char **metrics)
+{
+    static const struct option options[] = {
+        {"metrics", required_argument, NULL, 'm'}, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
+    const struct command *command = cli_command_find("status");
+    int c;
+
+    while ((c = cli_option(cli, command, argc, argv, options)) != -1) {
+        if (c == 'h')
+            return EXIT_DONE;
+        if (c != 'm')
+            return EXIT_USAGE;
+        *metrics = optarg;
+    }
+    if (argc - optind > 1)
+        return cli_usage(cli, command, "status takes one site, or none for all");
+    if (*metrics && argc - optind == 1)
+        return cli_usage(cli, command, "the metrics are of all sites");
+    if (!*metrics && argc == optind)
+        *metrics = cli->config.metrics_file;
+    return -1;
+}
+
 int cli_status(struct cli *cli, int argc, char **argv)
 {
+    const char *metrics = NULL;
     struct overview o = OVERVIEW_INIT;
     struct site site = SITE_INIT;
     struct catalog *cat = NULL;
     struct error err = ERROR_INIT;
-    int status = cli_arguments(cli, cli_command_find("status"), argc, argv, 0, 1, "one site, or none for all");
+    int status = parse(cli, argc, argv, &metrics);
     bool one;
     enum error_kind rc;
 
@@ -274,6 +300,8 @@ int cli_status(struct cli *cli, int argc, char **argv)
         rc = cli_site_known(cli, cat, argv[optind], site.path, &err);
     if (!rc)
         rc = overview_gather(cat, &cli->config, one ? site.path : NULL, &o, &err);
+    if (!rc && metrics)
+        rc = metrics_write(&o, metrics, &err);
     if (rc) {
         status = cli_fail(cli, &err);
         goto done;

@@ -29,7 +29,8 @@ class Planted(Bench):
             self.run("init").expect(0)
 
     def write_config(self, text=None):
-        super().write_config(text or f"[nopsnap]\ncatalog = {self.catalog}\n[shop]\npath = {self.site}\nstop = true\nstart = true\n{self.more}")
+        text = text or (f"[nopsnap]\ncatalog = {self.catalog}\n[shop]\npath = {self.site}\nstop = true\nstart = true\n{self.more}")
+        super().write_config(text.encode("utf-8", "replace").decode())  # a name of odd bytes can't be in a config
 
     def at(self, seconds):
         """From now on it is so many seconds after NOW."""

@@ -16,7 +16,7 @@
 static const char dump_facts[] =
     "{\"engine\":\"mysql\",\"database\":\"shop\",\"format\":\"sql\",\"moment_ns\":1,\"is_nopcommerce\":true,\"tables\":["
     "{\"name\":\"Customer\",\"rows\":%d,\"max_id\":9},{\"name\":\"Order\",\"rows\":%d,\"max_id\":9},"
-    "{\"name\":\"<b>odd</b>\",\"rows\":7,\"max_id\":-1}],\"warnings\":[]}";
+    "{\"name\":\"<b>odd</b>\",\"rows\":%d,\"max_id\":-1}],\"warnings\":[]}";
 
 static void turn_into(struct snapshot_record *r, const char *path, int64_t made_ns, int age, int count)
 {
@@ -29,7 +29,7 @@ static void turn_into(struct snapshot_record *r, const char *path, int64_t made_
     r->roots[0].bytes = 40000000 + (uint64_t)(count - age) * 90000;
     r->bytes_new = r->bytes_stored = 20000 + (uint64_t)(age % 7) * 4000;
     r->kind = age % 10 == 9 ? SNAPSHOT_BEFORE_UPGRADE : SNAPSHOT_SCHEDULED;
-    (void)snprintf(facts, sizeof(facts), dump_facts, 1000 + (count - age) * 3, 5000 + (count - age) * 11);
+    (void)snprintf(facts, sizeof(facts), dump_facts, 1000 + (count - age) * 3, 5000 + (count - age) * 11, count - age);
     free(r->dump_facts);
     r->dump_facts = strdup(facts);
     free(r->nop_version);

@@ -2,6 +2,7 @@
 """`nopsnap status`: the figures of a made history, what counts as a problem and when, exit statuses, stable objects."""
 import os
 import subprocess
+import sys
 
 from overview_support import DAY, NOW, Failed, Planted, main, same
 
@@ -31,7 +32,7 @@ def status__tells_the_figures_of_what_there_is():
         same("state", (o["state"], o["name"], o["version"], codes(o)), ("well", "shop", "4.70.2", []))
         same("moments", (o["newest_ns"], o["newest_whole_ns"], o["next_run_ns"]), (newest, newest, newest + DAY * 10**9))
         same("figures", (o["snapshots"], o["files"], o["bytes"], o["dump_bytes"]), (60, 8, 40000000 + 60 * 90000, 20000))
-        same("rows", (o["tables"], o["rows"]), (3, 1000 + 180 + 5000 + 660 + 7))
+        same("rows", (o["tables"], o["rows"]), (3, 1000 + 180 + 5000 + 660 + 60))
         stored = [20000 + age % 7 * 4000 for age in range(60)]
         same("added", (o["stored_bytes"], o["stored_bytes_week"], o["stored_bytes_month"]), (sum(stored), sum(stored[:7]), sum(stored[:30])))
         same("a night may be two hours late", o["expect_ms"], 26 * 3600 * 1000)
@@ -41,7 +42,7 @@ def status__tells_the_figures_of_what_there_is():
             same("too wide", [line for line in lines[:2] if len(line) > 80], [])
             if not lines[1].startswith("shop ") or not lines[1].endswith(" well") or "1 h" not in lines[1]:
                 raise Failed(lines[1])
-        b.run("-v", "status").expect(0, out=["6847 rows in 3 tables", "4 min 12 s"])
+        b.run("-v", "status").expect(0, out=["6900 rows in 3 tables", "4 min 12 s"])
 
 
 def late__is_judged_by_the_rhythm_or_by_what_is_expected():
@@ -90,6 +91,38 @@ def damage__is_status_7_and_old_unread_data_is_told():
             f.write(b"\0" * 64)
         b.run("verify", "--read-data").expect(7)
         b.run("status").expect(7, err="damage", hint="nopsnap verify")
+
+
+def metrics__are_what_a_parser_reads():
+    sys.path.append("/usr/lib/python3/dist-packages")  # where Debian puts it, whatever python3 this is
+    from prometheus_client.parser import text_string_to_metric_families
+    odd = 'sh"o\\p\n<b>'
+    with Planted(snapshots=12, name=odd) as b:
+        file = os.path.join(b.folder, "nopsnap.prom")
+        b.write_config(f"[nopsnap]\ncatalog = {b.catalog}\n")
+        os.umask(0o077)
+        b.run("status", "--metrics", file).expect(0)
+        same("mode", oct(os.stat(file).st_mode & 0o777), "0o644")
+        with open(file, encoding="utf-8") as f:
+            families = {f.name: f for f in text_string_to_metric_families(f.read())}
+        for family in families.values():
+            if family.type != "gauge" or not family.documentation or not family.name.startswith("nopsnap_"):
+                raise Failed(f"{family}")
+            same(f"path of {family.name}", [s.labels["path"] for s in family.samples if s.labels],
+                 [b.site.replace("\n", "\\n")] * len([s for s in family.samples if s.labels]))
+        value = {name: f.samples[0].value for name, f in families.items() if f.samples}
+        same("the newest", value["nopsnap_site_last_good_snapshot_timestamp_seconds"], NOW - 3600)
+        same("written", value["nopsnap_written_timestamp_seconds"], NOW)
+        same("bytes", value["nopsnap_site_files_bytes"], 40000000 + 12 * 90000)
+        same("may be", value["nopsnap_site_expected_age_seconds"], 26 * 3600)
+        same("no trial", "nopsnap_site_trial_end_timestamp_seconds" in value, False)
+        same("left over", [n for n in os.listdir(b.folder) if n.startswith(".")], [])
+        b.run("status", "--metrics", "/nowhere/x.prom").expect(1, err="/nowhere")
+        b.run("status", b.site, "--metrics", file).expect(2)
+        os.remove(file)
+        b.write_config(f"[nopsnap]\ncatalog = {b.catalog}\nmetrics-file = {file}\n")
+        b.run("-q", "--json", "status").expect(0)
+        same("by the config", os.path.exists(file), True)
 
 
 main([value for name, value in list(globals().items()) if "__" in name and not name.startswith("__")])

@@ -15,7 +15,7 @@ import time
 
 from cli_support import PROGRAM, Bench, Failed, main, same
 
-VERBS = ["init", "snapshot", "list", "rollback", "upgrade", "confirm", "recover", "restore", "export", "show", "ls", "cat", "diff", "sql", "status", "history", "hold",
+VERBS = ["init", "snapshot", "list", "rollback", "upgrade", "confirm", "recover", "restore", "export", "show", "ls", "cat", "diff", "sql", "status", "report", "history", "hold",
          "release", "accept", "forget", "prune", "verify", "rebuild"]
 
 
@@ -70,7 +70,7 @@ def usage__errors_say_what_and_where_to_look():
         b.run("lsit").expect(2, hint="nopsnap list")
         b.run("qqqqqq").expect(2, hint="nopsnap --help")
         for argv in (["snapshot"], ["snapshot", "a", "b"], ["rollback"], ["recover"], ["restore"], ["export", "x"], ["show"], ["ls"], ["cat"],
-                     ["diff"], ["history"], ["hold"], ["release"], ["accept"], ["forget"], ["prune", "x"], ["verify", "x"], ["rebuild", "x"],
+                     ["diff"], ["report"], ["history"], ["hold"], ["release"], ["accept"], ["forget"], ["prune", "x"], ["verify", "x"], ["rebuild", "x"],
                      ["init", "x"], ["list", "a", "b"], ["status", "a", "b"], ["snapshot", "x", "--mode", "half"], ["rollback", "x", "--only", "y"],
                      ["verify", "--read-data=0%"], ["verify", "--read-data=soon"], ["prune", "--max-unused", "10"],
                      ["snapshot", "x", "--files-only", "--database-only"], ["snapshot", "x", "--tag"], ["list", "--wrong"]):
@@ -96,6 +96,7 @@ def json__is_one_object_a_line_of_every_type():
         see("rollback", "shop", "--yes")
         see("recover", "shop")
         see("status")
+        see("report", "--html", os.path.join(b.folder, "r.html"))
         see("history", "shop")
         see("restore", "latest", "--target", os.path.join(b.folder, "r"))
         see("export", "latest", os.path.join(b.folder, "e.zip"))
