@@ -121,7 +121,7 @@ static void put_catalog(struct page *p, struct catalog *cat, const struct overvi
         put_card(p, "by deduplication", "%.1f\xc3\x97", logical / (double)content);
     if (o->pack_bytes)
         put_card(p, "by compression", "%.1f\xc3\x97", (double)content / (double)o->pack_bytes);
-    put_card(p, "no byte unread since", "%s", ago(o, o->oldest_unread_ns, when));
+    put_card(p, "all data was read since", "%s", ago(o, o->oldest_unread_ns, when));
     put_card(p, o->verify.ended_ns && o->verify.status ? "last check, with problems" : "last check", "%s",
              ago(o, o->verify.ended_ns, when));
     page_put(p, "</div></section>");

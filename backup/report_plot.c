@@ -41,7 +41,8 @@ static void put_axis(struct page *p, const struct overview *o, int64_t first, co
 
     text_moment(first, from);
     text_moment(o->now_ns, to);
-    page_put(p, "<div class=axis><span>%.10s</span><span>%s</span><span>%.10s</span></div>", from, middle, to);
+    page_put(p, "<div class=axis><span>%.10s</span><span>%s%s</span><span>%.10s</span></div>", from,
+             middle[0] ? "at most " : "", middle, to);
 }
 
 static const char *kind_class(const struct overview_point *point)
