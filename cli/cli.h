@@ -132,6 +132,8 @@ struct cli_database {
         DATABASE_TARGET_INIT, DATABASE_TARGET_INIT, false, NULL \
     }
 enum error_kind cli_database_open(const struct site *site, struct cli_database *out, struct error *err);
+/* Dump in this way from now on, by the folder that the config names, if it does (config may be NULL). */
+void cli_native_use(const struct site_config *config, struct database *db, enum database_way way);
 void cli_database_release(struct cli_database *d);
 /* What the last transaction took away becomes a snapshot before anything new is written (P3). seen_ns: see kept_clear(). */
 enum error_kind cli_kept_clear(struct cli *cli, struct catalog *cat, struct site *site, bool end_trial,

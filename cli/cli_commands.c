@@ -17,6 +17,8 @@ const struct command cli_commands[] = {
      "  --tag T                 a word to find it by; may be repeated\n"
      "  --files-only            leave the database out; marked as partial\n"
      "  --database-only         leave the files out; marked as partial\n"
+     "  --sqlserver-mode M      auto (SQL Server's own BACKUP where its files can be\n"
+     "                          reached), native or logical\n"
      "  --exclude P             leave out what matches, e.g. 'wwwroot/files/exportimport/**'\n"
      "  --include P             save it although it is left out by default, e.g. 'wwwroot/images/thumbs/**'\n\n"
      "Examples:\n"

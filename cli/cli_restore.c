@@ -257,6 +257,14 @@ static void database_told(struct cli *cli, const char *shown, const struct datab
     }
 }
 
+static const struct site_config *config_of(const struct cli *cli, const struct snapshot_record *record)
+{
+    for (size_t i = 0; record->site_path && i < cli->config.count; i++)
+        if (cli->config.sites[i].path && !strcmp(cli->config.sites[i].path, record->site_path))
+            return &cli->config.sites[i];
+    return NULL;
+}
+
 static enum error_kind load(struct cli *cli, struct catalog *cat, const struct snapshot_record *record,
                             const struct database_target *target, const struct database_facts *facts, struct error *err)
 {
@@ -268,11 +276,15 @@ static enum error_kind load(struct cli *cli, struct catalog *cat, const struct s
     if (!rc)
         rc = database_open(target, NULL, &db, err);
     if (!rc)
+        cli_native_use(config_of(cli, record), db, DATABASE_LOGICAL);
+    if (!rc)
         rc = database_probe(db, &info, err);
     if (!rc && !info.exists) {
         rc = error_set(err, ERR_NOT_FOUND, 0, "there is no %s", shown);
         error_hint(err, "make it, empty, and try again");
     }
+    if (!rc)
+        rc = database_load_check(db, facts, false, err);
     if (!rc)
         rc = restore_database_load(cat, record, db, info.name, &cli->progress, err);
     if (!rc)

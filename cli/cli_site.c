@@ -132,6 +132,15 @@ enum error_kind cli_database_open(const struct site *site, struct cli_database *
     return rc;
 }
 
+void cli_native_use(const struct site_config *config, struct database *db, enum database_way way)
+{
+    struct database_native native = {.way = way,
+                                     .server_folder = config ? config->sqlserver_backup_path : NULL,
+                                     .local_folder = config ? config->sqlserver_backup_local : NULL};
+
+    database_native_use(db, &native);
+}
+
 enum error_kind cli_kept_clear(struct cli *cli, struct catalog *cat, struct site *site, bool end_trial,
                                int64_t *seen_ns, struct error *err)
 {

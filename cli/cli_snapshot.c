@@ -10,15 +10,21 @@ struct snapshot_arguments {
     const char *tags[33];
     size_t tag_count;
     struct text_list exclude, include;
+    enum database_way way; /* SQL Server alone has more than one */
 };
 
 static int parse(struct cli *cli, const struct command *me, int argc, char **argv, struct snapshot_arguments *a)
 {
     static const struct option options[] = {
-        {"mode", required_argument, NULL, 'm'},    {"tag", required_argument, NULL, 't'},
-        {"files-only", no_argument, NULL, 'F'},    {"database-only", no_argument, NULL, 'D'},
-        {"exclude", required_argument, NULL, 'x'}, {"include", required_argument, NULL, 'i'},
-        {"help", no_argument, NULL, 'h'},          {NULL, 0, NULL, 0},
+        {"mode", required_argument, NULL, 'm'},
+        {"tag", required_argument, NULL, 't'},
+        {"files-only", no_argument, NULL, 'F'},
+        {"database-only", no_argument, NULL, 'D'},
+        {"exclude", required_argument, NULL, 'x'},
+        {"include", required_argument, NULL, 'i'},
+        {"sqlserver-mode", required_argument, NULL, 's'},
+        {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
     };
     struct error err = ERROR_INIT;
     enum error_kind rc = OK;
@@ -47,6 +53,10 @@ static int parse(struct cli *cli, const struct command *me, int argc, char **arg
             break;
         case 'i':
             rc = text_list_add(&a->include, optarg, &err);
+            break;
+        case 's':
+            if (!database_way_parse(optarg, &a->way))
+                return cli_usage(cli, me, "--sqlserver-mode is auto, native or logical");
             break;
         case 'h':
             return EXIT_DONE;
@@ -216,6 +226,8 @@ static enum error_kind take(struct cli *cli, struct catalog *cat, struct site *s
         rc = cli_database_open(site, database, err);
         if (rc)
             hint_files_only(err);
+        else if (database->db)
+            cli_native_use(site->config, database->db, a->way);
     }
     if (!rc && !database->db && a->options.part == SNAPSHOT_DATABASE_ONLY) {
         rc = error_set(err, ERR_REFUSED, 0, "%s names no database", site->path);
@@ -252,7 +264,7 @@ static void remember(struct cli *cli, struct catalog *cat, const struct site *si
 int cli_snapshot(struct cli *cli, int argc, char **argv)
 {
     const struct command *me = cli_command_find("snapshot");
-    struct snapshot_arguments a = {.options = SNAPSHOT_OPTIONS_INIT};
+    struct snapshot_arguments a = {.options = SNAPSHOT_OPTIONS_INIT, .way = DATABASE_AUTO};
     struct snapshot_result result = {.files = 0};
     struct cli_database database = CLI_DATABASE_INIT;
     struct site site = SITE_INIT;

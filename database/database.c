@@ -166,6 +166,30 @@ const struct text_list *database_notes(const struct database *db)
     return &db->notes;
 }
 
+void database_native_use(struct database *db, const struct database_native *native)
+{
+    db->native = *native;
+}
+
+bool database_way_parse(const char *text, enum database_way *out)
+{
+    static const char *const names[] = {"logical", "auto", "native"};
+
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (strcmp(text, names[i]) != 0)
+            continue;
+        *out = (enum database_way)i;
+        return true;
+    }
+    return false;
+}
+
+void database_on_percent(struct database *db, database_percent_fn *fn, void *arg)
+{
+    db->percent = fn;
+    db->percent_arg = arg;
+}
+
 enum error_kind database_login_works(const struct database_target *target, struct error *err)
 {
     const struct database_engine_ops *ops = NULL;
@@ -318,6 +342,14 @@ enum error_kind database_load_begin(struct database *db, const struct database_f
     if (rc)
         error_context(err, "creating a database beside %s", db->name);
     return rc;
+}
+
+enum error_kind database_load_check(struct database *db, const struct database_facts *facts, bool beside,
+                                    struct error *err)
+{
+    enum error_kind rc = check_engine(db, facts, err);
+
+    return rc || !db->ops->load_check ? rc : db->ops->load_check(db, facts, beside, err);
 }
 
 enum error_kind database_beside_name(const struct database *db, const char *token, char **name, struct error *err)

@@ -103,12 +103,13 @@ struct database_info {
     enum database_engine engine;
     char *name;
     char *server_version; /* "15.20", "10.11.14-MariaDB" */
-    char *identity;       /* what this database is, whatever its name; NULL if it does not exist */
-    uint64_t size;        /* bytes on the server, approximately */
-    bool can_beside;      /* may create a database beside and exchange it: else the announced in-place way */
-    char *why_in_place;   /* when !can_beside: the missing right, for the plan */
-    bool is_nopcommerce;  /* has the shop's tables */
-    char *picture_path;   /* mediasettings.picturepath, or NULL */
+    char *
+        identity; /* what this database is, whatever its name; NULL if it does not exist. With !exists: there, but half restored */
+    uint64_t size;       /* bytes on the server, approximately */
+    bool can_beside;     /* may create a database beside and exchange it: else the announced in-place way */
+    char *why_in_place;  /* when !can_beside: the missing right, for the plan */
+    bool is_nopcommerce; /* has the shop's tables */
+    char *picture_path;  /* mediasettings.picturepath, or NULL */
     bool pictures_in_database;
     struct text_list
         obstacles; /* what preflight must refuse: replication slots, prepared transactions, foreign keys from elsewhere... */
@@ -178,6 +179,28 @@ typedef enum error_kind database_sink_fn(void *arg, const void *bytes, size_t le
 /* A producer of bytes: *len 0 at the end; bytes stay valid until the next call. */
 typedef enum error_kind database_source_fn(void *arg, const void **bytes, size_t *len, struct error *err);
 
+/* How SQL Server's databases are dumped; the other engines have one way. */
+enum database_way {
+    DATABASE_LOGICAL, /* rows and schema over the connection */
+    DATABASE_AUTO,    /* natively where that is proved to work, else logically; database_notes() says which and why */
+    DATABASE_NATIVE,  /* the server's own BACKUP, or ERR_REFUSED */
+};
+
+/* Where the server's backups are and how that folder is called here; NULL: the server's own folder, under the same name. */
+struct database_native {
+    enum database_way way;
+    const char *server_folder;
+    const char *local_folder;
+};
+
+/* For what is dumped and loaded from now on; without it dumps are logical. The folders are borrowed for the life of db. */
+void database_native_use(struct database *db, const struct database_native *native);
+/* "auto", "native" or "logical"; false for anything else. */
+bool database_way_parse(const char *text, enum database_way *out);
+/* Called from within a dump or load with how far the server says that it is; NULL: nobody wants to know. */
+typedef void database_percent_fn(void *arg, unsigned percent);
+void database_on_percent(struct database *db, database_percent_fn *fn, void *arg);
+
 struct database_dump;
 
 /* Open the consistent view (D1). On return OK everything committed before is in it. */
@@ -204,6 +227,14 @@ enum error_kind database_dump_end(struct database_dump *dump, struct database_fa
  */
 enum error_kind database_load_begin(struct database *db, const struct database_facts *facts, const char *token,
                                     char **name, struct error *err);
+/*
+ * Can a dump of this kind be loaded by this handle? What only trying can prove is tried, and leaves nothing.
+ *
+ * beside     into a database that is to be made beside the live one; else into one that the user named
+ * Returns    ERR_REFUSED with what is missing and a hint
+ */
+enum error_kind database_load_check(struct database *db, const struct database_facts *facts, bool beside,
+                                    struct error *err);
 /* The name that database_load_begin() chooses for this token; the server is not asked. */
 enum error_kind database_beside_name(const struct database *db, const char *token, char **name, struct error *err);
 /*

@@ -22,12 +22,16 @@ struct database {
     char *name;             /* the database this handle is about; differs from target->name when opened beside */
     void *engine;           /* the engine's own state, set by ops->open, freed by ops->close */
     struct text_list notes; /* what the last load could not do, one line each */
-    char *properties;       /* of a kept database: what it had under the live name; NULL: as the server says */
+    struct database_native native;
+    database_percent_fn *percent; /* or NULL */
+    void *percent_arg;
+    char *properties; /* of a kept database: what it had under the live name; NULL: as the server says */
 };
 
 struct database_dump {
     struct database *db;
     void *engine;            /* set by ops->dump_begin, freed by ops->dump_end */
+    bool native;             /* SQL Server's: which of its two kinds engine is */
     database_id_fn *picture; /* what ops->dump_run hands the Ids of table Picture to, or NULL */
     void *picture_arg;
 };
@@ -84,6 +88,9 @@ struct database_engine_ops {
     enum error_kind (*dump_run)(struct database_dump *dump, database_sink_fn *sink, void *arg, struct error *err);
     enum error_kind (*dump_end)(struct database_dump *dump, struct database_facts *out, struct error *err);
 
+    /* NULL: whatever is of this engine can be loaded. */
+    enum error_kind (*load_check)(struct database *db, const struct database_facts *facts, bool beside,
+                                  struct error *err);
     /* Load and swap: exactly the public functions. */
     enum error_kind (*load_begin)(struct database *db, const struct database_facts *facts, const char *token,
                                   char **name, struct error *err);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "sqlserver_internal.h"
+#include "sqlserver_native_internal.h"
 
 enum { SQL_MAX = 64 * 1024, END_SESSIONS_MS = 20000, PAUSE_MS = 50 };
 
@@ -82,6 +83,7 @@ static enum error_kind explain(struct database *db, const struct error *failure,
     struct error ignored = ERROR_INIT;
     const char *name = NULL;
     bool closed = false;
+    bool half = false;
     bool looked;
 
     if (failure->kind != ERR_NOT_FOUND && failure->kind != ERR_BUSY) {
@@ -92,6 +94,7 @@ static enum error_kind explain(struct database *db, const struct error *failure,
     if (looked)
         name = sqlserver_place_name(&places, db->name);
     closed = looked && name && sqlserver_place_is_closed(&places, name);
+    half = looked && name && sqlserver_place_is_restoring(&places, name);
     looked = looked && !name && sees_all(master);
     sqlserver_places_release(&places);
     if (looked)
@@ -102,6 +105,10 @@ static enum error_kind explain(struct database *db, const struct error *failure,
         err->kind = ERR_BUSY;
         error_hint(err,
                    "it is in SINGLE_USER mode and somebody else has the seat: end that session, or set it MULTI_USER");
+    }
+    if (half) {
+        err->kind = ERR_BUSY;
+        error_hint(err, "it is half restored (RESTORING): restore it again, or drop it");
     }
     return err->kind;
 }
@@ -440,12 +447,13 @@ const struct database_engine_ops sqlserver_engine_ops = {
     .sessions = sessions,
     .end_own_sessions = end_own_sessions,
     .count = sqlserver_count,
-    .dump_begin = sqlserver_logical_dump_begin,
-    .dump_run = sqlserver_logical_dump_run,
-    .dump_end = sqlserver_logical_dump_end,
-    .load_begin = sqlserver_logical_load_begin,
-    .load_run = sqlserver_logical_load_run,
-    .load_in_place = sqlserver_logical_load_in_place,
+    .dump_begin = sqlserver_dump_begin,
+    .dump_run = sqlserver_dump_run,
+    .dump_end = sqlserver_dump_end,
+    .load_check = sqlserver_load_check,
+    .load_begin = sqlserver_load_begin,
+    .load_run = sqlserver_load_run,
+    .load_in_place = sqlserver_load_in_place,
     .swap_prepare = sqlserver_swap_prepare,
     .fence = sqlserver_fence,
     .unfence = sqlserver_unfence,

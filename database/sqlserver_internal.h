@@ -5,6 +5,9 @@
  *     sqlserver_probe      what the server and the login allow
  *     sqlserver_places     databases by their identity
  *     sqlserver_run_script scripts with GO
+ *     sqlserver_native     which way a dump goes, the folder that server and nopsnap share
+ *     sqlserver_backup     a dump by BACKUP
+ *     sqlserver_restore    a load by RESTORE
  *     sqlserver_swap       the fence, the exchange of two databases by name, the end of kept ones
  */
 #ifndef NOPSNAP_SQLSERVER_INTERNAL_H
@@ -56,6 +59,8 @@ const char *sqlserver_place_of(const struct sqlserver_places *p, const char *ide
 enum error_kind sqlserver_identity(const struct sqlserver_places *p, const char *name, char **out, struct error *err);
 /* Is one person's seat all that the database of this name has (SINGLE_USER)? */
 bool sqlserver_place_is_closed(const struct sqlserver_places *p, const char *name);
+/* Was its restore begun and not ended? Nobody can enter it. */
+bool sqlserver_place_is_restoring(const struct sqlserver_places *p, const char *name);
 
 /* ---- sqlserver_run_script.c ---- */
 

@@ -2,7 +2,7 @@
  * A logical load. The stream's statements run in their order, each under its own settings, rows go in between; then every table is read
  * again, and its digest has to be the one that the dump ends with (P9).
  *
- *   L1  a database beside is nopsnap's if its marker says so, or if it is empty; anything else is refused (D6)
+ *   L1  a database beside is nopsnap's if its marker says so, if it is empty or half restored; anything else is refused (D6)
  *   L2  a statement that may fail (a login that is not here, an option that needs another right) becomes a note, all others end the load
  */
 #include <stdio.h>
@@ -12,6 +12,7 @@
 
 #include "json.h"
 #include "sqlserver_internal.h"
+#include "sqlserver_native_internal.h"
 #include "thread.h"
 
 enum { SQL_MAX = 64 * 1024 };
@@ -287,7 +288,7 @@ static enum error_kind run_named(struct sqlserver_link *l, struct error *err, co
     return rc;
 }
 
-static enum error_kind exists(struct sqlserver_link *l, const char *name, bool *out, struct error *err)
+enum error_kind sqlserver_exists(struct sqlserver_link *l, const char *name, bool *out, struct error *err)
 {
     struct buffer sql = BUFFER_INIT(SQL_MAX);
     int64_t n = 0;
@@ -309,8 +310,8 @@ static enum error_kind count_objects(struct sqlserver_link *l, int64_t *out, str
 }
 
 /* Its marker's state, or NULL; whether it has anything else in it. */
-static enum error_kind look_into(struct database *db, const char *name, char **state, int64_t *objects,
-                                 struct error *err)
+enum error_kind sqlserver_look_into(struct database *db, const char *name, char **state, int64_t *objects,
+                                    struct error *err)
 {
     struct sqlserver_link *l = NULL;
     int64_t has_marker = 0;
@@ -327,18 +328,32 @@ static enum error_kind look_into(struct database *db, const char *name, char **s
     return rc;
 }
 
-static enum error_kind clear_leftover(struct database *db, struct sqlserver_link *master, const char *name,
-                                      struct error *err)
+/* Nobody can enter a half restored one, nor has it anything that was not in its dump. */
+static enum error_kind is_restoring(struct sqlserver_link *master, const char *name, bool *out, struct error *err)
+{
+    struct sqlserver_places places = {{0}};
+    enum error_kind rc = sqlserver_places_read(master, &places, err);
+
+    *out = !rc && sqlserver_place_is_restoring(&places, name);
+    sqlserver_places_release(&places);
+    return rc;
+}
+
+enum error_kind sqlserver_clear_leftover(struct database *db, struct sqlserver_link *master, const char *name,
+                                         struct error *err)
 {
     struct error ignored = ERROR_INIT;
     bool there = false;
+    bool half = false;
     char *state = NULL;
     int64_t objects = 0;
-    enum error_kind rc = exists(master, name, &there, err);
+    enum error_kind rc = sqlserver_exists(master, name, &there, err);
 
     if (rc || !there)
         return rc;
-    rc = look_into(db, name, &state, &objects, err);
+    rc = is_restoring(master, name, &half, err);
+    if (!rc && !half)
+        rc = sqlserver_look_into(db, name, &state, &objects, err);
     if (!rc && !state && objects) {
         rc = error_set(err, ERR_EXISTS, 0, "database %s is there and not nopsnap's", name);
         error_hint(err, "look into it, and drop it if nobody needs it");
@@ -394,7 +409,7 @@ static enum error_kind create(struct sqlserver_link *master, const char *name, c
     return rc;
 }
 
-static enum error_kind set_marker(struct sqlserver_link *l, const char *name, const char *value, struct error *err)
+enum error_kind sqlserver_set_marker(struct sqlserver_link *l, const char *name, const char *value, struct error *err)
 {
     struct buffer sql = BUFFER_INIT(SQL_MAX);
     enum error_kind rc = sqlserver_ddl(&sql, err,
@@ -408,7 +423,7 @@ static enum error_kind set_marker(struct sqlserver_link *l, const char *name, co
     return rc;
 }
 
-static enum error_kind make_marker(struct database *db, const char *name, const char *token, struct error *err)
+enum error_kind sqlserver_make_marker(struct database *db, const char *name, const char *token, struct error *err)
 {
     struct sqlserver_link *l = NULL;
     enum error_kind rc = sqlserver_link_open(db, name, &l, err);
@@ -419,9 +434,9 @@ static enum error_kind make_marker(struct database *db, const char *name, const 
                                 "] (name nvarchar(128) NOT NULL PRIMARY KEY, value nvarchar(400) NULL)",
                                 NULL, NULL, err);
     if (!rc)
-        rc = set_marker(l, "token", token, err);
+        rc = sqlserver_set_marker(l, "token", token, err);
     if (!rc)
-        rc = set_marker(l, "state", "loading", err);
+        rc = sqlserver_set_marker(l, "state", "loading", err);
     sqlserver_link_close(l);
     return rc;
 }
@@ -437,11 +452,11 @@ enum error_kind sqlserver_logical_load_begin(struct database *db, const struct d
     if (!rc)
         rc = sqlserver_link_open(db, NULL, &master, err);
     if (!rc)
-        rc = clear_leftover(db, master, beside, err);
+        rc = sqlserver_clear_leftover(db, master, beside, err);
     if (!rc)
         rc = create(master, beside, facts, err);
     if (!rc)
-        rc = make_marker(db, beside, token, err);
+        rc = sqlserver_make_marker(db, beside, token, err);
     sqlserver_link_close(master);
     if (rc) {
         free(beside);
@@ -452,8 +467,8 @@ enum error_kind sqlserver_logical_load_begin(struct database *db, const struct d
 }
 
 /* Whoever owns a database is its dbo: a shop that came in as the owner would not come in any more. */
-static enum error_kind give_back(struct database *db, struct sqlserver_link *l, const char *name,
-                                 const struct database_facts *facts, struct error *err)
+enum error_kind sqlserver_give_back(struct database *db, struct sqlserver_link *l, const char *name,
+                                    const struct database_facts *facts, struct error *err)
 {
     struct json *root = NULL;
     struct error said = ERROR_INIT;
@@ -487,9 +502,9 @@ static enum error_kind load_beside(struct database *db, const char *name, const 
     if (!rc)
         rc = sqlserver_link_open(db, name, &l, err);
     if (!rc)
-        rc = give_back(db, l, name, facts, err);
+        rc = sqlserver_give_back(db, l, name, facts, err);
     if (!rc)
-        rc = set_marker(l, "state", "loaded", err);
+        rc = sqlserver_set_marker(l, "state", "loaded", err);
     sqlserver_link_close(l);
     return rc;
 }
@@ -505,9 +520,9 @@ static enum error_kind load_named(struct database *db, const char *name, const s
     enum error_kind rc = sqlserver_link_open(db, NULL, &master, err);
 
     if (!rc)
-        rc = exists(master, name, &there, err);
+        rc = sqlserver_exists(master, name, &there, err);
     if (!rc && there)
-        rc = look_into(db, name, &state, &objects, err);
+        rc = sqlserver_look_into(db, name, &state, &objects, err);
     if (!rc && state && strcmp(state, "loading") == 0) {
         rc = load_beside(db, name, facts, source, arg, err);
         goto done;
@@ -613,7 +628,7 @@ enum error_kind sqlserver_logical_load_in_place(struct database *db, const struc
     enum error_kind rc = sqlserver_link_open(db, NULL, &master, err);
 
     if (!rc)
-        rc = exists(master, db->name, &there, err);
+        rc = sqlserver_exists(master, db->name, &there, err);
     if (!rc && !there)
         rc = create(master, db->name, facts, err);
     sqlserver_link_close(master);

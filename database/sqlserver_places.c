@@ -11,7 +11,8 @@ enum error_kind sqlserver_places_read(struct sqlserver_link *master, struct sqls
     struct sqlserver_places p = {{0}};
     enum error_kind rc = sqlserver_link_run(master,
                                             "/* nopsnap: databases */ SELECT d.name, CAST(d.database_id AS int) AS id, "
-                                            "d.create_date, CAST(d.user_access AS int) AS access FROM sys.databases d",
+                                            "d.create_date, CAST(d.user_access AS int) AS access, "
+                                            "CAST(d.state AS int) AS state FROM sys.databases d",
                                             sqlserver_rows_add, &p.rows, err);
 
     if (rc) {
@@ -86,4 +87,11 @@ bool sqlserver_place_is_closed(const struct sqlserver_places *p, const char *nam
     size_t i = find_name(p, name);
 
     return i != SIZE_MAX && sqlserver_cell_number(&p->rows, i, "access", 0) == 1;
+}
+
+bool sqlserver_place_is_restoring(const struct sqlserver_places *p, const char *name)
+{
+    size_t i = find_name(p, name);
+
+    return i != SIZE_MAX && sqlserver_cell_number(&p->rows, i, "state", 0) == 1;
 }

@@ -162,6 +162,25 @@ static enum error_kind probe_server(struct database *db, struct sqlserver_link *
     return rc;
 }
 
+/* A load of ours that a kill cut short: it can't be entered, yet it has an identity by which it can be dropped. */
+static bool half_restored(struct database *db, struct database_info *out, struct error *err)
+{
+    struct sqlserver_places places = {{0}};
+    struct sqlserver_link *master = NULL;
+    const char *name = NULL;
+    bool found = false;
+
+    if (!database_is_private_name(db->name, db->target->name, DATABASE_INFIX_BESIDE, SQLSERVER_NAME_MAX))
+        return false;
+    if (!sqlserver_master(db, &master, err) && !sqlserver_places_read(master, &places, err)) {
+        name = sqlserver_place_name(&places, db->name);
+        found = name && sqlserver_place_is_restoring(&places, name) &&
+                !sqlserver_identity(&places, name, &out->identity, err);
+    }
+    sqlserver_places_release(&places);
+    return found;
+}
+
 enum error_kind sqlserver_probe(struct database *db, struct database_info *out, struct error *err)
 {
     struct sqlserver_link *live = NULL;
@@ -170,6 +189,8 @@ enum error_kind sqlserver_probe(struct database *db, struct database_info *out, 
     enum error_kind rc = sqlserver_live(db, &live, &missing);
 
     out->exists = !rc;
+    if (rc == ERR_BUSY && half_restored(db, out, err))
+        return OK;
     if (rc && rc != ERR_NOT_FOUND) {
         error_copy(err, &missing);
         return rc;

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sqlserver_logical_internal.h"
+#include "sqlserver_native_internal.h"
 
 enum { SQL_MAX = 64 * 1024 };
 
@@ -129,6 +129,19 @@ enum error_kind sqlserver_view_open(struct sqlserver_link *l, enum sqlserver_vie
         error_hint(err, "let snapshots read without locks: ALTER DATABASE ... SET ALLOW_SNAPSHOT_ISOLATION ON");
 
 done:
+    text_list_release(&tables);
+    return rc;
+}
+
+enum error_kind sqlserver_view_lock(struct sqlserver_link *l, int64_t *moment_ns, struct error *err)
+{
+    struct text_list tables = TEXT_LIST_INIT;
+    enum error_kind rc = list_tables(l, &tables, err);
+
+    if (!rc)
+        rc = lock_everything(l, &tables, err);
+    if (!rc)
+        rc = server_clock(l, moment_ns, err);
     text_list_release(&tables);
     return rc;
 }

@@ -45,6 +45,8 @@ static const struct key keys[] = {
     {"check", LINE, offsetof(struct site_config, check)},
     {"check-page", PAGE, offsetof(struct site_config, check_page)},
     {"database-admin", ADMIN, offsetof(struct site_config, database_admin)},
+    {"sqlserver-backup-path", TEXT, offsetof(struct site_config, sqlserver_backup_path)},
+    {"sqlserver-backup-local", PATH, offsetof(struct site_config, sqlserver_backup_local)},
     {"cache-flush", TEXT, offsetof(struct site_config, cache_flush)},
     {"keep", TEXT, offsetof(struct site_config, keep)},
     {"expect-every", DURATION, offsetof(struct site_config, expect_every)},
@@ -225,7 +227,7 @@ static enum error_kind take_entry(void *arg, const char *section, const char *na
     error_hint(
         err,
         "known are path, service, stop, start, open, close, url, host-header, ca-file, "
-        "health-timeout, check, check-page, database-admin, cache-flush, keep, expect-every, environment, exclude, include");
+        "health-timeout, check, check-page, database-admin, sqlserver-backup-path, sqlserver-backup-local, cache-flush, keep, expect-every, environment, exclude, include");
     return ERR_REFUSED;
 }
 

@@ -18,13 +18,15 @@ struct site_config {
     char *start;
     char *open;
     char *close;
-    char *url;            /* the shop's first page, for health checks; or NULL */
-    char *host_header;    /* the name it is asked by there, or NULL: url's own */
-    char *ca_file;        /* certificates to trust there, or NULL: the system's */
-    char *health_timeout; /* how long an upgraded shop may take to answer, or NULL */
-    char *database_admin; /* service:NAME, a MySQL option file, a file with a connection string; or NULL */
-    char *cache_flush;    /* command run after going back, or NULL */
-    char *keep;           /* retention */
+    char *url;                    /* the shop's first page, for health checks; or NULL */
+    char *host_header;            /* the name it is asked by there, or NULL: url's own */
+    char *ca_file;                /* certificates to trust there, or NULL: the system's */
+    char *health_timeout;         /* how long an upgraded shop may take to answer, or NULL */
+    char *database_admin;         /* service:NAME, a MySQL option file, a file with a connection string; or NULL */
+    char *sqlserver_backup_path;  /* a folder as SQL Server names it, for its backups; or NULL */
+    char *sqlserver_backup_local; /* the same folder as it is called here, or NULL: by the same name */
+    char *cache_flush;            /* command run after going back, or NULL */
+    char *keep;                   /* retention */
     char *
         expect_every; /* how often a good snapshot is expected ("24h"), or NULL: from the rhythm of the scheduled ones */
     char *environment; /* ASPNETCORE_ENVIRONMENT when the unit does not tell, or NULL */

@@ -19,12 +19,23 @@ static enum error_kind sink(void *arg, const void *bytes, size_t len, struct err
     return cancel_check(err);
 }
 
+static void on_percent(void *arg, unsigned percent)
+{
+    const struct taking *t = arg;
+
+    progress_advance(t->progress, percent, 100, "percent");
+}
+
 /* The view is closed whatever happens; facts are of a dump that was complete. */
 static enum error_kind run(struct taking *t, struct database_facts *facts, struct error *err)
 {
     struct database_dump *dump = NULL;
     struct error ignored = ERROR_INIT;
-    enum error_kind rc = database_dump_begin(t->db, &dump, err);
+    enum error_kind rc;
+
+    database_on_percent(t->db, on_percent, t);
+    rc = database_dump_begin(t->db, &dump, err);
+    database_on_percent(t->db, NULL, NULL);
 
     if (rc)
         return rc;

@@ -187,6 +187,25 @@ static enum error_kind plan_losses(struct transaction_context *x, struct rollbac
     return rc;
 }
 
+/* A backup made by the server itself goes back by way of a folder that both see (P12). */
+static enum error_kind check_loads(struct transaction_context *x, struct rollback_plan *plan, struct error *err)
+{
+    const struct site_config *config = x->site->config;
+    struct database_native native = {DATABASE_LOGICAL, config ? config->sqlserver_backup_path : NULL,
+                                     config ? config->sqlserver_backup_local : NULL};
+    struct error missing = ERROR_INIT;
+    enum error_kind rc;
+
+    database_native_use(x->reach.db, &native);
+    rc = database_load_check(x->reach.db, &x->facts, true, &missing);
+    if (rc == ERR_REFUSED)
+        return text_list_addf(&plan->preflight.problems, err, "%s%s%s", missing.text, missing.hint[0] ? "; " : "",
+                              missing.hint);
+    if (rc)
+        error_copy(err, &missing);
+    return rc;
+}
+
 static enum error_kind plan_database(struct transaction_context *x, const struct rollback_options *o,
                                      const struct progress *progress, struct rollback_plan *plan, struct error *err)
 {
@@ -200,6 +219,8 @@ static enum error_kind plan_database(struct transaction_context *x, const struct
     x->has_facts = !rc;
     if (!rc)
         rc = reach_database(x, o, plan, err);
+    if (!rc)
+        rc = check_loads(x, plan, err);
     if (!rc)
         rc = database_probe(x->reach.db, &info, err);
     for (size_t i = 0; !rc && i < info.obstacles.count; i++)

@@ -602,7 +602,7 @@ static enum error_kind drop_beside(struct transaction_context *x, struct error *
     if (!rc)
         rc = database_probe(beside, &info, err);
     database_close(beside);
-    if (!rc && info.exists)
+    if (!rc && (info.exists || info.identity))
         rc = database_kept_drop(x->reach.db, x->txn.beside, info.identity, err);
     database_info_release(&info);
     return rc;

@@ -43,7 +43,8 @@ class SqlServer:
     def start(self):
         os.makedirs(self.folder, exist_ok=True)
         if not LIVE:
-            self.endpoint = Endpoint(model=True, clean=False, accounts={"sa": MODEL_PASSWORD, "shop": "secret of shop"}, **{"owner" if self.in_place else "admin": "shop"}).__enter__()
+            self.endpoint = Endpoint(model=True, clean=False, accounts={"sa": MODEL_PASSWORD, "shop": "secret of shop"}, files=[f for f in os.environ.get("NOPSNAP_MODEL_FILES", "").split(",") if f],
+                                     **{"owner" if self.in_place else "admin": "shop"}).__enter__()
             self.port = self.endpoint.port
         else:
             parts = live_parts()

@@ -17,12 +17,13 @@ from tsql_objects import Database
 
 
 class Model:
-    def __init__(self, databases, faults=None, admins=(), owners=()):
+    def __init__(self, databases, faults=None, files=(), admins=(), owners=()):
         self.databases, self.sessions, self.lock = {}, [], threading.RLock()
         self.faults_file, self.server = faults, None
         self.admins = {"sa", *map(str.lower, admins)}
         self.owners = set(map(str.lower, owners))
         self.numbers = 4
+        self.files = [tuple(f.split("=", 1)) for f in files]  # folders: as the server names them, where they are
         for number, name in enumerate(("master", "tempdb", "model", "msdb"), 1):
             self.databases[name] = Database(name, number)
             self.databases[name].options["RECOVERY"] = "SIMPLE"
@@ -74,11 +75,10 @@ class Model:
         """To something in a database; without a name, to something of the server's."""
         return 1 if user.lower() in self.admins or (name is not None and user.lower() in self.owners) else 0
 
-    @staticmethod
-    def server_property(what):
+    def server_property(self, what):
         return {"engineedition": 3, "productversion": "15.0.4153.1", "productlevel": "RTM", "edition": "Developer Edition (64-bit)", "editionid": -2117995310,
                 "servername": "ENDPOINT", "machinename": "ENDPOINT", "collation": DEFAULT_COLLATION, "instancedefaultdatapath": "/var/opt/mssql/data/",
-                "instancedefaultlogpath": "/var/opt/mssql/data/", "instancedefaultbackuppath": "/var/opt/mssql/data/", "isclustered": 0,
+                "instancedefaultlogpath": "/var/opt/mssql/data/", "instancedefaultbackuppath": self.files[0][0] + "/" if self.files else "/var/opt/mssql/data/", "isclustered": 0,
                 "isfulltextinstalled": 0, "productmajorversion": "15", "isintegratedsecurityonly": 0}.get(what)
 
     def database_property(self, name, what):
@@ -111,6 +111,8 @@ class Model:
 
     def may_enter(self, session, db):
         """None, or the refusal (number, severity, text)."""
+        if db.state == "RESTORING":
+            return 4060, 11, f'Cannot open database "{db.name}" requested by the login. The login failed.'
         if db.state != "ONLINE":
             return 942, 14, f"Database '{db.name}' cannot be opened because it is offline."
         if db.access == "SINGLE_USER" and [s for s in self.users_of(db) if s is not session]:
@@ -147,10 +149,10 @@ class Model:
         """
         Faults on demand: a JSON object in the file, {"match": part of a statement, "skip": how many that match go by, "count": how often it is
         still met, and one of "error" with "severity" and "text", "drop", "reset", "wait", "kill" (the client's process), "drop_after_rows",
-        "reset_at_packet", "drop_in_bulk"}. With "done" a drop or a kill comes when the statement has done its work, before the client hears of it.
+        "reset_at_packet", "drop_in_bulk", "header" (what a backup says of itself)}. With "half" a BACKUP or RESTORE is cut short in its midst. With "done" a drop or a kill comes when the statement has done its work, before the client hears of it.
         """
         session.state.drop_after = None
-        session.state.end_after = None
+        session.state.end_after = session.state.half = session.state.header = None
         if not self.faults_file or not os.path.exists(self.faults_file):
             return
         with self.lock:
@@ -169,6 +171,10 @@ class Model:
         if skipped:
             return
         self.server.log("fault", fault={k: v for k, v in fault.items() if k != "count"})
+        session.state.header = fault.get("header")
+        if fault.get("half"):  # in the midst of a BACKUP or RESTORE, see tsql_native.py
+            session.state.half = fault
+            return
         if "wait" in fault:
             session.wire.flush()
             reply.pause(fault["wait"])

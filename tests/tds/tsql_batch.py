@@ -385,15 +385,67 @@ class Batch(Ddl):
             self.expect("NO_INFOMSGS")
         return "check_identity", {"table": table, "reseed": reseed, "value": value}
 
-    # ---- native backup: only what a snapshot restore needs ----
+    # ---- native backup ----
+
+    def _disks(self):
+        out = []
+        while True:
+            self.expect("DISK", "=")
+            out.append(self.string())
+            if not self.accept(","):
+                return out
+
+    def _media_options(self, flags, numbers, texts=(), moves=None):
+        """WITH and what may stand there: {name: value or True}; pairs of MOVE go to moves."""
+        out = {}
+        while self.accept("," if out or moves else "WITH"):
+            word = self.one_of(*flags, *numbers, *texts, *(["MOVE"] if moves is not None else []))
+            opposite = word.removeprefix("NO_") if word.startswith("NO_") else word.removeprefix("NO") if word.startswith("NO") else None
+            if word in out or (opposite and opposite in out) or "NO_" + word in out or "NO" + word in out:
+                self.fault("an option once")
+            if word == "MOVE":
+                logical = self.string()
+                self.expect("TO")
+                moves.append((logical, self.string()))
+                continue
+            out[word] = True
+            if word in numbers and (word != "STATS" or self.token.upper == "="):
+                self.expect("=")
+                out[word] = self.integer()
+            elif word in texts:
+                self.expect("=")
+                out[word] = self.string()
+        size = out.get("MAXTRANSFERSIZE")
+        if size is not None and (size % 65536 or not 65536 <= size <= 4194304):
+            self.fault("MAXTRANSFERSIZE in steps of 64 KB up to 4 MB")
+        return out
 
     def _backup(self):
-        self.fault("no BACKUP: this server keeps no files")
+        self.expect("BACKUP", "DATABASE")
+        out = {"name": self.name()}
+        self.expect("TO")
+        out["disks"] = self._disks()
+        out["options"] = self._media_options(
+            ("COPY_ONLY", "CHECKSUM", "NO_CHECKSUM", "FORMAT", "NOFORMAT", "INIT", "NOINIT", "SKIP", "NOSKIP", "COMPRESSION", "NO_COMPRESSION",
+             "STOP_ON_ERROR", "CONTINUE_AFTER_ERROR"), ("MAXTRANSFERSIZE", "BUFFERCOUNT", "BLOCKSIZE", "STATS"), ("NAME", "DESCRIPTION"))
+        return "backup", out
 
     def _restore(self):
-        self.expect("RESTORE", "DATABASE")
+        self.expect("RESTORE")
+        what = self.one_of("DATABASE", "HEADERONLY", "FILELISTONLY", "VERIFYONLY")
+        if what != "DATABASE":
+            self.expect("FROM")
+            known = ("CHECKSUM", "NO_CHECKSUM") if what == "VERIFYONLY" else ()
+            return {"HEADERONLY": "restore_header", "FILELISTONLY": "restore_files", "VERIFYONLY": "restore_verify"}[what], {
+                "disks": self._disks(), "options": self._media_options(known, ("FILE",))}
         name = self.name()
-        self.expect("FROM", "DATABASE_SNAPSHOT", "=")
+        self.expect("FROM")
+        if self.token.upper == "DISK":
+            moves = []
+            disks = self._disks()
+            options = self._media_options(("REPLACE", "RECOVERY", "NORECOVERY", "CHECKSUM", "NO_CHECKSUM"), ("STATS", "FILE"), (), moves)
+            return "restore_database", {"name": name, "disks": disks, "options": options, "moves": moves}
+        self.expect("DATABASE_SNAPSHOT", "=")
         return "revert", {"name": name, "snapshot": self.string() if self.token.kind in (STRING, WIDE_STRING) else self.name()}
 
 

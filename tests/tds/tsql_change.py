@@ -3,6 +3,7 @@ import itertools
 
 from tds_types import MAX, BadValue, Collation, Type, Variant
 from tsql_expr import Scope, compile_expression, truth
+from tsql_native import Native
 from tsql_objects import Database, Item, Table, TableColumn
 from tsql_values import convert
 
@@ -15,7 +16,7 @@ def in_parentheses(text, number):
     return f"({text})" if number and not text.startswith("((") else text
 
 
-class Change:
+class Change(Native):
     # ---- databases ----
 
     def create_database(self, name, collation, snapshot_of, files):
@@ -56,6 +57,8 @@ class Change:
         db = self._target(name)
         if self.session.transaction:
             raise BadValue(226, "ALTER DATABASE statement not allowed within multi-statement transaction.")
+        if db.state == "RESTORING":
+            raise BadValue(5052, "ALTER DATABASE is not permitted while a database is in the Restoring state.")
         if db.access == "SINGLE_USER" and [s for s in self.model.users_of(db) if s is not self.session]:
             raise BadValue(5064, f"Changes to the state or options of database '{db.name}' cannot be made at this time. The database is in single-user mode, and a user "
                                  "is currently connected to it.")

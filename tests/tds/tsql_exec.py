@@ -25,7 +25,7 @@ class State:
         self.identity_insert = None
         self.temporary = {}
         self.last_identity = None
-        self.drop_after = self.end_after = None
+        self.drop_after = self.end_after = self.half = self.header = None
         self.rowcount = 0
         self.error = 0
 
@@ -100,7 +100,7 @@ class Executor(Change):
         try:
             self.state.error = 0 if what not in ("if_else", "set_variable") else self.state.error
             method = getattr(self, "do_" + what, None) or getattr(self, what)
-            guarded = hasattr(Change, what) and what not in ("create_database", "rename_database", "set_database", "revert", "drop")
+            guarded = hasattr(Change, what) and what not in ("create_database", "rename_database", "set_database", "revert", "drop") and not what.startswith(("backup", "restore"))
             if guarded or what in ("insert", "update", "delete", "truncate"):
                 self._writable()
             method(**arguments)

@@ -108,6 +108,7 @@ class Database:
         self.name, self.number, self.collation = name, number, collation or DEFAULT_COLLATION
         Collation.of(self.collation)
         self.state, self.access, self.snapshot_of, self.files = "ONLINE", "MULTI_USER", None, []
+        self.paths = self.differential_base = None  # files that a restore was told; backups that are no copies
         self.made = (737790, 300 * number)
         self.options = {"RECOVERY": "FULL", "PAGE_VERIFY": "CHECKSUM", "COMPATIBILITY_LEVEL": 150, "PARAMETERIZATION": "SIMPLE",
                         "CURSOR_DEFAULT": "GLOBAL", "AUTO_CREATE_STATISTICS": True, "AUTO_UPDATE_STATISTICS": True, "READ_ONLY": False,
