@@ -277,6 +277,12 @@ void json_push_text(struct json *array, const char *text)
     json_push(array, new_text(text, strlen(text)));
 }
 
+void json_push_null(struct json *array)
+{
+    if (!array || json_object_array_add(inner(array), NULL))
+        mark(array);
+}
+
 struct json *json_copy(struct json *v)
 {
     struct json_c_object *copy = NULL;

@@ -41,6 +41,7 @@ void json_put_number(struct json *object, const char *key, int64_t n);
 void json_put_flag(struct json *object, const char *key, bool on);
 void json_push(struct json *array, struct json *value);
 void json_push_text(struct json *array, const char *text);
+void json_push_null(struct json *array);
 struct json *json_copy(struct json *v); /* owned by the caller; NULL for null, and if there is no memory */
 /* Inverse of json_put_bytes(). ERR_CORRUPT when the escape is malformed. */
 enum error_kind json_bytes(struct json *v, struct buffer *out, struct error *err);

@@ -56,6 +56,8 @@ const struct command *cli_command_find(const char *name);
 /* ---- cli_exit.c ---- */
 
 int cli_status_of(enum error_kind kind);
+/* Load the config again, as the options say. What is wrong with it was printed, as a matter of usage: the status; 0 if nothing is. */
+int cli_config_load(struct cli *cli);
 /* The graver of two: 5 > 7 > 4 > 1 > 6 > 3 > 0. */
 int cli_status_worse(int a, int b);
 /* Print an error and its hint; returns its status. */
@@ -195,5 +197,6 @@ int cli_forget(struct cli *cli, int argc, char **argv);
 int cli_prune(struct cli *cli, int argc, char **argv);
 int cli_verify(struct cli *cli, int argc, char **argv);
 int cli_rebuild(struct cli *cli, int argc, char **argv);
+int cli_notify(struct cli *cli, int argc, char **argv);
 
 #endif

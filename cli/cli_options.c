@@ -75,19 +75,25 @@ int cli_option_before(struct cli *cli, int argc, char **argv, const struct optio
     return next_option(cli, argc, argv, "+:qvh", options);
 }
 
+int cli_config_load(struct cli *cli)
+{
+    struct error err = ERROR_INIT;
+    enum error_kind rc;
+
+    config_release(&cli->config);
+    rc = config_load(cli->config_given, &cli->config, &err);
+    if (rc == ERR_REFUSED)
+        err.kind = ERR_USAGE;
+    return rc ? cli_fail(cli, &err) : EXIT_DONE;
+}
+
 int cli_option(struct cli *cli, const struct command *command, int argc, char **argv, const struct option *options)
 {
     const char *config = cli->config_given;
-    struct error err = ERROR_INIT;
     int c = next_option(cli, argc, argv, ":qvh", options);
 
-    if (config != cli->config_given) {
-        config_release(&cli->config);
-        if (config_load(cli->config_given, &cli->config, &err) != OK) {
-            cli_fail(cli, &err);
-            return '?';
-        }
-    }
+    if (config != cli->config_given && cli_config_load(cli) != EXIT_DONE)
+        return '?';
     if (c == 'h') {
         cli_help(command, stdout);
     } else if (c == ':') {

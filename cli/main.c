@@ -101,8 +101,8 @@ static int global_options(struct cli *cli, int argc, char **argv)
 
 static int run(struct cli *cli, int argc, char **argv)
 {
-    struct error err = ERROR_INIT;
     const struct command *command;
+    int status;
     char **rest = argv + optind;
     int left = argc - optind;
 
@@ -113,8 +113,9 @@ static int run(struct cli *cli, int argc, char **argv)
     command = cli_command_find(rest[0]);
     if (!command)
         return unknown(cli, rest[0]);
-    if (config_load(cli->config_given, &cli->config, &err) != OK)
-        return cli_fail(cli, &err);
+    status = cli_config_load(cli);
+    if (status != EXIT_DONE)
+        return status;
     optind = 0; /* getopt(3): a new vector begins */
     return command->run(cli, left, rest);
 }

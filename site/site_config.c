@@ -5,11 +5,11 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "file.h"
+#include "site_config_internal.h"
 #include "site_internal.h"
 
 #define SYSTEM_FILE "/etc/nopsnap.conf"
@@ -21,41 +21,6 @@ struct load {
     const char *file;
     struct text_list seen; /* "section\nkey": no single key twice in one file */
 };
-
-/* How a key's value is checked. */
-enum kind { TEXT, PATH, ADMIN, URL, DURATION, PATTERN, LINE, PAGE };
-
-struct key {
-    const char *name;
-    enum kind kind;
-    size_t offset;
-};
-
-static const struct key keys[] = {
-    {"path", PATH, offsetof(struct site_config, path)},
-    {"service", TEXT, offsetof(struct site_config, service)},
-    {"stop", TEXT, offsetof(struct site_config, stop)},
-    {"start", TEXT, offsetof(struct site_config, start)},
-    {"open", TEXT, offsetof(struct site_config, open)},
-    {"close", TEXT, offsetof(struct site_config, close)},
-    {"url", URL, offsetof(struct site_config, url)},
-    {"host-header", TEXT, offsetof(struct site_config, host_header)},
-    {"ca-file", PATH, offsetof(struct site_config, ca_file)},
-    {"health-timeout", DURATION, offsetof(struct site_config, health_timeout)},
-    {"check", LINE, offsetof(struct site_config, check)},
-    {"check-page", PAGE, offsetof(struct site_config, check_page)},
-    {"database-admin", ADMIN, offsetof(struct site_config, database_admin)},
-    {"sqlserver-backup-path", TEXT, offsetof(struct site_config, sqlserver_backup_path)},
-    {"sqlserver-backup-local", PATH, offsetof(struct site_config, sqlserver_backup_local)},
-    {"cache-flush", TEXT, offsetof(struct site_config, cache_flush)},
-    {"keep", TEXT, offsetof(struct site_config, keep)},
-    {"expect-every", DURATION, offsetof(struct site_config, expect_every)},
-    {"environment", TEXT, offsetof(struct site_config, environment)},
-    {"exclude", PATTERN, offsetof(struct site_config, exclude)},
-    {"include", PATTERN, offsetof(struct site_config, include)},
-};
-
-#define KEY_COUNT (sizeof(keys) / sizeof(keys[0]))
 
 static enum error_kind refuse(const struct load *load, unsigned line, struct error *err, const char *what,
                               const char *name)
@@ -127,73 +92,73 @@ static enum error_kind replace_text(char **where, const char *value, struct erro
     return OK;
 }
 
-/* These may be there several times. */
-static bool is_list(enum kind kind)
+/* base: the struct that the key's offset is of. */
+static enum error_kind set_value(struct load *load, const struct config_key *key, void *base, const char *section,
+                                 const char *value, unsigned line, struct error *err)
 {
-    return kind == PATTERN || kind == LINE || kind == PAGE;
+    void *place = (char *)base + key->offset;
+    struct config_secret *secret = place;
+    char *where = NULL;
+    enum error_kind rc;
+
+    if (config_kind_is_list(key->kind))
+        return text_list_add(place, value, err);
+    rc = note_seen(load, section, key->name, line, err);
+    if (rc || key->kind != SECRET)
+        return rc ? rc : replace_text(place, value, err);
+    rc = memory_format(&where, err, "%s line %u", load->file, line);
+    if (!rc)
+        rc = replace_text(&secret->path, value, err);
+    if (!rc) {
+        free(secret->where);
+        secret->where = where;
+        where = NULL;
+    }
+    free(where);
+    return rc;
 }
 
-static bool is_url(const char *value)
+static enum error_kind set_site_key(struct load *load, const char *section, const char *name, const char *value,
+                                    unsigned line, struct error *err)
 {
-    return strncasecmp(value, "http://", 7) == 0 || strncasecmp(value, "https://", 8) == 0;
-}
-
-/* Where, a blank, and what has to be there. */
-static bool is_page(const char *value)
-{
-    const char *text = value + strcspn(value, " \t");
-
-    return (value[0] == '/' || is_url(value)) && text[strspn(text, " \t")] != '\0';
-}
-
-static bool value_allowed(enum kind kind, const char *value)
-{
-    if (value[0] == '\0')
-        return false;
-    if (kind == URL)
-        return is_url(value);
-    if (kind == DURATION)
-        return text_parse_duration(value) > 0;
-    if (kind == PAGE)
-        return is_page(value);
-    if (kind == PATH)
-        return value[0] == '/';
-    if (kind == ADMIN)
-        return value[0] == '/' || (strncmp(value, "service:", 8) == 0 && value[8] != '\0');
-    return true;
-}
-
-static const char *value_expected(enum kind kind, const char *value)
-{
-    if (value[0] == '\0')
-        return "there is no value for";
-    if (kind == ADMIN)
-        return "only service:NAME or an absolute path will do for";
-    if (kind == URL)
-        return "only http://... or https://... will do for";
-    if (kind == DURATION)
-        return "only a time such as 90s, 30m or 2h will do for";
-    if (kind == PAGE)
-        return "only /path TEXT or http://... TEXT will do for";
-    return "only an absolute path will do for";
-}
-
-static enum error_kind set_key(struct load *load, const struct key *key, const char *section, const char *value,
-                               unsigned line, struct error *err)
-{
+    bool shared = false;
+    const struct config_key *key = config_key_find(name, &shared);
     struct site_config *site = NULL;
     enum error_kind rc;
 
-    if (!value_allowed(key->kind, value))
-        return refuse(load, line, err, value_expected(key->kind, value), key->name);
-    if (!is_list(key->kind) && (rc = note_seen(load, section, key->name, line, err)) != OK)
-        return rc;
+    if (!key) {
+        refuse(load, line, err, "unknown key", name);
+        config_key_hint(err);
+        return ERR_REFUSED;
+    }
+    if (!config_value_allowed(key->kind, value))
+        return refuse(load, line, err, config_value_expected(key->kind, value), name);
     rc = section_take(load->config, section, &site, err);
     if (rc)
         return rc;
-    if (is_list(key->kind))
-        return text_list_add((struct text_list *)((char *)site + key->offset), value, err);
-    return replace_text((char **)((char *)site + key->offset), value, err);
+    return set_value(load, key, shared ? (void *)&site->notify : (void *)site, section, value, line, err);
+}
+
+static enum error_kind set_global_key(struct load *load, const char *section, const char *name, const char *value,
+                                      unsigned line, struct error *err)
+{
+    static const struct config_key own[] = {{"catalog", PATH, offsetof(struct config, catalog)},
+                                            {"metrics-file", PATH, offsetof(struct config, metrics_file)}};
+    bool shared = false;
+    const struct config_key *key = config_key_find(name, &shared);
+
+    if (!shared)
+        key = NULL;
+    for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++) {
+        if (strcmp(own[i].name, name) == 0)
+            key = &own[i];
+    }
+    if (!key)
+        return refuse(load, line, err, "[nopsnap] knows no key", name);
+    if (!config_value_allowed(key->kind, value))
+        return refuse(load, line, err, config_value_expected(key->kind, value), name);
+    return set_value(load, key, shared ? (void *)&load->config->notify : (void *)load->config, section, value, line,
+                     err);
 }
 
 static enum error_kind take_entry(void *arg, const char *section, const char *name, const char *value, unsigned line,
@@ -205,30 +170,9 @@ static enum error_kind take_entry(void *arg, const char *section, const char *na
         return refuse(load, line, err, "no [section] stands before", name);
     if (section[0] == '/' || strchr(section, '\n'))
         return refuse(load, line, err, "a site's name can't begin with a slash:", section);
-    if (strcmp(section, "nopsnap") == 0) {
-        enum error_kind rc;
-
-        char **where = strcmp(name, "catalog") == 0        ? &load->config->catalog
-                       : strcmp(name, "metrics-file") == 0 ? &load->config->metrics_file
-                                                           : NULL;
-
-        if (!where)
-            return refuse(load, line, err, "[nopsnap] knows no key", name);
-        if (!value_allowed(PATH, value))
-            return refuse(load, line, err, value_expected(PATH, value), name);
-        rc = note_seen(load, section, name, line, err);
-        return rc ? rc : replace_text(where, value, err);
-    }
-    for (size_t i = 0; i < KEY_COUNT; i++) {
-        if (strcmp(keys[i].name, name) == 0)
-            return set_key(load, &keys[i], section, value, line, err);
-    }
-    refuse(load, line, err, "unknown key", name);
-    error_hint(
-        err,
-        "known are path, service, stop, start, open, close, url, host-header, ca-file, "
-        "health-timeout, check, check-page, database-admin, sqlserver-backup-path, sqlserver-backup-local, cache-flush, keep, expect-every, environment, exclude, include");
-    return ERR_REFUSED;
+    if (strcmp(section, "nopsnap") == 0)
+        return set_global_key(load, section, name, value, line, err);
+    return set_site_key(load, section, name, value, line, err);
 }
 
 /* The file names commands that run as this user: nobody else may have written it (P11). */
@@ -335,17 +279,9 @@ enum error_kind config_load(const char *file, struct config *out, struct error *
 
 void config_release(struct config *c)
 {
-    for (size_t i = 0; i < c->count; i++) {
-        struct site_config *s = &c->sites[i];
-
-        free(s->name);
-        for (size_t k = 0; k < KEY_COUNT; k++) {
-            if (is_list(keys[k].kind))
-                text_list_release((struct text_list *)((char *)s + keys[k].offset));
-            else
-                free(*(char **)((char *)s + keys[k].offset));
-        }
-    }
+    for (size_t i = 0; i < c->count; i++)
+        config_site_values_release(&c->sites[i]);
+    config_notify_values_release(&c->notify);
     free(c->sites);
     free(c->catalog);
     free(c->metrics_file);

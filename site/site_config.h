@@ -1,6 +1,6 @@
 /*
  * The owner's config: /etc/nopsnap.conf and ~/.config/nopsnap.conf, INI by inih. One section a site; a section [nopsnap]
- * holds what is not a site's (catalog = DIR).
+ * holds what is not a site's (catalog = DIR), and what is for all of them (notify-... =).
  */
 #ifndef NOPSNAP_SITE_CONFIG_H
 #define NOPSNAP_SITE_CONFIG_H
@@ -9,6 +9,26 @@
 
 #include "error.h"
 #include "text.h"
+
+/* A file with a secret in it, and where the config names it ("/etc/nopsnap.conf line 7"): read and checked by who needs it. */
+struct config_secret {
+    char *path;
+    char *where;
+};
+
+/* Who is told how scheduled work went. In [nopsnap] for all sites; what a site says itself counts there instead, key by key. */
+struct notify_config {
+    struct config_secret webhook;    /* a file with the URL */
+    struct config_secret ping;       /* a file with lines "start URL", "success URL", "failure URL" */
+    struct config_secret mail_login; /* a file with a line for the user and one for the password */
+    char *webhook_template;          /* a JSON object with {message} and the like in its texts */
+    char *mail_to;                   /* addresses with commas between */
+    char *mail_from;
+    char *mail_server; /* smtp://host:587, smtps://host */
+    char *ca_file;     /* certificates to trust there, or NULL: the system's */
+    char *timeout;     /* how long one of them may take, with all attempts */
+    char *repeat;      /* tell of the same failure again after this time; NULL: once */
+};
 
 struct site_config {
     char *name;
@@ -34,11 +54,13 @@ struct site_config {
     struct text_list include;
     struct text_list check;      /* command lines that have to succeed after an upgrade */
     struct text_list check_page; /* "/path text" or "URL text": pages that have to hold it */
+    struct notify_config notify;
 };
 
 struct config {
-    char *catalog;      /* or NULL */
-    char *metrics_file; /* for the collector of a monitoring system, or NULL */
+    char *catalog;               /* or NULL */
+    char *metrics_file;          /* for the collector of a monitoring system, or NULL */
+    struct notify_config notify; /* for sites that say nothing else */
     struct site_config *sites;
     size_t count;
 };

@@ -393,10 +393,10 @@ def transaction__that_runs_is_waited_for_no_longer_than_said():
 def config__that_is_wrong():
     with shop() as b:
         b.write_config(f"[shop]\npath = {b.site}\nfolder = x\n")
-        b.run("status").expect(1, err=[b.config, "folder"])
+        b.run("status").expect(2, err=[b.config, "line 3", "folder"], hint="notify-webhook")
         b.write_config()
         os.chmod(b.config, 0o666)
-        b.run("status").expect(1, err=b.config)
+        b.run("status").expect(2, err=b.config)
         b.run("--config", "/nowhere/conf", "status", config=False).expect(b.run("--config", "/nowhere/conf", "status", config=False).status,
                                                                         err="/nowhere/conf")
 

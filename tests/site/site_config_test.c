@@ -21,11 +21,12 @@ static void load__every_key(void **state)
 
     (void)state;
     put("nopsnap.conf",
-        "\xef\xbb\xbf; a comment\r\n[nopsnap]\r\ncatalog = /var/backups/shop\r\n\r\n[shop]\r\npath = /var/www/shop\r\n"
+        "\xef\xbb\xbf; a comment\r\n[nopsnap]\r\ncatalog = /var/backups/shop\r\nnotify-timeout = 10s\r\n\r\n[shop]\r\npath = /var/www/shop\r\n"
         "service = nop.service ; inline\r\nstop = docker stop shop\r\nstart = docker start shop\r\nopen = a b\r\nclose = c\r\n"
         "url = http://127.0.0.1:5000/x;y\r\nhost-header = shop.example\r\nca-file = /etc/shop.pem\r\nhealth-timeout = 90m\r\n"
         "check = test -e /a\r\ncheck = b\r\ncheck-page = /about-us Our company\r\ncheck-page = https://h/x y\r\ndatabase-admin = service:shop_admin\r\ncache-flush = redis-cli flushall\r\n"
         "keep = last 3, daily 7\r\nenvironment = Staging\r\nexclude = *.tmp\r\nexclude = /a/**\r\ninclude = b.tmp\r\n"
+        "notify-webhook = /etc/hook\nnotify-webhook-template = {\"text\": \"{message}\"}\n"
         "# another\n[second]\npath=/srv/b\ndatabase-admin=/etc/my.cnf\n");
     assert_int_equal(config_load("nopsnap.conf", &c, &err), OK);
     assert_string_equal(c.catalog, "/var/backups/shop");
@@ -54,6 +55,11 @@ static void load__every_key(void **state)
     assert_string_equal(s->exclude.items[1], "/a/**");
     assert_int_equal(s->include.count, 1);
     assert_string_equal(config_find(&c, "second")->database_admin, "/etc/my.cnf");
+    assert_string_equal(c.notify.timeout, "10s");
+    assert_null(s->notify.timeout);
+    assert_string_equal(s->notify.webhook.path, "/etc/hook");
+    assert_string_equal(s->notify.webhook.where, "nopsnap.conf line 28");
+    assert_string_equal(s->notify.webhook_template, "{\"text\": \"{message}\"}");
     config_release(&c);
     assert_int_equal(c.count, 0);
 }

@@ -1,0 +1,75 @@
+/*
+ * notify: a test message to every endpoint, or a look at what is overdue.
+ */
+#include "notify.h"
+
+#include "cli.h"
+
+static void told(void *arg, const struct notify_answer *answer)
+{
+    struct cli *cli = arg;
+
+    if (cli->json) {
+        struct json *v = cli_json_new("notify");
+
+        json_put_text(v, "endpoint", answer->endpoint);
+        json_put_text(v, "host", answer->host);
+        json_put_flag(v, "taken", answer->taken);
+        json_put_text(v, "why", answer->taken ? NULL : answer->why);
+        cli_json(v);
+    } else if (answer->taken && !cli->quiet) {
+        cli_line("", "%s at %s: taken", answer->endpoint, answer->host);
+    }
+    if (!answer->taken)
+        cli_warn(cli, "%s at %s: %s", answer->endpoint, answer->host, answer->why);
+}
+
+static int send_test(struct cli *cli, const struct site_config *site)
+{
+    struct error err = ERROR_INIT;
+    size_t count = 0;
+    enum error_kind rc = notify_test(&cli->config, site, told, cli, &count, &err);
+
+    if (!rc && count == 0) {
+        rc = error_set(&err, ERR_USAGE, 0, "the config names nobody who would be told");
+        error_hint(&err, site ? "add notify-webhook, notify-mail-to or notify-ping to its section, or to [nopsnap]"
+                              : "add notify-webhook, notify-mail-to or notify-ping to [nopsnap], or name a site");
+    }
+    return rc ? cli_fail(cli, &err) : cli_done(cli);
+}
+
+static int look_for_overdue(struct cli *cli)
+{
+    struct catalog *cat = NULL;
+    struct error err = ERROR_INIT;
+    enum error_kind rc = cli_catalog_open(cli, CATALOG_WRITE, false, &cat, &err);
+
+    if (!rc)
+        rc = notify_overdue(cat, &cli->config, &cli->progress, &err);
+    catalog_close(cat);
+    return rc ? cli_fail(cli, &err) : cli_done(cli);
+}
+
+int cli_notify(struct cli *cli, int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"test", no_argument, NULL, 't'}, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
+    const struct command *me = cli_command_find("notify");
+    const struct site_config *site = NULL;
+    bool test = false;
+    int c;
+
+    while ((c = cli_option(cli, me, argc, argv, options)) != -1) {
+        if (c != 't')
+            return c == 'h' ? EXIT_DONE : EXIT_USAGE;
+        test = true;
+    }
+    if (argc - optind > (test ? 1 : 0))
+        return cli_usage(cli, me, "notify takes at most one site, and that only with --test");
+    if (optind < argc) {
+        site = config_find(&cli->config, argv[optind]);
+        if (!site)
+            return cli_usage(cli, me, "%s is no site of the config", argv[optind]);
+    }
+    return test ? send_test(cli, site) : look_for_overdue(cli);
+}
