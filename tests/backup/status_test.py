@@ -66,7 +66,7 @@ def late__is_judged_by_the_rhythm_or_by_what_is_expected():
         same("a clock that was set back", codes(site_of(b, status=3)), ["clock"])
         b.more = "expect-every = often\n"
         b.write_config()
-        b.run("status").expect(1, err=["expect-every", "line 7"])
+        b.run("status").expect(2, err=["expect-every", "line 7"])
     with Planted(every=3600) as b:
         same("an hourly rhythm", site_of(b)["expect_ms"], 5400 * 1000)
 
