@@ -162,10 +162,16 @@ const struct command cli_commands[] = {
      "Example:\n"
      "  nopsnap accept 3f2a\n",
      cli_accept},
-    {"forget", "ID...", "take snapshots out of the catalogue",
-     "What is held is refused; one wrong id, and nothing is forgotten. nopsnap prune then gives the room back.\n\n"
-     "Example:\n"
-     "  nopsnap forget 3f2a 91c0\n",
+    {"forget", "ID...|SITE...|--all [OPTIONS]", "take snapshots out of the catalogue",
+     "By id: what is held is refused; one wrong id, and nothing is forgotten.\n"
+     "By site: what the rules do not keep, `keep` in the config or --keep. Held ones and the newest good one always stay.\n"
+     "nopsnap prune then gives the room back.\n\n"
+     "  --keep RULES            last N, within TIME, hourly N, daily N, weekly N, monthly N, yearly N\n"
+     "  --all                   every site of the config that has rules\n"
+     "  --dry-run               tell of each snapshot why it is kept or not, and forget none\n\n"
+     "Examples:\n"
+     "  nopsnap forget 3f2a 91c0\n"
+     "  nopsnap forget shop --keep 'last 3, daily 7, weekly 5, monthly 12' --dry-run\n",
      cli_forget},
     {"prune", "[OPTIONS]", "give back the room of what no snapshot needs",
      "May be interrupted at any moment.\n\n"

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "file.h"
+#include "keep_rules.h"
 #include "site_internal.h"
 
 #define SYSTEM_FILE "/etc/nopsnap.conf"
@@ -23,7 +24,7 @@ struct load {
 };
 
 /* How a key's value is checked. */
-enum kind { TEXT, PATH, ADMIN, URL, DURATION, PATTERN, LINE, PAGE };
+enum kind { TEXT, PATH, ADMIN, URL, DURATION, PATTERN, LINE, PAGE, RULES };
 
 struct key {
     const char *name;
@@ -48,8 +49,10 @@ static const struct key keys[] = {
     {"sqlserver-backup-path", TEXT, offsetof(struct site_config, sqlserver_backup_path)},
     {"sqlserver-backup-local", PATH, offsetof(struct site_config, sqlserver_backup_local)},
     {"cache-flush", TEXT, offsetof(struct site_config, cache_flush)},
-    {"keep", TEXT, offsetof(struct site_config, keep)},
+    {"keep", RULES, offsetof(struct site_config, keep)},
     {"expect-every", DURATION, offsetof(struct site_config, expect_every)},
+    {"keep-before-upgrade", RULES, offsetof(struct site_config, keep_before_upgrade)},
+    {"keep-safety", RULES, offsetof(struct site_config, keep_safety)},
     {"environment", TEXT, offsetof(struct site_config, environment)},
     {"exclude", PATTERN, offsetof(struct site_config, exclude)},
     {"include", PATTERN, offsetof(struct site_config, include)},
@@ -146,6 +149,14 @@ static bool is_page(const char *value)
     return (value[0] == '/' || is_url(value)) && text[strspn(text, " \t")] != '\0';
 }
 
+static bool is_rules(const char *value)
+{
+    struct keep_rules rules;
+    struct error ignored = ERROR_INIT;
+
+    return keep_rules_parse(value, &rules, &ignored) == OK;
+}
+
 static bool value_allowed(enum kind kind, const char *value)
 {
     if (value[0] == '\0')
@@ -156,6 +167,8 @@ static bool value_allowed(enum kind kind, const char *value)
         return text_parse_duration(value) > 0;
     if (kind == PAGE)
         return is_page(value);
+    if (kind == RULES)
+        return is_rules(value);
     if (kind == PATH)
         return value[0] == '/';
     if (kind == ADMIN)
@@ -173,6 +186,8 @@ static const char *value_expected(enum kind kind, const char *value)
         return "only http://... or https://... will do for";
     if (kind == DURATION)
         return "only a time such as 90s, 30m or 2h will do for";
+    if (kind == RULES)
+        return "only rules such as last 3, daily 7, weekly 5 will do for";
     if (kind == PAGE)
         return "only /path TEXT or http://... TEXT will do for";
     return "only an absolute path will do for";
@@ -227,7 +242,7 @@ static enum error_kind take_entry(void *arg, const char *section, const char *na
     error_hint(
         err,
         "known are path, service, stop, start, open, close, url, host-header, ca-file, "
-        "health-timeout, check, check-page, database-admin, sqlserver-backup-path, sqlserver-backup-local, cache-flush, keep, expect-every, environment, exclude, include");
+        "health-timeout, check, check-page, database-admin, sqlserver-backup-path, sqlserver-backup-local, cache-flush, keep, keep-before-upgrade, keep-safety, expect-every, environment, exclude, include");
     return ERR_REFUSED;
 }
 

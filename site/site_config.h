@@ -26,7 +26,9 @@ struct site_config {
     char *sqlserver_backup_path;  /* a folder as SQL Server names it, for its backups; or NULL */
     char *sqlserver_backup_local; /* the same folder as it is called here, or NULL: by the same name */
     char *cache_flush;            /* command run after going back, or NULL */
-    char *keep;                   /* retention */
+    char *keep;                   /* retention (keep_rules.h), or NULL: nothing is forgotten */
+    char *keep_before_upgrade;    /* of these kinds, or NULL: as keep */
+    char *keep_safety;
     char *
         expect_every; /* how often a good snapshot is expected ("24h"), or NULL: from the rhythm of the scheduled ones */
     char *environment; /* ASPNETCORE_ENVIRONMENT when the unit does not tell, or NULL */

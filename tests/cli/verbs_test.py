@@ -128,6 +128,25 @@ def tables__fit_eighty_columns():
                     raise Failed(f"{argv}: {len(line)} columns: {line}")
 
 
+def forget__by_rules_tells_why_and_keeps_what_must_stay():
+    with shop() as b:
+        b.run("init").expect(0)
+        day = 86400
+        for n in range(6):
+            b.clock(1767225600 + n * day)
+            b.run("snapshot", b.site).expect(0)
+        ids = [r["id"] for r in b.rows()]
+        b.run("hold", ids[5]).expect(0)
+        b.run("forget", b.site).expect(2, err="has no rules", hint="--keep")
+        b.run("forget", b.site, "--keep", "often 3").expect(2, err="often 3", hint="weekly 5")
+        b.run("forget", ids[0], "--keep", "last 1").expect(2, err="rules are for sites")
+        dry = b.run("forget", b.site, "--keep", "daily 2", "--dry-run").expect(0, out=["daily 2", "the newest good one", "held", "no rule keeps it", "3 kept, 3 would be forgotten"])
+        assert len(b.rows()) == 6, dry
+        b.run("forget", b.site, "--keep", "daily 2").expect(0, out="3 kept, 3 forgotten")
+        assert [r["id"] for r in b.rows()] == [ids[0], ids[1], ids[5]]
+        b.run("verify").expect(0)
+
+
 def hold__keeps_from_forget_and_forget_gives_room_to_prune():
     with shop() as b:
         b.run("init").expect(0)
