@@ -53,6 +53,9 @@ static const struct key keys[] = {
     {"expect-every", DURATION, offsetof(struct site_config, expect_every)},
     {"keep-before-upgrade", RULES, offsetof(struct site_config, keep_before_upgrade)},
     {"keep-safety", RULES, offsetof(struct site_config, keep_safety)},
+    {"verify-budget", DURATION, offsetof(struct site_config, verify_budget)},
+    {"verify-within", DURATION, offsetof(struct site_config, verify_within)},
+    {"after-run", TEXT, offsetof(struct site_config, after_run)},
     {"environment", TEXT, offsetof(struct site_config, environment)},
     {"exclude", PATTERN, offsetof(struct site_config, exclude)},
     {"include", PATTERN, offsetof(struct site_config, include)},
@@ -242,7 +245,7 @@ static enum error_kind take_entry(void *arg, const char *section, const char *na
     error_hint(
         err,
         "known are path, service, stop, start, open, close, url, host-header, ca-file, "
-        "health-timeout, check, check-page, database-admin, sqlserver-backup-path, sqlserver-backup-local, cache-flush, keep, keep-before-upgrade, keep-safety, expect-every, environment, exclude, include");
+        "health-timeout, check, check-page, database-admin, sqlserver-backup-path, sqlserver-backup-local, cache-flush, keep, keep-before-upgrade, keep-safety, expect-every, verify-budget, verify-within, after-run, environment, exclude, include");
     return ERR_REFUSED;
 }
 
