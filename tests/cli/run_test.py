@@ -83,8 +83,8 @@ def repair_damage(b, n):
         byte = f.read(1)
         f.seek(-1, os.SEEK_CUR)
         f.write(bytes([byte[0] ^ 0xff]))
-    n.run(days=40).expect(7, err=["damage:", "it hits snapshot"])
-    n.run().expect(3, err="stored anew")
+    n.run(days=40).expect(3, err="stored anew")
+    n.run().expect(0)
 
 
 def stay_away_from_others(b, n):
