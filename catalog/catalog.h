@@ -95,10 +95,13 @@ uint64_t catalog_generation(const struct catalog *cat);
 /* Is any damage known that no repair has cleared? */
 bool catalog_damaged(struct catalog *cat);
 
-/* Exclude others from one site: shared by snapshots, exclusive for transactions (and for `run` against `run`). */
+/* Exclude others from one site: shared by snapshots, exclusive for transactions. */
 struct catalog_site_lock;
 enum error_kind catalog_site_lock(struct catalog *cat, const char *site_id, bool exclusive, int timeout_ms,
                                   struct catalog_site_lock **out, struct error *err);
+/* Exclude other runs of the site, and nobody else. */
+enum error_kind catalog_run_lock(struct catalog *cat, const char *site_id, int timeout_ms,
+                                 struct catalog_site_lock **out, struct error *err);
 void catalog_site_unlock(struct catalog_site_lock *lock); /* accepts NULL */
 
 /* The site id: 16 hex digits from catalogue id, host id (/etc/machine-id, else host name) and real path. out has 17 bytes. */

@@ -22,8 +22,8 @@ static bool site_id_is_valid(const char *id)
     return hex_decode(id, sizeof(raw), raw) == 0;
 }
 
-enum error_kind catalog_site_lock(struct catalog *cat, const char *site_id, bool exclusive, int timeout_ms,
-                                  struct catalog_site_lock **out, struct error *err)
+static enum error_kind take_lock(struct catalog *cat, const char *kind, const char *site_id, bool exclusive,
+                                 int timeout_ms, struct catalog_site_lock **out, struct error *err)
 {
     struct catalog_site_lock *lock = NULL;
     char *path = NULL;
@@ -35,9 +35,10 @@ enum error_kind catalog_site_lock(struct catalog *cat, const char *site_id, bool
     if (rc)
         return rc;
     lock->lock = (struct file_lock)FILE_LOCK_INIT;
-    rc = memory_format(&path, err, "%s/" LOCKS_NAME "/site-%s.lock", cat->path, site_id);
+    rc = memory_format(&path, err, "%s/" LOCKS_NAME "/%s-%s.lock", cat->path, kind, site_id);
     if (!rc)
-        rc = file_lock_take(&lock->lock, path, exclusive ? LOCK_EXCLUSIVE : LOCK_SHARED, timeout_ms, "the site", err);
+        rc = file_lock_take(&lock->lock, path, exclusive ? LOCK_EXCLUSIVE : LOCK_SHARED, timeout_ms,
+                            kind[0] == 'r' ? "the site's run" : "the site", err);
     free(path);
     if (rc) {
         free(lock);
@@ -45,6 +46,18 @@ enum error_kind catalog_site_lock(struct catalog *cat, const char *site_id, bool
     }
     *out = lock;
     return OK;
+}
+
+enum error_kind catalog_site_lock(struct catalog *cat, const char *site_id, bool exclusive, int timeout_ms,
+                                  struct catalog_site_lock **out, struct error *err)
+{
+    return take_lock(cat, "site", site_id, exclusive, timeout_ms, out, err);
+}
+
+enum error_kind catalog_run_lock(struct catalog *cat, const char *site_id, int timeout_ms,
+                                 struct catalog_site_lock **out, struct error *err)
+{
+    return take_lock(cat, "run", site_id, true, timeout_ms, out, err);
 }
 
 void catalog_site_unlock(struct catalog_site_lock *lock)

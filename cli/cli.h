@@ -196,6 +196,7 @@ int cli_accept(struct cli *cli, int argc, char **argv);
 int cli_forget(struct cli *cli, int argc, char **argv);
 int cli_prune(struct cli *cli, int argc, char **argv);
 int cli_verify(struct cli *cli, int argc, char **argv);
+int cli_run(struct cli *cli, int argc, char **argv);
 int cli_rebuild(struct cli *cli, int argc, char **argv);
 int cli_notify(struct cli *cli, int argc, char **argv);
 

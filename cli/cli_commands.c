@@ -162,10 +162,16 @@ const struct command cli_commands[] = {
      "Example:\n"
      "  nopsnap accept 3f2a\n",
      cli_accept},
-    {"forget", "ID...", "take snapshots out of the catalogue",
-     "What is held is refused; one wrong id, and nothing is forgotten. nopsnap prune then gives the room back.\n\n"
-     "Example:\n"
-     "  nopsnap forget 3f2a 91c0\n",
+    {"forget", "ID...|SITE...|--all [OPTIONS]", "take snapshots out of the catalogue",
+     "By id: what is held is refused; one wrong id, and nothing is forgotten.\n"
+     "By site: what the rules do not keep, `keep` in the config or --keep. Held ones and the newest good one always stay.\n"
+     "nopsnap prune then gives the room back.\n\n"
+     "  --keep RULES            last N, within TIME, hourly N, daily N, weekly N, monthly N, yearly N\n"
+     "  --all                   every site of the config that has rules\n"
+     "  --dry-run               tell of each snapshot why it is kept or not, and forget none\n\n"
+     "Examples:\n"
+     "  nopsnap forget 3f2a 91c0\n"
+     "  nopsnap forget shop --keep 'last 3, daily 7, weekly 5, monthly 12' --dry-run\n",
      cli_forget},
     {"prune", "[OPTIONS]", "give back the room of what no snapshot needs",
      "May be interrupted at any moment.\n\n"
@@ -184,6 +190,19 @@ const struct command cli_commands[] = {
      "  nopsnap verify\n"
      "  nopsnap verify --read-data=10m\n",
      cli_verify},
+    {"run", "SITE|--all [OPTIONS]", "a scheduled backup: snapshot, retention, prune, verification",
+     "What a timer starts. In this order: what a transaction kept goes when its time has come; a snapshot; the rules of\n"
+     "`keep`; prune; a share of the data is read; the command of `after-run`. A step that fails does not stop those that\n"
+     "make sense without it. Nothing is forgotten without a new snapshot, and nothing is done while an upgrade or a\n"
+     "rollback is under way (6) or unfinished (5). 1 when the snapshot failed.\n\n"
+     "  --all                   every site of the config, one after the other\n"
+     "  --wait TIME             wait so long for another run of the site (10m)\n"
+     "  --skip                  do not wait: end with 6\n"
+     "  --dry-run               only tell\n\n"
+     "Examples:\n"
+     "  nopsnap run shop\n"
+     "  nopsnap run --all --skip\n",
+     cli_run},
     {"rebuild", "", "make the catalogue's index again from its packs",
      "For a damaged, lost or outdated catalog.sqlite. No snapshot is lost, none that was forgotten comes back.\n\n"
      "Example:\n"

@@ -36,8 +36,11 @@ int cli_status_of(enum error_kind kind)
 
 int cli_status_worse(int a, int b)
 {
-    static const int order[] = {EXIT_HANDS, EXIT_DAMAGE, EXIT_UNDONE, EXIT_FAILED, EXIT_BUSY, EXIT_WARNED, EXIT_DONE};
+    static const int order[] = {EXIT_HANDS, EXIT_DAMAGE, EXIT_UNDONE, EXIT_FAILED,
+                                EXIT_USAGE, EXIT_BUSY,   EXIT_WARNED, EXIT_DONE};
 
+    if (a > EXIT_SIGNAL || b > EXIT_SIGNAL) /* whatever was done before, it was cut short */
+        return a > b ? a : b;
     for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++)
         if (a == order[i] || b == order[i])
             return order[i];

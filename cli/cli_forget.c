@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "cli.h"
+#include "cli_retention.h"
 
 /* Every id is found, and may go, before the first is forgotten: a wrong one changes nothing. */
 static enum error_kind find_all(struct catalog *cat, char **given, size_t count, struct snapshot_record *records,
@@ -34,26 +35,20 @@ static void tell(struct cli *cli, struct catalog *cat, const struct snapshot_rec
     cli_event(cli, cat, r->site_id, "forget", detail, EXIT_DONE);
 }
 
-int cli_forget(struct cli *cli, int argc, char **argv)
+static int forget_ids(struct cli *cli, char **given, size_t count)
 {
     struct snapshot_record *records = NULL;
     const char **ids = NULL;
     struct catalog *cat = NULL;
     struct error err = ERROR_INIT;
-    size_t count = 0;
-    int status = cli_arguments(cli, cli_command_find("forget"), argc, argv, 1, -1, "one or more snapshots' ids");
-    enum error_kind rc;
+    enum error_kind rc = memory_zeroed(count, sizeof(*records), (void **)&records, &err);
 
-    if (status >= 0)
-        return status;
-    count = (size_t)(argc - optind);
-    rc = memory_zeroed(count, sizeof(*records), (void **)&records, &err);
     if (!rc)
         rc = memory_zeroed(count, sizeof(*ids), (void **)&ids, &err);
     if (!rc)
         rc = cli_catalog_open(cli, CATALOG_WRITE, false, &cat, &err);
     if (!rc)
-        rc = find_all(cat, argv + optind, count, records, &err);
+        rc = find_all(cat, given, count, records, &err);
     for (size_t i = 0; i < count && !rc; i++)
         ids[i] = records[i].id;
     if (!rc)
@@ -68,4 +63,48 @@ int cli_forget(struct cli *cli, int argc, char **argv)
     free(ids);
     catalog_close(cat);
     return rc ? cli_fail(cli, &err) : cli_done(cli);
+}
+
+/* A path, or a name of the config; everything else is taken for an id. */
+static bool is_site(const struct cli *cli, const char *given)
+{
+    return strchr(given, '/') || config_find(&cli->config, given);
+}
+
+int cli_forget(struct cli *cli, int argc, char **argv)
+{
+    static const struct option options[] = {{"keep", required_argument, NULL, 'k'},
+                                            {"dry-run", no_argument, NULL, 'n'},
+                                            {"all", no_argument, NULL, 'a'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {NULL, 0, NULL, 0}};
+    const struct command *me = cli_command_find("forget");
+    struct forget_options o = {NULL, false, false};
+    size_t count;
+    size_t sites = 0;
+    int c;
+
+    while ((c = cli_option(cli, me, argc, argv, options)) != -1) {
+        switch (c) {
+        case 'k':
+            o.keep = optarg;
+            break;
+        case 'n':
+            o.dry_run = true;
+            break;
+        case 'a':
+            o.all = true;
+            break;
+        default:
+            return c == 'h' ? EXIT_DONE : EXIT_USAGE;
+        }
+    }
+    count = (size_t)(argc - optind);
+    for (size_t i = 0; i < count; i++)
+        sites += is_site(cli, argv[optind + (int)i]);
+    if (o.all ? count > 0 : count == 0)
+        return cli_usage(cli, me, "forget takes snapshots' ids, or sites, or --all");
+    if (sites != count && (sites || o.keep || o.dry_run))
+        return cli_usage(cli, me, "rules are for sites: a path, or a name of the config");
+    return o.all || sites ? cli_forget_sites(cli, argv + optind, count, &o) : forget_ids(cli, argv + optind, count);
 }

@@ -46,10 +46,15 @@ struct site_config {
     char *sqlserver_backup_path;  /* a folder as SQL Server names it, for its backups; or NULL */
     char *sqlserver_backup_local; /* the same folder as it is called here, or NULL: by the same name */
     char *cache_flush;            /* command run after going back, or NULL */
-    char *keep;                   /* retention */
+    char *keep;                   /* retention (keep_rules.h), or NULL: nothing is forgotten */
+    char *keep_before_upgrade;    /* of these kinds, or NULL: as keep */
+    char *keep_safety;
     char *
         expect_every; /* how often a good snapshot is expected ("24h"), or NULL: from the rhythm of the scheduled ones */
-    char *environment; /* ASPNETCORE_ENVIRONMENT when the unit does not tell, or NULL */
+    char *verify_budget; /* how long a run reads data, or NULL */
+    char *verify_within; /* the time in which all data is read once, or NULL */
+    char *after_run;     /* command line run after a scheduled snapshot, or NULL */
+    char *environment;   /* ASPNETCORE_ENVIRONMENT when the unit does not tell, or NULL */
     struct text_list exclude;
     struct text_list include;
     struct text_list check;      /* command lines that have to succeed after an upgrade */

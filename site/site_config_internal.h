@@ -8,7 +8,22 @@
 #include "site_config.h"
 
 /* How a key's value is checked. */
-enum config_kind { TEXT, PATH, ADMIN, URL, DURATION, PATTERN, LINE, PAGE, SECRET, TEMPLATE, MAIL, MAILS, MAIL_SERVER };
+enum config_kind {
+    TEXT,
+    PATH,
+    ADMIN,
+    URL,
+    DURATION,
+    PATTERN,
+    LINE,
+    PAGE,
+    SECRET,
+    TEMPLATE,
+    MAIL,
+    MAILS,
+    MAIL_SERVER,
+    RULES
+};
 
 struct config_key {
     const char *name;

@@ -6,6 +6,7 @@
 #include <strings.h>
 
 #include "json.h"
+#include "keep_rules.h"
 
 static const struct config_key keys[] = {
     {"path", PATH, offsetof(struct site_config, path)},
@@ -24,7 +25,12 @@ static const struct config_key keys[] = {
     {"sqlserver-backup-path", TEXT, offsetof(struct site_config, sqlserver_backup_path)},
     {"sqlserver-backup-local", PATH, offsetof(struct site_config, sqlserver_backup_local)},
     {"cache-flush", TEXT, offsetof(struct site_config, cache_flush)},
-    {"keep", TEXT, offsetof(struct site_config, keep)},
+    {"keep", RULES, offsetof(struct site_config, keep)},
+    {"keep-before-upgrade", RULES, offsetof(struct site_config, keep_before_upgrade)},
+    {"keep-safety", RULES, offsetof(struct site_config, keep_safety)},
+    {"verify-budget", DURATION, offsetof(struct site_config, verify_budget)},
+    {"verify-within", DURATION, offsetof(struct site_config, verify_within)},
+    {"after-run", TEXT, offsetof(struct site_config, after_run)},
     {"expect-every", DURATION, offsetof(struct site_config, expect_every)},
     {"environment", TEXT, offsetof(struct site_config, environment)},
     {"exclude", PATTERN, offsetof(struct site_config, exclude)},
@@ -91,6 +97,14 @@ static bool is_page(const char *value)
     return (value[0] == '/' || is_url(value)) && text[strspn(text, " \t")] != '\0';
 }
 
+static bool is_rules(const char *value)
+{
+    struct keep_rules rules;
+    struct error ignored = ERROR_INIT;
+
+    return keep_rules_parse(value, &rules, &ignored) == OK;
+}
+
 /* A JSON object: what is sent is made from it, so that no text can break it. */
 static bool is_template(const char *value)
 {
@@ -152,6 +166,8 @@ bool config_value_allowed(enum config_kind kind, const char *value)
         return text_parse_duration(value) > 0;
     if (kind == PAGE)
         return is_page(value);
+    if (kind == RULES)
+        return is_rules(value);
     if (kind == TEMPLATE)
         return is_template(value);
     if (kind == MAIL)
@@ -179,6 +195,8 @@ const char *config_value_expected(enum config_kind kind, const char *value)
         return "only a time such as 90s, 30m or 2h will do for";
     if (kind == PAGE)
         return "only /path TEXT or http://... TEXT will do for";
+    if (kind == RULES)
+        return "only rules such as last 3, daily 7, weekly 5 will do for";
     if (kind == TEMPLATE)
         return "only a JSON object such as {\"text\": \"{message}\"} will do for";
     if (kind == MAIL || kind == MAILS)

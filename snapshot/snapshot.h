@@ -47,6 +47,8 @@ struct snapshot_options {
     const char *transaction_only;
     int64_t
         moment_ns; /* what the database holds is of this moment, not of the dump's (a kept database); 0: the dump's */
+    const char *
+        suspicion; /* why it does not count as good, from whoever knows already; NULL: it is compared with the last good one */
     bool no_stat_cache; /* read every file (and leave the stat cache as it is) */
     unsigned readers;   /* 0: the default (8) */
 };
@@ -62,6 +64,7 @@ struct snapshot_result {
     uint64_t changed_while_read; /* files that never held still */
     bool pictures_compared;      /* they lie on disk, and rows and files are both in the snapshot */
     uint64_t pictures_missing;   /* then: rows of table Picture without a file in it */
+    uint64_t damaged, repaired;  /* pieces of the catalogue that could not be read, and that were stored anew */
 };
 void snapshot_result_release(struct snapshot_result *r);
 

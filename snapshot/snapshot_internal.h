@@ -112,6 +112,14 @@ void pictures_left_out(struct taking *t, const struct walk_item *item);
 /* After the trees are in place: count what has no file, show and record it. */
 enum error_kind pictures_compare(struct taking *t, struct error *err);
 
+/* ---- suspicion.c ---- */
+
+/* What has been lost since, on one line; *out NULL: nothing to speak of. Caller frees. */
+enum error_kind suspicion_compare(const struct snapshot_record *now, const struct snapshot_record *then, char **out,
+                                  struct error *err);
+/* Right before the record is committed: flag it, if it has lost most of what the last good one had. */
+enum error_kind suspicion_flag(struct taking *t, struct error *err);
+
 /* ---- take_root.c ---- */
 
 /* path: the folder; site: for its rules, or NULL. */

@@ -209,6 +209,8 @@ static void remember(struct taking *t)
 /* What the store went round without a word is told here (P5, P6): the disk may be failing. */
 static void warn_of_damage(const struct taking *t, const struct store_stats *stats)
 {
+    t->result->damaged = stats->damaged;
+    t->result->repaired = stats->repaired;
     if (stats->damaged > 0 || stats->repaired > 0)
         progress_warn(t->progress,
                       "damage in the catalogue: %llu pieces could not be read, %llu were stored anew; "
@@ -252,6 +254,8 @@ static enum error_kind finish(struct taking *t, struct error *err)
     record->bytes_new = stats.bytes_new;
     record->bytes_stored = stats.bytes_stored;
     rc = pictures_compare(t, err);
+    if (!rc)
+        rc = suspicion_flag(t, err);
     return rc ? rc : snapshot_commit(t->store, record, err);
 }
 

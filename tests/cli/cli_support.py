@@ -73,6 +73,8 @@ class CommandLines(threading.Thread):
 
 
 class Bench:
+    clock_file = None
+
     def __init__(self, engine=None, files=80, folder=None):
         self.folder = folder or tempfile.mkdtemp(prefix="nc-", dir="/tmp")
         os.chmod(self.folder, 0o755)
@@ -125,8 +127,19 @@ class Bench:
 
     def environment(self):
         env = {k: v for k, v in os.environ.items() if not k.startswith(("NOPSNAP", "PG", "XDG", "MYSQL"))}
+        if self.clock_file:
+            env["NOPSNAP_CLOCK"] = self.clock_file
         env.update(HOME=os.path.join(self.folder, "home"), COLUMNS="80", TZ="UTC")
         return env
+
+    def clock(self, seconds):
+        """What nopsnap takes for now, from here on."""
+        self.clock_file = os.path.join(self.folder, "clock")
+        with open(self.clock_file, "w", encoding="utf-8") as f:
+            f.write(f"{seconds}000000000")
+
+    def rows(self):
+        return [o for o in self.objects("list") if o["type"] == "row"]
 
     def run(self, *argv, config=True, stdin=None, env=None, prefix=()):
         words = [*prefix, PROGRAM, *(["--config", self.config] if config else []), *argv]

@@ -16,7 +16,7 @@ import time
 from cli_support import PROGRAM, Bench, Failed, main, same
 
 VERBS = ["init", "snapshot", "list", "rollback", "upgrade", "confirm", "recover", "restore", "export", "show", "ls", "cat", "diff", "sql", "status", "report", "history", "hold",
-         "release", "accept", "forget", "prune", "verify", "rebuild", "notify"]
+         "release", "accept", "forget", "prune", "verify", "run", "rebuild", "notify"]
 
 
 def shop():
@@ -70,7 +70,7 @@ def usage__errors_say_what_and_where_to_look():
         b.run("lsit").expect(2, hint="nopsnap list")
         b.run("qqqqqq").expect(2, hint="nopsnap --help")
         for argv in (["snapshot"], ["snapshot", "a", "b"], ["rollback"], ["recover"], ["restore"], ["export", "x"], ["show"], ["ls"], ["cat"],
-                     ["diff"], ["report"], ["history"], ["hold"], ["release"], ["accept"], ["forget"], ["prune", "x"], ["verify", "x"], ["rebuild", "x"], ["notify", "shop"], ["notify", "--test", "a", "b"], ["notify", "nobody", "--test"],
+                     ["diff"], ["report"], ["history"], ["hold"], ["release"], ["accept"], ["forget"], ["prune", "x"], ["verify", "x"], ["rebuild", "x"], ["run"], ["run", "x", "--all"], ["notify", "shop"], ["notify", "--test", "a", "b"], ["notify", "nobody", "--test"],
                      ["init", "x"], ["list", "a", "b"], ["status", "a", "b"], ["snapshot", "x", "--mode", "half"], ["rollback", "x", "--only", "y"],
                      ["verify", "--read-data=0%"], ["verify", "--read-data=soon"], ["prune", "--max-unused", "10"],
                      ["snapshot", "x", "--files-only", "--database-only"], ["snapshot", "x", "--tag"], ["list", "--wrong"]):
@@ -126,6 +126,25 @@ def tables__fit_eighty_columns():
             for line in b.run(*argv).expect(0).out.splitlines():
                 if len(line) > 80:
                     raise Failed(f"{argv}: {len(line)} columns: {line}")
+
+
+def forget__by_rules_tells_why_and_keeps_what_must_stay():
+    with shop() as b:
+        b.run("init").expect(0)
+        day = 86400
+        for n in range(6):
+            b.clock(1767225600 + n * day)
+            b.run("snapshot", b.site).expect(0)
+        ids = [r["id"] for r in b.rows()]
+        b.run("hold", ids[5]).expect(0)
+        b.run("forget", b.site).expect(2, err="has no rules", hint="--keep")
+        b.run("forget", b.site, "--keep", "often 3").expect(2, err="often 3", hint="weekly 5")
+        b.run("forget", ids[0], "--keep", "last 1").expect(2, err="rules are for sites")
+        dry = b.run("forget", b.site, "--keep", "daily 2", "--dry-run").expect(0, out=["daily 2", "the newest good one", "held", "no rule keeps it", "3 kept, 3 would be forgotten"])
+        assert len(b.rows()) == 6, dry
+        b.run("forget", b.site, "--keep", "daily 2").expect(0, out="3 kept, 3 forgotten")
+        assert [r["id"] for r in b.rows()] == [ids[0], ids[1], ids[5]]
+        b.run("verify").expect(0)
 
 
 def hold__keeps_from_forget_and_forget_gives_room_to_prune():

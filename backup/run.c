@@ -1,0 +1,320 @@
+#include "run.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "process.h"
+#include "run_log.h"
+
+enum {
+    SITE_LOCK_TIMEOUT_MS = 60000,
+    REMOVAL_TIMEOUT_MS = 30000,
+    MAX_UNUSED_PERCENT = 10,
+    AFTER_TIMEOUT_MS = 12 * 3600 * 1000,
+    VERIFY_BUDGET_MS = 10 * 60 * 1000
+};
+#define VERIFY_WITHIN_MS ((int64_t)30 * 24 * 3600 * 1000)
+#define DAY_MS ((int64_t)24 * 3600 * 1000)
+
+struct running {
+    struct catalog *cat;
+    struct site *site;
+    const struct run_options *options;
+    const struct progress *progress;
+    struct run_result *result;
+    struct keep_policy policy;
+    char site_id[17];
+    int64_t seen_ns; /* transaction_changed_ns() */
+    struct catalog_site_lock *site_lock;
+};
+
+const char *run_step_word(enum run_step_name name)
+{
+    static const char *const words[RUN_STEPS] = {"kept", "snapshot", "retention", "prune", "verify", "after-run"};
+
+    return words[name];
+}
+
+void run_result_release(struct run_result *r)
+{
+    free(r->saved);
+    free(r->suspicion);
+    verify_report_release(&r->verify);
+    memset(r, 0, sizeof(*r));
+}
+
+/* ---- the steps ---- */
+
+static enum error_kind clear_kept(struct running *r, struct error *err)
+{
+    struct transaction_result cleared = {.outcome = OUTCOME_NOTHING};
+    enum error_kind rc = kept_clear(r->cat, r->site, false, r->progress, &r->seen_ns, &cleared, err);
+
+    for (size_t i = 0; i < cleared.left.count; i++)
+        progress_warn(r->progress, "still kept: %s", cleared.left.items[i]);
+    r->result->saved = cleared.safety_snapshot;
+    cleared.safety_snapshot = NULL;
+    transaction_result_release(&cleared);
+    return rc;
+}
+
+static enum error_kind note_dump(void *arg, const struct snapshot_row *row, struct error *err)
+{
+    bool *has = arg;
+
+    (void)err;
+    *has = *has || row->dump_bytes > 0;
+    return OK;
+}
+
+/*
+ * Settings that are missing or name no database are those of a shop that was never installed, or that has become such a one. Its files are
+ * saved in any case; where a database was saved before, that snapshot is flagged.
+ */
+static enum error_kind without_database(struct running *r, struct snapshot_options *o, struct error *err)
+{
+    bool had = false;
+    enum error_kind rc = snapshot_row_each(r->cat, r->site_id, note_dump, &had, err);
+
+    if (rc || r->site->layout == SITE_PLAIN)
+        return rc;
+    o->part = SNAPSHOT_FILES_ONLY;
+    if (had)
+        o->suspicion = "the settings are missing or name no database, but earlier snapshots have one";
+    else
+        progress_warn(r->progress, "%s: the settings name no database: only the files are saved", r->site->path);
+    return OK;
+}
+
+static enum error_kind take_snapshot(struct running *r, struct error *err)
+{
+    struct snapshot_options o = SNAPSHOT_OPTIONS_INIT;
+    struct snapshot_result taken = {.files = 0};
+    struct database *db = NULL;
+    enum error_kind rc = r->options->connect(r->options->arg, r->site, &db, err);
+
+    o.kind = SNAPSHOT_SCHEDULED;
+    if (!rc && !db)
+        rc = without_database(r, &o, err);
+    if (!rc)
+        rc = catalog_site_lock(r->cat, r->site_id, false, SITE_LOCK_TIMEOUT_MS, &r->site_lock, err);
+    if (!rc) /* one may have begun, and been killed, since */
+        rc = transaction_refuse_since(r->site->path, r->seen_ns, err);
+    if (!rc)
+        rc = snapshot_take(r->cat, r->site, db, &o, r->progress, &taken, err);
+    if (!rc) {
+        memcpy(r->result->snapshot, taken.record.id, sizeof(r->result->snapshot));
+        r->result->suspicion = taken.record.suspicion;
+        taken.record.suspicion = NULL;
+        r->result->bytes_stored = taken.record.bytes_stored;
+        r->result->repaired = taken.repaired;
+    }
+    snapshot_result_release(&taken);
+    return rc;
+}
+
+static enum error_kind apply_retention(struct running *r, struct error *err)
+{
+    progress_step(r->progress, "applying retention");
+    return retention_apply(r->cat, r->site_id, &r->policy.retention, false, NULL, NULL, &r->result->retention, err);
+}
+
+static enum error_kind prune(struct running *r, struct error *err)
+{
+    struct prune_options o = {MAX_UNUSED_PERCENT, false, REMOVAL_TIMEOUT_MS};
+
+    return catalog_prune(r->cat, &o, r->progress, &r->result->prune, err);
+}
+
+/* ---- verification with memory ---- */
+
+static enum error_kind note_verified(void *arg, const struct run_entry *e, struct error *err)
+{
+    (void)err;
+    *(int64_t *)arg = e->started_ns;
+    return OK;
+}
+
+static int64_t configured_ms(const char *value, int64_t otherwise)
+{
+    int64_t ms = value ? text_parse_duration(value) : -1;
+
+    return ms > 0 ? ms : otherwise;
+}
+
+/*
+ * The share that makes everything be read once in the period, by the time since the last verification: the load is even, and runs that
+ * were missed are made up for as far as the budget goes. A clock that was set back, or no run yet, counts as a day.
+ */
+static enum error_kind due_percent(struct running *r, int64_t within_ms, int *out, struct error *err)
+{
+    int64_t last_ns = 0;
+    int64_t since_ms;
+    enum error_kind rc = catalog_run_each(r->cat, "", "verify", 1, note_verified, &last_ns, err);
+
+    since_ms = last_ns > 0 && last_ns < r->result->started_ns ? (r->result->started_ns - last_ns) / 1000000 : DAY_MS;
+    if (since_ms > within_ms)
+        since_ms = within_ms;
+    *out = (int)(since_ms * 100 / within_ms) + 1;
+    if (*out > 100)
+        *out = 100;
+    return rc;
+}
+
+static enum error_kind verify(struct running *r, struct error *err)
+{
+    const struct site_config *config = r->site->config;
+    int64_t within_ms = configured_ms(config ? config->verify_within : NULL, VERIFY_WITHIN_MS);
+    struct verify_options o = {true, 0, configured_ms(config ? config->verify_budget : NULL, VERIFY_BUDGET_MS)};
+    char since[TEXT_MAX];
+    enum error_kind rc = due_percent(r, within_ms, &o.percent, err);
+
+    if (!rc)
+        rc = catalog_verify(r->cat, &o, r->progress, &r->result->verify, err);
+    for (size_t i = 0; i < r->result->verify.damage.count; i++)
+        progress_warn(r->progress, "damage: %s", r->result->verify.damage.items[i]);
+    for (size_t i = 0; i < r->result->verify.touched.count; i++)
+        progress_warn(r->progress, "  it hits %s", r->result->verify.touched.items[i]);
+    if (!rc && r->result->verify.oldest_unread_ns &&
+        clock_now() - r->result->verify.oldest_unread_ns > within_ms * 1000000) {
+        text_moment(r->result->verify.oldest_unread_ns, since);
+        progress_warn(r->progress, "some data was not read since %s: a longer verify-budget is needed", since);
+    }
+    return rc;
+}
+
+/* ---- the owner's own command: a copy elsewhere ---- */
+
+static enum error_kind after_run(struct running *r, struct error *err)
+{
+    const char *argv[] = {"/bin/sh", "-c", r->site->config->after_run, NULL};
+    char *catalog = NULL;
+    char *snapshot = NULL;
+    char *site = NULL;
+    const char *environment[] = {NULL, NULL, NULL, NULL};
+    struct process_spec spec = {.argv = argv, .environment = environment, .timeout_ms = AFTER_TIMEOUT_MS};
+    int status = 0;
+    enum error_kind rc = memory_format(&catalog, err, "NOPSNAP_CATALOG=%s", catalog_path(r->cat));
+
+    if (!rc)
+        rc = memory_format(&snapshot, err, "NOPSNAP_SNAPSHOT=%s", r->result->snapshot);
+    if (!rc)
+        rc = memory_format(&site, err, "NOPSNAP_SITE=%s", r->site->path);
+    environment[0] = catalog;
+    environment[1] = snapshot;
+    environment[2] = site;
+    progress_step(r->progress, "running the owner's command");
+    if (!rc)
+        rc = process_run(&spec, NULL, &status, err);
+    if (!rc && status != 0)
+        rc = error_set(err, ERR_REMOTE, 0, "the command of after-run ended with status %d", status);
+    free(catalog);
+    free(snapshot);
+    free(site);
+    return rc;
+}
+
+/* ---- all of them ---- */
+
+typedef enum error_kind step_fn(struct running *r, struct error *err);
+
+static bool went_well(const struct running *r, enum run_step_name name)
+{
+    return r->result->steps[name].outcome == RUN_DONE;
+}
+
+/* Why a step is not done now, or NULL (N3, N4). */
+static const char *reason_against(const struct running *r, enum run_step_name name)
+{
+    switch (name) {
+    case RUN_RETENTION:
+        if (!r->policy.any)
+            return "no rules: keep = ... in the config";
+        if (!went_well(r, RUN_SNAPSHOT))
+            return "there is no new snapshot";
+        return went_well(r, RUN_KEPT) ? NULL : "what was kept is not in order";
+    case RUN_PRUNE:
+        return r->result->retention.dropped ? NULL : "nothing was forgotten";
+    case RUN_AFTER:
+        if (!r->site->config || !r->site->config->after_run)
+            return "no after-run = ... in the config";
+        return went_well(r, RUN_SNAPSHOT) ? NULL : "there is no new snapshot";
+    default:
+        return NULL;
+    }
+}
+
+/* Somebody else's transaction, or a signal: the run ends here. */
+static bool ends_the_run(enum error_kind rc, enum run_step_name name)
+{
+    return rc == ERR_CANCELLED || (name <= RUN_SNAPSHOT && (rc == ERR_BUSY || rc == ERR_PENDING));
+}
+
+static enum error_kind run_steps(struct running *r, struct error *err)
+{
+    static step_fn *const steps[RUN_STEPS] = {clear_kept, take_snapshot, apply_retention, prune, verify, after_run};
+
+    for (unsigned i = 0; i < RUN_STEPS; i++) {
+        struct run_step *s = &r->result->steps[i];
+        int64_t began = clock_monotonic_ms();
+        enum error_kind rc;
+
+        if (i == RUN_PRUNE) { /* N1: from here on transactions need not wait */
+            catalog_site_unlock(r->site_lock);
+            r->site_lock = NULL;
+        }
+        s->why = reason_against(r, (enum run_step_name)i);
+        s->outcome = s->why ? RUN_SKIPPED : RUN_DONE;
+        if (s->why)
+            continue;
+        rc = steps[i](r, &s->err);
+        s->took_ms = clock_monotonic_ms() - began;
+        if (!rc)
+            continue;
+        s->outcome = RUN_FAILED;
+        if (ends_the_run(rc, (enum run_step_name)i)) {
+            *err = s->err;
+            return rc;
+        }
+    }
+    return OK;
+}
+
+static enum error_kind run_locked(struct running *r, struct error *err)
+{
+    enum error_kind rc = transaction_refuse_pending(r->site->path, err);
+
+    if (!rc && !r->site->exists) {
+        rc = error_set(err, ERR_NOT_FOUND, 0, "%s does not exist", r->site->path);
+        error_hint(err, "nopsnap rollback %s brings it back, if there is a snapshot of it", r->site->path);
+    }
+    if (rc)
+        return rc;
+    r->seen_ns = transaction_changed_ns(r->site->path);
+    rc = run_steps(r, err);
+    catalog_site_unlock(r->site_lock);
+    return rc;
+}
+
+enum error_kind run_site(struct catalog *cat, struct site *site, const struct run_options *options,
+                         const struct progress *progress, struct run_result *out, struct error *err)
+{
+    struct running r = {.cat = cat, .site = site, .options = options, .progress = progress, .result = out};
+    struct catalog_site_lock *lock = NULL;
+    enum error_kind rc;
+
+    *out = (struct run_result){.started_ns = clock_now()};
+    rc = keep_policy_of(site->config, NULL, &r.policy, err);
+    if (!rc)
+        rc = catalog_site_id(cat, site->path, r.site_id, err);
+    if (!rc)
+        rc = catalog_run_lock(cat, r.site_id, options->wait_ms, &lock, err);
+    if (!rc)
+        rc = run_locked(&r, err);
+    catalog_site_unlock(lock);
+    out->ended_ns = clock_now();
+    if (rc)
+        (void)snprintf(out->refused, sizeof(out->refused), "%.255s", err->text);
+    return rc;
+}

@@ -1,0 +1,250 @@
+#include "retention.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "buffer.h"
+#include "text.h"
+
+#define NS_PER_S INT64_C(1000000000)
+#define FUTURE_NS (3600 * NS_PER_S) /* clocks of two hosts may differ a little */
+
+/* ---- the calendar ---- */
+
+/* A number that is the same for two moments exactly if they are in the same hour, day, week...; later ones have higher ones. */
+static int64_t period_of(enum keep_rule rule, int64_t made_ns)
+{
+    time_t s = (time_t)(made_ns / NS_PER_S);
+    struct tm t;
+    int week_day;
+
+    if (rule == KEEP_HOURLY)
+        return s / 3600;
+    localtime_r(&s, &t);
+    switch (rule) {
+    case KEEP_DAILY:
+        return (int64_t)t.tm_year * 366 + t.tm_yday;
+    case KEEP_WEEKLY:
+        /* The week's Monday, as a number of days: the same arithmetic on either side of New Year. */
+        week_day = (t.tm_wday + 6) % 7;
+        t.tm_mday -= week_day;
+        t.tm_hour = 12; /* whatever daylight saving does */
+        t.tm_min = t.tm_sec = 0;
+        t.tm_isdst = -1;
+        (void)mktime(&t);
+        return (int64_t)t.tm_year * 366 + t.tm_yday;
+    case KEEP_MONTHLY:
+        return (int64_t)t.tm_year * 12 + t.tm_mon;
+    case KEEP_YEARLY:
+        return t.tm_year;
+    default:
+        return made_ns;
+    }
+}
+
+/* ---- the decision ---- */
+
+static enum retention_kind kind_of(const struct retention_item *i)
+{
+    if (i->kind == SNAPSHOT_BEFORE_UPGRADE)
+        return RETENTION_BEFORE_UPGRADE;
+    return i->kind == SNAPSHOT_SAFETY ? RETENTION_SAFETY : RETENTION_REGULAR;
+}
+
+static bool same_group(const struct retention_item *a, const struct retention_item *b)
+{
+    return kind_of(a) == kind_of(b) && a->part == b->part && a->suspicious == b->suspicious;
+}
+
+static void keep(struct retention_item *i, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void keep(struct retention_item *i, const char *format, ...)
+{
+    size_t len = i->keep ? strlen(i->why) : 0;
+    va_list arguments;
+
+    i->keep = true;
+    if (len && len + 2 < sizeof i->why)
+        len += (size_t)snprintf(i->why + len, sizeof i->why - len, ", ");
+    va_start(arguments, format);
+    (void)vsnprintf(i->why + len, sizeof i->why - len, format, arguments);
+    va_end(arguments);
+}
+
+/* Where each rule stands as one group is gone through, newest first. */
+struct tally {
+    const struct keep_rules *rules;
+    unsigned used[KEEP_RULES];
+    int64_t period[KEEP_RULES]; /* of the one that was kept last; only where used > 0 */
+    int64_t newest_ns;
+    bool any;
+};
+
+static void judge(struct tally *t, struct retention_item *i)
+{
+    const struct keep_rules *rules = t->rules;
+
+    if (!t->any)
+        t->newest_ns = i->made_ns;
+    t->any = true;
+    if (rules->within_ns && t->newest_ns - i->made_ns <= rules->within_ns)
+        keep(i, "within");
+    for (int k = 0; k < KEEP_RULES; k++) {
+        enum keep_rule rule = (enum keep_rule)k;
+        int64_t period = period_of(rule, i->made_ns);
+
+        if (t->used[k] >= rules->count[k] || (rule != KEEP_LAST && t->used[k] && t->period[k] == period))
+            continue;
+        t->used[k]++;
+        t->period[k] = period;
+        keep(i, "%s %u", keep_rule_name(rule), rules->count[k]);
+    }
+}
+
+static void decide_group(const struct keep_rules *rules, struct retention_item *items, size_t count, size_t first,
+                         int64_t now_ns)
+{
+    struct tally t = {.rules = rules};
+
+    for (size_t i = first; i < count; i++) {
+        if (!same_group(&items[i], &items[first]))
+            continue;
+        if (!rules)
+            keep(&items[i], "no rules for its kind"); /* R5 */
+        else if (items[i].made_ns > now_ns + FUTURE_NS)
+            keep(&items[i], "its date lies in the future"); /* R3 */
+        else
+            judge(&t, &items[i]);
+    }
+}
+
+static int newest_first(const void *a, const void *b)
+{
+    const struct retention_item *x = a;
+    const struct retention_item *y = b;
+
+    if (x->made_ns != y->made_ns)
+        return x->made_ns < y->made_ns ? 1 : -1;
+    return strcmp(x->id, y->id);
+}
+
+static bool is_first_of_group(const struct retention_item *items, size_t at)
+{
+    for (size_t i = 0; i < at; i++)
+        if (same_group(&items[i], &items[at]))
+            return false;
+    return true;
+}
+
+/* R1. One of the future is no proof that there is one of today. */
+static void keep_newest_good(struct retention_item *items, size_t count, int64_t now_ns)
+{
+    for (size_t i = 0; i < count; i++)
+        if (items[i].part == SNAPSHOT_WHOLE && !items[i].suspicious && items[i].made_ns <= now_ns + FUTURE_NS) {
+            keep(&items[i], "the newest good one");
+            return;
+        }
+}
+
+void retention_decide(const struct retention *r, struct retention_item *items, size_t count, int64_t now_ns)
+{
+    size_t groups_left = (size_t)RETENTION_KINDS * 3 * 2;
+
+    if (!count)
+        return;
+    qsort(items, count, sizeof(*items), newest_first);
+    for (size_t i = 0; i < count; i++) {
+        items[i].keep = false;
+        items[i].why[0] = '\0';
+    }
+    for (size_t i = 0; i < count; i++)
+        if (items[i].held)
+            keep(&items[i], "held");
+    keep_newest_good(items, count, now_ns);
+    for (size_t i = 0; i < count && groups_left; i++)
+        if (is_first_of_group(items, i)) {
+            decide_group(r->rules[kind_of(&items[i])], items, count, i, now_ns);
+            groups_left--;
+        }
+    for (size_t i = 0; i < count; i++)
+        if (!items[i].keep)
+            strcpy(items[i].why, "no rule keeps it");
+}
+
+/* ---- on a catalogue ---- */
+
+struct gathered {
+    struct retention_item *items;
+    size_t count, cap;
+};
+
+static enum error_kind gather(void *arg, const struct snapshot_row *row, struct error *err)
+{
+    struct gathered *g = arg;
+    struct retention_item *i;
+
+    if (g->count == g->cap) {
+        size_t cap = g->cap ? 2 * g->cap : 256;
+        struct retention_item *grown = reallocarray(g->items, cap, sizeof(*grown));
+
+        if (!grown)
+            return error_set(err, ERR_MEMORY, 0, "out of memory: %zu snapshots", cap);
+        g->items = grown;
+        g->cap = cap;
+    }
+    i = &g->items[g->count++];
+    *i = (struct retention_item){.made_ns = row->made_ns,
+                                 .kind = row->kind,
+                                 .part = row->part,
+                                 .held = row->held,
+                                 .suspicious = row->suspicious};
+    memcpy(i->id, row->id, sizeof i->id);
+    return OK;
+}
+
+static enum error_kind forget_dropped(struct catalog *cat, const struct gathered *g, size_t dropped, struct error *err)
+{
+    const char **ids = NULL;
+    size_t n = 0;
+    enum error_kind rc;
+
+    if (!dropped)
+        return OK;
+    rc = memory_zeroed(dropped, sizeof(*ids), (void **)&ids, err);
+    for (size_t i = 0; !rc && i < g->count; i++)
+        if (!g->items[i].keep)
+            ids[n++] = g->items[i].id;
+    if (!rc)
+        rc = snapshot_forget(cat, ids, n, err);
+    free(ids);
+    return rc;
+}
+
+enum error_kind retention_apply(struct catalog *cat, const char *site_id, const struct retention *r, bool dry_run,
+                                retention_fn *fn, void *arg, struct retention_report *out, struct error *err)
+{
+    struct gathered g = {NULL, 0, 0};
+    enum error_kind rc = snapshot_row_each(cat, site_id, gather, &g, err);
+
+    *out = (struct retention_report){0, 0};
+    if (rc)
+        goto done;
+    retention_decide(r, g.items, g.count, clock_now());
+    for (size_t i = 0; i < g.count; i++) {
+        if (g.items[i].keep)
+            out->kept++;
+        else
+            out->dropped++;
+        if (fn)
+            fn(arg, &g.items[i]);
+    }
+    if (!dry_run)
+        rc = forget_dropped(cat, &g, out->dropped, err);
+
+done:
+    free(g.items);
+    return rc;
+}

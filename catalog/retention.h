@@ -1,0 +1,60 @@
+/*
+ * Retention: which snapshots of a site are kept. The arithmetic is apart from the catalogue and from the clock, so that it can be lived through in tests.
+ *
+ * Invariants
+ *   R1  a held snapshot is kept, and so is the newest good one (whole, not flagged) of the site, whatever the rules say
+ *   R2  each kind by itself (scheduled and by hand together; before an upgrade; safety), each part by itself, and flagged ones by themselves: none of these
+ *       takes a place that another would have had. A flagged snapshot never pushes out a good one
+ *   R3  a snapshot of the future is kept and takes no place: a clock that was wrong once pushes nothing out
+ *   R4  time is counted from the newest snapshot that is there, not from now, and only days (hours, weeks...) count that have a snapshot: a gap, or a machine
+ *       that was off, empties nothing
+ *   R5  a kind without rules is kept altogether
+ *
+ * Days, weeks (ISO 8601), months and years are those of the local calendar, hours those of UTC, so that the hour that daylight saving repeats is two.
+ * Of each the newest snapshot is kept. That is how restic's and borg's rules read, too.
+ */
+#ifndef NOPSNAP_RETENTION_H
+#define NOPSNAP_RETENTION_H
+
+#include "keep_rules.h"
+#include "record.h"
+
+enum retention_kind { RETENTION_REGULAR, RETENTION_BEFORE_UPGRADE, RETENTION_SAFETY, RETENTION_KINDS };
+
+/* NULL: R5 */
+struct retention {
+    const struct keep_rules *rules[RETENTION_KINDS];
+};
+
+struct retention_item {
+    char id[33];
+    int64_t made_ns;
+    enum snapshot_kind kind;
+    enum snapshot_part part;
+    bool held, suspicious;
+    /* the decision */
+    bool keep;
+    char why[160]; /* "last 3, daily 7", "held", "no rule keeps it" */
+};
+
+/* Decide on all snapshots of one site. items are sorted, newest first. now_ns: for R3 only. */
+void retention_decide(const struct retention *r, struct retention_item *items, size_t count, int64_t now_ns);
+
+struct retention_report {
+    uint64_t kept, dropped;
+};
+
+/* Called for each snapshot, newest first, after the decision and before anything goes; may be NULL. */
+typedef void retention_fn(void *arg, const struct retention_item *item);
+
+/*
+ * Apply the rules to one site of the catalogue: what they drop is forgotten (prune gives the room back).
+ *
+ * dry_run    decide and tell only
+ * Returns    ERR_CORRUPT, with nothing forgotten, when not every snapshot's row could be read: who is the newest would not be known
+ * Durable    on return OK what is forgotten stays so; each goes whole or not at all
+ */
+enum error_kind retention_apply(struct catalog *cat, const char *site_id, const struct retention *r, bool dry_run,
+                                retention_fn *fn, void *arg, struct retention_report *out, struct error *err);
+
+#endif

@@ -1,0 +1,259 @@
+/*
+ * run: what a timer starts. Every step is told as it ends; the exit status is the gravest of them.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+#include "notify.h"
+#include "run.h"
+
+#define WAIT_MS (10 * 60 * 1000)
+
+struct run_arguments {
+    int wait_ms;
+    bool all, dry_run;
+};
+
+static int parse(struct cli *cli, const struct command *me, int argc, char **argv, struct run_arguments *a)
+{
+    static const struct option options[] = {{"all", no_argument, NULL, 'a'},  {"wait", required_argument, NULL, 'w'},
+                                            {"skip", no_argument, NULL, 's'}, {"dry-run", no_argument, NULL, 'n'},
+                                            {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
+    int64_t ms;
+    int c;
+
+    while ((c = cli_option(cli, me, argc, argv, options)) != -1) {
+        switch (c) {
+        case 'a':
+            a->all = true;
+            break;
+        case 'n':
+            a->dry_run = true;
+            break;
+        case 's':
+            a->wait_ms = 0;
+            break;
+        case 'w':
+            ms = text_parse_duration(optarg);
+            if (ms <= 0 || ms > INT32_MAX)
+                return cli_usage(cli, me, "--wait takes a time such as 30m");
+            a->wait_ms = (int)ms;
+            break;
+        default:
+            return c == 'h' ? EXIT_DONE : EXIT_USAGE;
+        }
+    }
+    if (a->all ? argc != optind : argc - optind != 1)
+        return cli_usage(cli, me, "run takes one site, or --all");
+    return -1;
+}
+
+static enum error_kind connect_to(void *arg, const struct site *site, struct database **out, struct error *err)
+{
+    struct cli_database *d = arg;
+    enum error_kind rc = cli_database_open(site, d, err);
+
+    *out = d->db;
+    return rc;
+}
+
+/* A run whose snapshot failed has failed (1), whatever else went well; a step's own warning is 3. */
+static int status_of(struct cli *cli, const struct run_result *r)
+{
+    int status = cli_done(cli);
+
+    for (unsigned i = 0; i < RUN_STEPS; i++) {
+        const struct run_step *s = &r->steps[i];
+        int own = s->outcome == RUN_FAILED ? cli_status_of(s->err.kind) : EXIT_DONE;
+
+        if (own == EXIT_FAILED && i != RUN_SNAPSHOT)
+            own = EXIT_WARNED;
+        if (i == RUN_SNAPSHOT && own != EXIT_DONE)
+            own = cli_status_worse(own, EXIT_FAILED);
+        status = cli_status_worse(status, own);
+    }
+    return status;
+}
+
+static void tell_step(struct cli *cli, const struct run_result *r, enum run_step_name name, char *out, size_t room)
+{
+    char size[TEXT_MAX];
+
+    (void)cli;
+    out[0] = '\0';
+    switch (name) {
+    case RUN_SNAPSHOT:
+        text_size(r->bytes_stored, size);
+        (void)snprintf(out, room, "%.8s, %s new%s", r->snapshot, size, r->suspicion ? ", flagged" : "");
+        break;
+    case RUN_RETENTION:
+        (void)snprintf(out, room, "%llu kept, %llu forgotten", (unsigned long long)r->retention.kept,
+                       (unsigned long long)r->retention.dropped);
+        break;
+    case RUN_PRUNE:
+        text_size(r->prune.bytes_freed, size);
+        (void)snprintf(out, room, "%s freed", size);
+        break;
+    case RUN_VERIFY:
+        text_size(r->verify.bytes_read, size);
+        (void)snprintf(out, room, "%s read, no damage", size);
+        break;
+    default:
+        (void)snprintf(out, room, "done");
+    }
+}
+
+static void tell(struct cli *cli, const struct site *site, const struct run_result *r, int status)
+{
+    char text[256];
+
+    for (unsigned i = 0; i < RUN_STEPS; i++)
+        if (r->steps[i].outcome == RUN_FAILED)
+            (void)cli_fail(cli, &r->steps[i].err);
+    if (r->repaired)
+        cli_note(cli, "%llu damaged pieces were stored anew from the shop", (unsigned long long)r->repaired);
+    if (r->suspicion)
+        cli_note(cli, "if that is how it should be: nopsnap accept %.8s", r->snapshot);
+    if (cli->json) {
+        struct json *v = run_json(r);
+
+        json_put_text(v, "type", "run");
+        json_put_bytes(v, "site", site->path, strlen(site->path));
+        json_put_number(v, "status", status);
+        cli_json(v);
+        return;
+    }
+    if (cli->quiet)
+        return;
+    cli_line("", "run of %s", site->path);
+    for (unsigned i = 0; i < RUN_STEPS; i++) {
+        const struct run_step *s = &r->steps[i];
+
+        if (s->outcome == RUN_DONE)
+            tell_step(cli, r, (enum run_step_name)i, text, sizeof(text));
+        else
+            (void)snprintf(text, sizeof(text), "%s%s",
+                           s->outcome == RUN_FAILED ? "failed" : "not done: ", s->outcome == RUN_SKIPPED ? s->why : "");
+        printf("  %-10s %s\n", run_step_word((enum run_step_name)i), text);
+    }
+}
+
+static void tell_plan(struct cli *cli, const struct site *site, const struct keep_policy *policy)
+{
+    const struct site_config *c = site->config;
+
+    cli_line("", "a run of %s would", site->path);
+    printf("  clear what a transaction kept, if its time has come\n");
+    printf("  take a snapshot\n");
+    printf("  %s\n", policy->any
+                         ? "apply the rules of `keep` (nopsnap forget SITE --dry-run tells what goes), then prune"
+                         : "forget nothing: there is no `keep` in the config");
+    cli_line("  ", "read data for at most %s, so that all is read once in %s",
+             c && c->verify_budget ? c->verify_budget : "10m", c && c->verify_within ? c->verify_within : "30d");
+    if (c && c->after_run)
+        cli_line("  run ", "%s", c->after_run);
+    cli_warn_pending(cli, site->path);
+}
+
+static int dry_run(struct cli *cli, const char *name)
+{
+    struct keep_policy policy;
+    struct site site = SITE_INIT;
+    struct error err = ERROR_INIT;
+    enum error_kind rc = cli_site_open(cli, name, true, &site, &err);
+
+    if (!rc)
+        rc = keep_policy_of(site.config, NULL, &policy, &err);
+    if (!rc)
+        tell_plan(cli, &site, &policy);
+    site_release(&site);
+    return rc ? cli_fail(cli, &err) : cli_done(cli);
+}
+
+/* Whom the config names is told; that nobody could be is a warning, never a failure of the run. */
+static void notify(struct cli *cli, struct catalog *cat, const struct site *site, enum notify_outcome outcome,
+                   int64_t started_ns, int status, const struct run_result *r)
+{
+    struct notify_event e = {.outcome = outcome, .started_ns = started_ns, .status = status};
+    struct error err = ERROR_INIT;
+    char site_id[17];
+    enum error_kind rc = catalog_site_id(cat, site->path, site_id, &err);
+
+    e.site_id = site_id;
+    e.site_name = site->config && site->config->name ? site->config->name : site->path;
+    for (unsigned i = 0; r && outcome == NOTIFY_FAILED && i < RUN_STEPS && !e.cause; i++)
+        if (r->steps[i].outcome == RUN_FAILED) {
+            e.cause = run_step_word((enum run_step_name)i);
+            e.message = r->steps[i].err.text;
+        }
+    if (outcome == NOTIFY_FAILED && !e.cause)
+        e.cause = "run";
+    if (!rc)
+        rc = notify_run(cat, &cli->config, site->config, &e, &cli->progress, &err);
+    if (rc)
+        cli_warn(cli, "nobody was told of this run: %s", err.text);
+}
+
+static int run_one(struct cli *cli, struct catalog *cat, const char *name, const struct run_arguments *a)
+{
+    struct cli_database database = CLI_DATABASE_INIT;
+    struct run_options o = {a->wait_ms, connect_to, &database};
+    struct run_result result = {.started_ns = 0};
+    struct site site = SITE_INIT;
+    struct error err = ERROR_INIT;
+    struct error unwritten = ERROR_INIT;
+    int status;
+    enum error_kind rc = cli_site_open(cli, name, true, &site, &err);
+
+    if (!rc)
+        rc = cli_catalog_check_place(cli, catalog_path(cat), &site, &err);
+    if (!rc)
+        rc = notify_check(&cli->config, site.config, &err);
+    if (!rc) {
+        notify(cli, cat, &site, NOTIFY_STARTED, clock_now(), EXIT_DONE, NULL);
+        rc = run_site(cat, &site, &o, &cli->progress, &result, &err);
+    }
+    cli_progress_end(cli);
+    status = rc ? cli_fail(cli, &err) : status_of(cli, &result);
+    if (!rc)
+        tell(cli, &site, &result, status);
+    if (result.started_ns && run_record(cat, &site, &result, status, &unwritten) != OK)
+        cli_warn(cli, "this run is not in the record: %s", unwritten.text);
+    if (result.started_ns && status < EXIT_SIGNAL)
+        notify(cli, cat, &site, status == EXIT_DONE || status == EXIT_WARNED ? NOTIFY_SUCCEEDED : NOTIFY_FAILED,
+               result.started_ns, status, &result);
+    run_result_release(&result);
+    cli_database_release(&database);
+    site_release(&site);
+    return status;
+}
+
+int cli_run(struct cli *cli, int argc, char **argv)
+{
+    const struct command *me = cli_command_find("run");
+    struct run_arguments a = {.wait_ms = WAIT_MS};
+    struct catalog *cat = NULL;
+    struct error err = ERROR_INIT;
+    int status = parse(cli, me, argc, argv, &a);
+    size_t count;
+
+    if (status >= 0)
+        return status;
+    status = EXIT_DONE;
+    count = a.all ? cli->config.count : 1;
+    if (!count)
+        return cli_usage(cli, me, "the config has no site");
+    if (!a.dry_run && cli_catalog_open(cli, CATALOG_WRITE, true, &cat, &err) != OK)
+        return cli_fail(cli, &err);
+    for (size_t i = 0; i < count && status < EXIT_SIGNAL; i++) {
+        const char *name = a.all ? cli->config.sites[i].name : argv[optind];
+        int own;
+
+        cli->warned = false;
+        own = a.dry_run ? dry_run(cli, name) : run_one(cli, cat, name, &a);
+        status = own >= EXIT_SIGNAL ? own : cli_status_worse(status, own);
+    }
+    catalog_close(cat);
+    return status;
+}

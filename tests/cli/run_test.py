@@ -1,0 +1,132 @@
+#!/usr/bin/env python3
+"""Nightly runs on a shop with a real PostgreSQL, by a clock of their own: weeks, a machine that was off, a clock set back, a flagged snapshot, damage."""
+import fcntl
+import os
+import signal
+import subprocess
+import time
+
+from cli_support import PROGRAM, Bench, Failed, main, same
+
+DAY = 86400 * 10**9
+START = 1_780_000_000 * 10**9
+
+
+class Night:
+    def __init__(self, bench):
+        self.b, self.now = bench, START
+        self.clock = os.path.join(bench.folder, "clock")
+
+    def environment(self):
+        with open(self.clock, "w", encoding="utf-8") as f:
+            f.write(str(self.now))
+        return {**self.b.environment(), "NOPSNAP_CLOCK": self.clock}
+
+    def run(self, *argv, days=1):
+        self.now += days * DAY
+        return self.b.run("run", "shop", *argv, env=self.environment())
+
+
+def config(b, *lines):
+    b.write_config(f"[nopsnap]\ncatalog = {b.catalog}\n[shop]\npath = {b.site}\nstop = true\nstart = true\n" + "".join(line + "\n" for line in lines))
+
+
+def rows(b):
+    return b.objects("list")
+
+
+def live_through_weeks(b, n):
+    log = os.path.join(b.folder, "copied")
+    config(b, "keep = last 2, daily 4", f"after-run = echo $NOPSNAP_CATALOG $NOPSNAP_SNAPSHOT >> {log}")
+    for i in range(6):
+        n.run().expect(0, out=["snapshot ", "no damage"])
+    same("kept", len(rows(b)), 4)
+    same("kinds", {r["kind"] for r in rows(b)}, {"scheduled"})
+    with open(log, encoding="utf-8") as f:
+        copied = f.read().split()
+    same("copied", (len(copied), copied[-2], copied[-1]), (12, b.catalog, rows(b)[0]["id"]))
+    n.run(days=21).expect(0)
+    same("after three weeks", len(rows(b)), 4)
+    good = rows(b)[0]["id"]
+    n.run(days=-300).expect(0)  # what is of the future takes no place and is not dropped
+    if good not in [r["id"] for r in rows(b)]:
+        raise Failed("a clock that was set back made a snapshot go")
+    n.run(days=301).expect(0)
+
+
+def flag_what_lost_most(b, n):
+    good = rows(b)[0]["id"]
+    b.server.sql('delete from "Log"; delete from "QueuedEmail"', "shop")
+    n.run().expect(0)  # what nopCommerce itself empties is no loss
+    good = rows(b)[0]["id"]
+    b.server.sql('delete from "UrlRecord"', "shop")
+    n.run().expect(3, err=["flagged", "UrlRecord has 0 of", good[:8]])
+    flagged = rows(b)[0]
+    same("flagged", flagged["suspicious"], True)
+    b.run("rebuild").expect(0)  # P7
+    same("flagged after a rebuild", rows(b)[0]["suspicious"], True)
+    for _ in range(5):
+        n.run().expect(3)
+    if good not in [r["id"] for r in rows(b)]:
+        raise Failed("flagged snapshots pushed out the good one")
+    b.run("rollback", "shop", "--dry-run").expect(0, out=good[:8])
+    b.run("accept", rows(b)[0]["id"]).expect(0)
+    n.run().expect(0)
+
+
+def repair_damage(b, n):
+    packs = sorted((os.path.getsize(p), p) for p in
+                   (os.path.join(d, f) for d, _, fs in os.walk(os.path.join(b.catalog, "packs")) for f in fs))
+    os.chmod(packs[-1][1], 0o600)
+    with open(packs[-1][1], "r+b") as f:
+        f.seek(packs[-1][0] // 3)
+        byte = f.read(1)
+        f.seek(-1, os.SEEK_CUR)
+        f.write(bytes([byte[0] ^ 0xff]))
+    n.run(days=40).expect(3, err="stored anew")
+    n.run().expect(0)
+
+
+def stay_away_from_others(b, n):
+    before = len(rows(b))
+    with open(os.path.join(b.catalog, "locks", next(f for f in os.listdir(os.path.join(b.catalog, "locks")) if f.startswith("run-"))), "rb") as f:
+        fcntl.flock(f, fcntl.LOCK_EX)
+        n.run("--skip").expect(6)
+    same("while another runs", len(rows(b)), before)
+    config(b, "keep = last 2, dayly 4")
+    n.run().expect(1, err="line 7")
+    config(b, "verify-budget = soon")
+    n.run().expect(1, err="line 7")
+    config(b, "keep = last 2")
+    same("with a wrong config", len(rows(b)), before)
+
+
+def survive_kills(b, n):
+    config(b, "keep = last 2")
+    for ms in (10, 40, 80, 120, 180, 250):
+        env = n.environment()
+        n.now += DAY
+        b.put("wwwroot/new.txt", str(ms))
+        p = subprocess.Popen([PROGRAM, "--config", b.config, "-q", "run", "shop"], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(ms / 1000)
+        p.send_signal(signal.SIGKILL)
+        p.wait()
+    if n.run().status not in (0, 3):
+        raise Failed("the run after the kills is not well")
+    b.run("verify", "--read-data").expect(0)
+
+
+def run__looks_after_itself():
+    with Bench("postgresql", files=60) as b:
+        n = Night(b)
+        b.run("init").expect(0)
+        live_through_weeks(b, n)
+        flag_what_lost_most(b, n)
+        stay_away_from_others(b, n)
+        config(b, "keep = last 2")
+        repair_damage(b, n)
+        survive_kills(b, n)
+
+
+if __name__ == "__main__":
+    main([run__looks_after_itself])
