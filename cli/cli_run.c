@@ -254,6 +254,8 @@ int cli_run(struct cli *cli, int argc, char **argv)
         own = a.dry_run ? dry_run(cli, name) : run_one(cli, cat, name, &a);
         status = own >= EXIT_SIGNAL ? own : cli_status_worse(status, own);
     }
+    if (cat && status < EXIT_SIGNAL && notify_overdue(cat, &cli->config, &cli->progress, &err) != OK)
+        cli_warn(cli, "%s", err.text);
     catalog_close(cat);
     return status;
 }

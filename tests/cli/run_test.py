@@ -94,9 +94,9 @@ def stay_away_from_others(b, n):
         n.run("--skip").expect(6)
     same("while another runs", len(rows(b)), before)
     config(b, "keep = last 2, dayly 4")
-    n.run().expect(1, err="line 7")
+    n.run().expect(2, err="line 7")
     config(b, "verify-budget = soon")
-    n.run().expect(1, err="line 7")
+    n.run().expect(2, err="line 7")
     config(b, "keep = last 2")
     same("with a wrong config", len(rows(b)), before)
 
