@@ -182,6 +182,7 @@ int cli_cat(struct cli *cli, int argc, char **argv);
 int cli_diff(struct cli *cli, int argc, char **argv);
 int cli_sql(struct cli *cli, int argc, char **argv);
 int cli_upgrade(struct cli *cli, int argc, char **argv);
+int cli_rehearse(struct cli *cli, int argc, char **argv);
 int cli_confirm(struct cli *cli, int argc, char **argv);
 int cli_status(struct cli *cli, int argc, char **argv);
 int cli_report(struct cli *cli, int argc, char **argv);

@@ -65,6 +65,18 @@ const struct command cli_commands[] = {
      "  nopsnap upgrade shop nopCommerce_4.80.9_NoSource_linux_x64.zip\n"
      "  nopsnap upgrade shop nopCommerce_4.30_NoSource_linux_x64.zip --scripts /root/upgrade-scripts\n",
      cli_upgrade},
+    {"rehearse", "SITE RELEASE [OPTIONS]", "try an upgrade on a copy of the shop, which stays open",
+     "A copy of the database is loaded under another name, the new version's tree built beside the shop and started there\n"
+     "by `rehearse-start` of the config. Mail, tasks and keys in the copy lead nowhere; a setting with an address that\n"
+     "nopsnap does not know is refused. Everything is removed afterwards. Says how long the upgrade will take, and what\n"
+     "broke (exit status 1).\n\n"
+     "  --dry-run               show the plan of the upgrade and every problem\n"
+     "  --sha256 HEX            refuse a release with another sum\n"
+     "  --health-timeout TIME   how long the new version may take to migrate and answer\n"
+     "  --shared                other sites use the same database: go on\n\n"
+     "Example:\n"
+     "  nopsnap rehearse shop nopCommerce_4.80.9_NoSource_linux_x64.zip\n",
+     cli_rehearse},
     {"confirm", "SITE", "end the trial of an upgrade: what it took away goes",
      "The held snapshot of before stays.\n\n"
      "Example:\n"

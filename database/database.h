@@ -404,6 +404,22 @@ enum error_kind database_log(struct database *db, int64_t after_id, int64_t afte
 enum error_kind database_slugs(struct database *db, const char *entity, int limit, struct text_list *out,
                                struct error *err);
 
+/* ---- a copy that nothing leads out of ---- */
+
+/*
+ * In a database opened beside the live one: mail accounts lead nowhere, no mail is queued, no task is scheduled, the store's address is
+ * another. What this version does not have is passed over.
+ *
+ * store_url  where the copy of the shop will answer
+ * Returns    ERR_REFUSED for the live database, ERR_REMOTE
+ */
+enum error_kind database_silence(struct database *db, const char *store_url, struct error *err);
+/* Every row of table Setting. value may be secret; both are borrowed. fn must not use db. */
+typedef enum error_kind database_setting_fn(void *arg, const char *name, const char *value, struct error *err);
+enum error_kind database_setting_each(struct database *db, database_setting_fn *fn, void *arg, struct error *err);
+/* Empty the value of a setting, for all stores. ERR_REFUSED for the live database. */
+enum error_kind database_setting_clear(struct database *db, const char *name, struct error *err);
+
 /* ---- scripts ---- */
 
 /* What a server says while it runs a script. Borrowed. */

@@ -51,10 +51,12 @@ struct site_config {
     char *keep_safety;
     char *
         expect_every; /* how often a good snapshot is expected ("24h"), or NULL: from the rhythm of the scheduled ones */
-    char *verify_budget; /* how long a run reads data, or NULL */
-    char *verify_within; /* the time in which all data is read once, or NULL */
-    char *after_run;     /* command line run after a scheduled snapshot, or NULL */
-    char *environment;   /* ASPNETCORE_ENVIRONMENT when the unit does not tell, or NULL */
+    char *verify_budget;             /* how long a run reads data, or NULL */
+    char *verify_within;             /* the time in which all data is read once, or NULL */
+    char *after_run;                 /* command line run after a scheduled snapshot, or NULL */
+    char *environment;               /* ASPNETCORE_ENVIRONMENT when the unit does not tell, or NULL */
+    char *rehearse_start;            /* what starts a rehearsal's copy, with {dir} and {port}; or NULL */
+    struct text_list rehearse_allow; /* patterns: settings that may lead out of a rehearsal */
     struct text_list exclude;
     struct text_list include;
     struct text_list check;      /* command lines that have to succeed after an upgrade */

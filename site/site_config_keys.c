@@ -33,6 +33,8 @@ static const struct config_key keys[] = {
     {"after-run", TEXT, offsetof(struct site_config, after_run)},
     {"expect-every", DURATION, offsetof(struct site_config, expect_every)},
     {"environment", TEXT, offsetof(struct site_config, environment)},
+    {"rehearse-start", TEXT, offsetof(struct site_config, rehearse_start)},
+    {"rehearse-allow", LINE, offsetof(struct site_config, rehearse_allow)},
     {"exclude", PATTERN, offsetof(struct site_config, exclude)},
     {"include", PATTERN, offsetof(struct site_config, include)},
 };

@@ -229,6 +229,7 @@ struct site_settings_request carry_settings_request(const struct upgrade_context
                                           .old_version = &c->from,
                                           .new_root = tree,
                                           .new_version = &c->to,
+                                          .runs_at = c->runs_at,
                                           .environment_name = c->site->config ? c->site->config->environment : NULL};
 }
 

@@ -30,6 +30,7 @@ struct upgrade_context {
     struct release_names names, old_names; /* of both */
     struct text_list renamed;              /* the owner's files that have another name in the new version */
     atomic_bool failed;                    /* a decision could not be made */
+    const char *runs_at;                   /* of a rehearsal: where the new tree runs; NULL: in the old one's place */
     struct health_options health;
     struct health_baseline before;
 };

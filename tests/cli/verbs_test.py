@@ -15,7 +15,7 @@ import time
 
 from cli_support import PROGRAM, Bench, Failed, main, same
 
-VERBS = ["init", "snapshot", "list", "rollback", "upgrade", "confirm", "recover", "restore", "export", "show", "ls", "cat", "diff", "sql", "status", "report", "history", "hold",
+VERBS = ["init", "snapshot", "list", "rollback", "upgrade", "rehearse", "confirm", "recover", "restore", "export", "show", "ls", "cat", "diff", "sql", "status", "report", "history", "hold",
          "release", "accept", "forget", "prune", "verify", "run", "rebuild", "notify"]
 
 

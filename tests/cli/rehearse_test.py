@@ -1,0 +1,184 @@
+#!/usr/bin/env python3
+"""Rehearsals of an upgrade: the stand-in shop on a real server, and a start command that tells what the copy finds before it runs.
+
+    rehearse_test.py postgresql|mysql [PART OF A TEST'S NAME]
+"""
+import json
+import os
+import signal
+import sys
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, HERE)
+import upgrade_test  # noqa: E402
+from upgrade_test import FROM, TO, Shop, check, read, same, wait_until  # noqa: E402
+import standin_bench  # noqa: E402
+
+# Runs in the copy's place: what would go out is told, then the program is what it is.
+STARTER = """
+import json, os, sys
+sys.path.insert(0, {fixture!r})
+from standin_database import Pool
+folder, port = sys.argv[1:3]
+string = os.environ["ConnectionStrings__ConnectionString"]
+pool = Pool({engine!r}, string)
+with pool.session() as s:
+    found = dict(hosts=[h for (h,) in s.ask('select "Host" from "EmailAccount"')],
+                 passwords=[p for (p,) in s.ask('select "Password" from "EmailAccount"')],
+                 mails=s.one('select count(*) from "QueuedEmail" where "SentOnUtc" is null'),
+                 tasks=s.one('select count(*) from "ScheduleTask" where "Enabled"'),
+                 stores=[u for (u,) in s.ask('select "Url" from "Store"')],
+                 settings=dict(s.ask('select "Name", "Value" from "Setting"')))
+pool.close()
+with open("App_Data/appsettings.json", encoding="utf-8-sig") as f:
+    found["file"] = json.load(f)
+found["environment"] = string
+found["cwd"] = os.getcwd()
+with open({told!r}, "w") as f:
+    json.dump(found, f)
+os.environ["STANDIN_PORT"] = port
+os.execv(folder + "/Nop.Web", [folder + "/Nop.Web"])
+"""
+
+
+class Rehearsed(Shop):
+    def prepare(self):
+        self.told = os.path.join(self.folder, "told")
+        self.starter = os.path.join(self.folder, "starter.py")
+        with open(self.starter, "w", encoding="utf-8") as f:
+            f.write(STARTER.format(fixture=os.path.join(HERE, "..", "fixture"), engine=self.server.name, told=self.told))
+        super().prepare()
+
+    def configure(self, **keys):
+        start = {"rehearse-start": f"{sys.executable} {self.starter} {{dir}} {{port}}"}
+        super().configure(**{**start, **keys})
+
+    def begin(self):
+        super().begin()
+        if os.path.exists(self.told):
+            os.unlink(self.told)
+        with self.pool.session() as s:
+            for name, value in (("acmepaymentsettings.apikey", "sk_live_4711"), ("customersettings.passwordminlength", "6"),
+                                ("storeinformationsettings.facebooklink", "https://www.facebook.com/shop")):
+                s.run('insert into "Setting" ("Name", "Value", "StoreId") values (%s, %s, 0)', name, value)
+
+    def beside(self):
+        parent = os.path.dirname(self.site)
+        return sorted(n for n in os.listdir(parent) if "rehearse" in n), sorted(d for d in self.server.others() if "nopsnap" in d)
+
+    def rehearse(self, release=None, *more):
+        return self.nopsnap("rehearse", "shop", release or self.release, *more)
+
+    def found(self):
+        return json.loads(read(self.told))
+
+
+SHOP = None
+NOTHING = ([], [])
+
+
+def outgoing(s):
+    return [s.ask(f'select * from "{t}"') for t in ("EmailAccount", "QueuedEmail", "ScheduleTask", "Store", "Setting")]
+
+
+def rehearse__works_on_a_copy_and_leaves_nothing():
+    s = SHOP
+    files, applied, before = s.files(), set(s.applied()), outgoing(s)
+    check(s.one('select count(*) from "QueuedEmail" where "SentOnUtc" is null') and s.one('select count(*) from "ScheduleTask" where "Enabled"'), "the fixture has mails and tasks")
+    result = json.loads(s.nopsnap("--json", "rehearse", "shop", s.release).expect(0).out.splitlines()[-1])
+    check(result["type"] == "rehearsal" and result["well"] and "acmepaymentsettings.apikey" in result["emptied"] and result["expected_closed_ms"] > 0, result)
+    found = s.found()
+    same(set(found["hosts"]), {"127.0.0.1"}, "where mail would go")
+    same(set(found["passwords"]) - {""}, set(), "of mail accounts")
+    same(found["mails"], 0, "mails that wait")
+    same(found["tasks"], 0, "tasks that run")
+    check(all(u.startswith("http://127.0.0.1:") for u in found["stores"]), found["stores"])
+    same(found["settings"]["acmepaymentsettings.apikey"], "", "a payment key")
+    same(found["settings"]["customersettings.passwordminlength"], "6", "no secret")
+    same(found["settings"]["storeinformationsettings.facebooklink"], "https://www.facebook.com/shop", "a link")
+    live = s.json("App_Data/appsettings.json")["ConnectionStrings"]["ConnectionString"]
+    same(found["file"]["ConnectionStrings"]["ConnectionString"], found["environment"], "file and environment")
+    check("_nopsnap_" in found["environment"] and found["environment"] != live, "the copy's database")
+    check(".nopsnap-rehearse-shop" in found["cwd"], found["cwd"])
+    # The live shop is as it was, and nothing is left.
+    same(s.files(), files, "the live tree")
+    same(set(s.applied()), applied, "the live database's migrations")
+    same(outgoing(s), before, "the live database")
+    same(s.beside(), NOTHING, "left")
+    same(s.get("/").status, 200)
+    s.nopsnap("history", "shop").expect(0, out=["rehearse", f"to {TO}"])
+
+
+def rehearse__tells_what_breaks_and_leaves_nothing():
+    s = SHOP
+    applied = set(s.applied())
+    s.rehearse(s.make_release("broken", fail_at_row=2)).expect(1, out=["broken:", "it does not work"])
+    same(set(s.applied()), applied)
+    same(s.beside(), NOTHING, "left")
+
+
+def rehearse__refuses_an_address_that_nobody_knows():
+    s = SHOP
+    s.run('insert into "Setting" ("Name", "Value", "StoreId") values (\'acme.erp\', \'https://erp.shop.example/push\', 0)')
+    s.rehearse().expect(1, err="acme.erp", hint="rehearse-allow")
+    check(not os.path.exists(s.told), "it was started")
+    same(s.beside(), NOTHING, "left")
+    s.configure(**{"rehearse-allow": "acme.erp"})
+    s.rehearse().expect(0, out=[f"{TO} on a copy of", "it works", "closed for about", "the copy is removed"])
+    s.configure(**{"rehearse-start": None})
+    s.rehearse().expect(1, err="how to start a copy", hint="rehearse-start")
+    s.configure(**{"rehearse-start": "/bin/true"})
+    s.rehearse().expect(1, err="no {dir}")
+
+
+def rehearse__ended_by_a_signal_or_killed_is_cleared():
+    s = SHOP
+    slow = s.make_release("slow", migrate_delay_ms=400)
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        if os.path.exists(s.told):
+            os.unlink(s.told)
+        child = s.popen("rehearse", "shop", slow)
+        wait_until(lambda: os.path.exists(s.told) and s.found_whole(), "the start of the copy")
+        time.sleep(0.3)
+        child.send_signal(number)
+        child.communicate(timeout=60)
+        if number == signal.SIGTERM:
+            same(child.returncode, 128 + signal.SIGTERM)
+            same(s.beside(), NOTHING, "left by a signal")
+        else:
+            check(s.beside() != NOTHING, "a kill leaves what the next one clears")
+    s.rehearse().expect(0)
+    same(s.beside(), NOTHING, "left")
+    same(s.get("/").status, 200)
+
+
+def found_whole(self):
+    try:
+        return bool(self.found())
+    except ValueError:
+        return False
+
+
+Rehearsed.found_whole = found_whole
+
+
+def main():
+    global SHOP
+    engine, part = sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else ""
+    missing = standin_bench.missing(engine)
+    if missing or os.geteuid() != 0:
+        print("skipped:", missing or "who is not root can't see that nobody is in the tree")
+        sys.exit(77)
+    with Rehearsed(engine, FROM, files=120) as SHOP:
+        upgrade_test.SHOP = SHOP
+        SHOP.prepare()
+        for test in [f for name, f in globals().items() if name.startswith("rehearse__") and part in name]:
+            since = time.monotonic()
+            SHOP.begin()
+            test()
+            print(f"ok    {test.__name__} ({time.monotonic() - since:.1f} s)", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,401 @@
+/* The run of a rehearsal, and its end. */
+#include "rehearse.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "file.h"
+#include "hash.h"
+#include "rehearse_internal.h"
+#include "thread.h"
+
+#define SITE_LOCK_TIMEOUT_MS 60000
+#define POLL_MS 200
+#define MARK_HEAD "nopsnap rehearsal "
+
+void rehearse_result_release(struct rehearse_result *r)
+{
+    text_list_release(&r->reasons);
+    text_list_release(&r->warnings);
+    text_list_release(&r->emptied);
+    *r = (struct rehearse_result){.well = false};
+}
+
+/* ---- what was made, and how it goes (H4) ---- */
+
+static enum error_kind in_folder(const struct rehearsal *r, const char *name, char **out, struct error *err)
+{
+    return path_join(r->folder, name, out, err);
+}
+
+/* The name holds a token that was marked before the database was made: what carries it is ours. */
+static enum error_kind drop_copy(struct rehearsal *r, const char *token, struct error *err)
+{
+    struct database_info info = DATABASE_INFO_INIT;
+    struct database *copy = NULL;
+    char *name = NULL;
+    enum error_kind rc = database_beside_name(r->db, token, &name, err);
+
+    if (!rc)
+        rc = database_open_beside(r->db, name, &copy, err);
+    if (!rc)
+        rc = database_probe(copy, &info, err);
+    database_close(copy);
+    if (!rc && info.exists)
+        rc = database_kept_drop(r->db, name, info.identity, err);
+    database_info_release(&info);
+    free(name);
+    return rc;
+}
+
+static enum error_kind remove_below(const struct rehearsal *r, const char *name, struct error *err)
+{
+    char *path = NULL;
+    enum error_kind rc = in_folder(r, name, &path, err);
+
+    if (!rc)
+        rc = directory_remove_tree(AT_FDCWD, path, err);
+    free(path);
+    return rc;
+}
+
+static enum error_kind remove_marked(struct rehearsal *r, const char *token, struct error *err)
+{
+    struct error why = ERROR_INIT;
+    char *mark = NULL;
+    enum error_kind rc = drop_copy(r, token, err);
+
+    if (!rc)
+        rc = remove_below(r, "tree", err);
+    if (!rc)
+        rc = remove_below(r, "scratch", err);
+    if (!rc)
+        rc = in_folder(r, "mark", &mark, err);
+    if (!rc && file_unlink(AT_FDCWD, mark, &why) != OK && why.kind != ERR_NOT_FOUND) {
+        error_copy(err, &why);
+        rc = why.kind;
+    }
+    free(mark);
+    return rc;
+}
+
+static enum error_kind clear_leftover(struct rehearsal *r, const struct progress *progress, struct error *err)
+{
+    static const size_t head = sizeof(MARK_HEAD) - 1;
+    struct buffer text = BUFFER_INIT(256);
+    struct error why = ERROR_INIT;
+    char *mark = NULL;
+    char token[9] = "";
+    enum error_kind rc = in_folder(r, "mark", &mark, err);
+
+    if (rc)
+        return rc;
+    rc = file_read_whole(AT_FDCWD, mark, 256, &text, &why);
+    if (rc == ERR_NOT_FOUND) {
+        rc = access(r->tree, F_OK) == 0
+                 ? error_set(err, ERR_REFUSED, 0, "%s is no leftover of a rehearsal: it has no mark", r->folder)
+                 : OK;
+    } else if (rc) {
+        error_copy(err, &why);
+    } else if (text.len < head + 8 || memcmp(text.data, MARK_HEAD, head) != 0) {
+        rc = error_set(err, ERR_REFUSED, 0, "%s is no mark of a rehearsal", mark);
+    } else {
+        memcpy(token, text.data + head, 8);
+        progress_step(progress, "removing what a rehearsal left that was ended");
+        rc = remove_marked(r, token, err);
+    }
+    buffer_release(&text);
+    free(mark);
+    return rc;
+}
+
+static enum error_kind begin(struct rehearsal *r, const struct progress *progress, struct error *err)
+{
+    unsigned char token[4];
+    char *parent = NULL;
+    char *lock = NULL;
+    char *mark = NULL;
+    char text[64];
+    struct error there = ERROR_INIT;
+    enum error_kind rc = path_parent(r->site->path, &parent, err);
+
+    if (!rc)
+        rc = memory_format(&r->folder, err, "%s/.nopsnap-rehearse-%s", parent, path_base(r->site->path));
+    if (!rc && site_serves(parent)) {
+        rc = error_set(err, ERR_REFUSED, 0, "%s is served to visitors: no copy of the shop is put there", parent);
+        error_hint(err, "move the shop out of the served folder");
+    }
+    if (!rc)
+        rc = in_folder(r, "tree", &r->tree, err);
+    if (!rc)
+        rc = in_folder(r, "lock", &lock, err);
+    if (!rc)
+        rc = in_folder(r, "mark", &mark, err);
+    if (!rc && directory_make(AT_FDCWD, r->folder, 0711, &there) != OK && there.kind != ERR_EXISTS) {
+        error_copy(err, &there);
+        rc = there.kind;
+    }
+    if (!rc) /* the shop's own user has to get through */
+        rc = chmod(r->folder, 0711) ? error_set(err, ERR_IO, errno, "%s", r->folder) : OK;
+    if (!rc)
+        rc = file_lock_take(&r->lock, lock, LOCK_EXCLUSIVE, 0, "the rehearsal of this shop", err);
+    if (!rc)
+        rc = clear_leftover(r, progress, err);
+    if (!rc)
+        rc = random_bytes(token, sizeof(token), err);
+    if (!rc) {
+        hex_encode(token, sizeof(token), r->token);
+        (void)snprintf(text, sizeof(text), MARK_HEAD "%s\n", r->token);
+        rc = file_replace(mark, text, strlen(text), 0600, err);
+    }
+    free(parent);
+    free(lock);
+    free(mark);
+    return rc;
+}
+
+/* A signal that ended the rehearsal must not end this. */
+static enum error_kind end(struct rehearsal *r, struct error *err)
+{
+    enum error_kind rc = OK;
+
+    cancel_defer(true);
+    process_kill(&r->process);
+    database_close(r->copy);
+    r->copy = NULL;
+    if (r->token[0])
+        rc = remove_marked(r, r->token, err);
+    if (!rc && r->lock.fd >= 0) {
+        (void)unlink(r->lock.path);
+        (void)rmdir(r->folder);
+    }
+    if (rc) {
+        error_context(err, "removing the copy");
+        error_hint(err, "the next rehearsal of this shop tries it again");
+    }
+    file_lock_drop(&r->lock);
+    cancel_defer(false);
+    memory_free_secret(r->string);
+    free(r->provider);
+    free(r->folder);
+    free(r->tree);
+    free(r->name);
+    snapshot_record_release(&r->snapshot);
+    return rc;
+}
+
+/* ---- the copy ---- */
+
+static enum error_kind take(struct rehearsal *r, const struct progress *progress, struct error *err)
+{
+    static const char *const tags[] = {"rehearsal", NULL};
+    struct snapshot_options o = SNAPSHOT_OPTIONS_INIT;
+    struct snapshot_result result = {.files = 0};
+    struct catalog_site_lock *lock = NULL;
+    char site_id[17];
+    enum error_kind rc = catalog_site_id(r->cat, r->site->path, site_id, err);
+
+    progress_step(progress, "taking a snapshot of the shop");
+    o.tags = tags;
+    if (!rc)
+        rc = catalog_site_lock(r->cat, site_id, false, SITE_LOCK_TIMEOUT_MS, &lock, err);
+    if (!rc)
+        rc = snapshot_take(r->cat, r->site, r->db, &o, progress, &result, err);
+    catalog_site_unlock(lock);
+    if (!rc && result.record.unread.count)
+        rc = error_set(err, ERR_REFUSED, 0, "the shop could not be read whole: %s", result.record.unread.items[0]);
+    if (!rc) {
+        r->snapshot = result.record; /* moved */
+        result.record = (struct snapshot_record)SNAPSHOT_RECORD_INIT;
+    }
+    snapshot_result_release(&result);
+    return rc;
+}
+
+static enum error_kind load(struct rehearsal *r, const struct progress *progress, struct error *err)
+{
+    struct database_facts facts = DATABASE_FACTS_INIT;
+    struct text_list differences = TEXT_LIST_INIT;
+    enum error_kind rc = restore_database_facts(&r->snapshot, &facts, err);
+
+    progress_step(progress, "loading a copy of the database");
+    if (!rc)
+        rc = database_load_begin(r->db, &facts, r->token, &r->name, err);
+    if (!rc)
+        rc = restore_database_load(r->cat, &r->snapshot, r->db, r->name, progress, err);
+    if (!rc) /* P9 */
+        rc = database_compare(r->db, r->name, &facts.counts, &differences, err);
+    if (!rc && differences.count)
+        rc = error_set(err, ERR_CORRUPT, 0, "the copy is not what was dumped: %s", differences.items[0]);
+    if (!rc)
+        rc = database_open_beside(r->db, r->name, &r->copy, err);
+    text_list_release(&differences);
+    database_facts_release(&facts);
+    return rc;
+}
+
+static enum error_kind build(struct rehearsal *r, const struct progress *progress, struct error *err)
+{
+    struct restore_options o = {
+        .select = carry_wants, .select_arg = r->context, .no_hard_links = true, .no_sync = true};
+    struct restore_result restored = {.files = 0};
+    char *scratch = NULL;
+    enum error_kind rc = in_folder(r, "scratch", &scratch, err);
+
+    progress_step(progress, "building the new version's tree");
+    r->context->runs_at = r->tree;
+    if (!rc)
+        rc = restore_files(r->cat, &r->snapshot, "site", r->tree, &o, progress, &restored, err);
+    if (!rc)
+        rc = carry_check(r->context, err);
+    if (!rc)
+        rc = directory_make(AT_FDCWD, scratch, 0700, err);
+    if (!rc)
+        rc = tree_plant(r->context, r->tree, r->site->path, scratch, progress, err);
+    if (!rc)
+        rc = carry_settle(r->context, r->tree, r->site->path, progress, err);
+    r->context->runs_at = NULL;
+    restore_result_release(&restored);
+    free(scratch);
+    return rc;
+}
+
+/* ---- started, and judged ---- */
+
+static enum error_kind say_all(const struct text_list *from, struct text_list *to, struct error *err)
+{
+    enum error_kind rc = OK;
+
+    for (size_t i = 0; i < from->count && !rc; i++)
+        rc = text_list_add(to, from->items[i], err);
+    return rc;
+}
+
+static enum error_kind judge(struct rehearsal *r, const struct progress *progress, struct rehearse_result *out,
+                             struct error *err)
+{
+    struct health_options h = r->context->health;
+    struct health_result result = HEALTH_RESULT_INIT;
+    enum error_kind rc = health_baseline_renew(&r->context->before, r->copy, err);
+
+    /* The owner's own checks are about the shop, not about a copy of it. */
+    h.url = r->url;
+    h.host = NULL;
+    h.ca_file = NULL;
+    h.commands = NULL;
+    h.pages = NULL;
+    h.probe = rehearse_probe;
+    h.probe_arg = r;
+    h.poll_ms = POLL_MS;
+    progress_step(progress, "starting the new version on the copy");
+    if (!rc)
+        rc = rehearse_start(r, err);
+    if (!rc)
+        rc = health_judge(&h, &r->context->before, r->copy, progress, &result, err);
+    if (!rc) {
+        out->well = result.verdict == HEALTH_GOOD || result.verdict == HEALTH_WARNED;
+        out->warned = result.verdict == HEALTH_WARNED;
+        rc = say_all(&result.reasons, &out->reasons, err);
+    }
+    if (!rc)
+        rc = say_all(&result.warnings, &out->warnings, err);
+    health_result_release(&result);
+    return rc;
+}
+
+/* ---- the whole ---- */
+
+static enum error_kind check(const struct site *site, const struct upgrade_plan *plan, struct error *err)
+{
+    enum error_kind rc = OK;
+
+    if (!site->config || !site->config->rehearse_start) {
+        rc = error_set(err, ERR_REFUSED, 0, "how to start a copy of the shop is not known");
+        error_hint(err, "say it in the config, such as: rehearse-start = runuser -u www-data -- {dir}/Nop.Web --urls "
+                        "http://127.0.0.1:{port}");
+    } else if (!strstr(site->config->rehearse_start, "{port}") || !strstr(site->config->rehearse_start, "{dir}")) {
+        rc = error_set(err, ERR_REFUSED, 0, "`rehearse-start` of the config has no {dir} or no {port}");
+        error_hint(err, "without them it would start the shop itself, not a copy");
+    } else if (plan->path.count != 1 || plan->path.stages[0].script_count) {
+        rc = error_set(err, ERR_REFUSED, 0,
+                       "an upgrade by way of other releases or by SQL scripts can't be rehearsed yet");
+    } else if (site->connection.form == SITE_SETTINGS_ENVIRONMENT) {
+        rc = error_set(err, ERR_REFUSED, 0,
+                       "the shop's database is named by its environment (%s): a copy can't be told from it",
+                       site->connection.file ? site->connection.file : "its unit");
+        error_hint(err, "name the database in App_Data instead");
+    }
+    return rc;
+}
+
+static uint64_t lap(int64_t *since)
+{
+    int64_t now = clock_monotonic_ms();
+    uint64_t ms = (uint64_t)(now - *since);
+
+    *since = now;
+    return ms;
+}
+
+static enum error_kind rehearse(struct rehearsal *r, const struct progress *progress, struct rehearse_result *out,
+                                struct error *err)
+{
+    int64_t since = clock_monotonic_ms();
+    enum error_kind rc = health_baseline_take(&r->context->health, r->db, progress, &r->context->before, err);
+
+    if (!rc)
+        rc = rehearse_port(&r->port, err);
+    (void)snprintf(r->url, sizeof(r->url), "http://127.0.0.1:%d/", r->port);
+    (void)lap(&since);
+    if (!rc)
+        rc = take(r, progress, err);
+    out->snapshot_ms = lap(&since);
+    if (!rc)
+        rc = load(r, progress, err);
+    out->load_ms = lap(&since);
+    if (!rc)
+        rc = build(r, progress, err);
+    if (!rc)
+        rc = rehearse_settings(r, out, err);
+    out->build_ms = lap(&since);
+    if (!rc)
+        rc = cancel_check(err);
+    if (!rc)
+        rc = judge(r, progress, out, err);
+    out->migrate_ms = lap(&since);
+    out->closed_ms = r->plan->forward->copy_ms + r->plan->forward->other_ms + out->migrate_ms;
+    if (!rc)
+        (void)snprintf(out->snapshot, sizeof(out->snapshot), "%s", r->snapshot.id);
+    return rc;
+}
+
+enum error_kind rehearse_run(struct catalog *cat, struct site *site, struct upgrade_plan *plan,
+                             const struct progress *progress, struct rehearse_result *out, struct error *err)
+{
+    struct rehearsal r = {.cat = cat,
+                          .site = site,
+                          .plan = plan,
+                          .context = plan->context,
+                          .db = forward_plan_database(plan->forward),
+                          .snapshot = SNAPSHOT_RECORD_INIT,
+                          .process = PROCESS_INIT,
+                          .lock = FILE_LOCK_INIT};
+    struct error last = ERROR_INIT;
+    enum error_kind rc = check(site, plan, err);
+
+    if (rc)
+        return rc;
+    rc = begin(&r, progress, err);
+    if (!rc)
+        rc = rehearse(&r, progress, out, err);
+    if (end(&r, &last) != OK && !rc) {
+        error_copy(err, &last);
+        rc = last.kind;
+    }
+    return rc;
+}

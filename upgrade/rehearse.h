@@ -1,0 +1,37 @@
+/*
+ * The rehearsal of an upgrade, on a copy, while the shop stays open.
+ *
+ *     rc = upgrade_plan(cat, &site, &options, &progress, &plan, err);
+ *     rc = rehearse_run(cat, &site, plan, &progress, &result, err);
+ *
+ *   H1  the live tree and the live database are only read
+ *   H2  nothing is started before the copy's settings and environment name the copy's database, and nothing in it leads out that is known
+ *   H3  what leads out and is not known is refused by name
+ *   H4  what the rehearsal made goes, also after a failure; what a kill leaves is marked, and goes with the next rehearsal (P8)
+ */
+#ifndef NOPSNAP_REHEARSE_H
+#define NOPSNAP_REHEARSE_H
+
+#include "upgrade.h"
+
+struct rehearse_result {
+    bool well, warned;
+    struct text_list reasons;  /* what broke */
+    struct text_list warnings; /* of the new shop's health */
+    struct text_list emptied;  /* settings that lead nowhere in the copy */
+    uint64_t snapshot_ms, load_ms, build_ms, migrate_ms;
+    uint64_t closed_ms; /* for how long the upgrade will keep the shop closed, roughly */
+    char snapshot[65];  /* that the copy was made from; stays in the catalogue */
+};
+void rehearse_result_release(struct rehearse_result *r);
+
+/*
+ * Rehearse.
+ *
+ * Returns    OK with a verdict in out; ERR_REFUSED where it can't be rehearsed, with all in one text, and nothing was started
+ * Durable    nothing of it lasts but the snapshot
+ */
+enum error_kind rehearse_run(struct catalog *cat, struct site *site, struct upgrade_plan *plan,
+                             const struct progress *progress, struct rehearse_result *out, struct error *err);
+
+#endif

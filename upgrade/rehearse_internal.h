@@ -1,0 +1,39 @@
+/* What the files of the rehearsal share. */
+#ifndef NOPSNAP_REHEARSE_INTERNAL_H
+#define NOPSNAP_REHEARSE_INTERNAL_H
+
+#include "process.h"
+#include "rehearse.h"
+#include "upgrade_internal.h"
+
+struct rehearsal {
+    struct catalog *cat;
+    struct site *site;
+    struct upgrade_plan *plan;
+    struct upgrade_context *context;
+    struct database *db; /* the shop's; borrowed */
+    char *folder;        /* beside the site */
+    char *tree;          /* in it */
+    char *name;          /* the copy's, before it is there: its token is marked first (H4) */
+    char token[9];
+    struct database *copy; /* open, or NULL */
+    char *string;          /* connection string of the copy; secret */
+    char *provider;
+    int port;
+    char url[96];
+    struct snapshot_record snapshot;
+    struct process process;
+    struct file_lock lock;
+};
+
+/* rehearse_settings.c */
+/* The copy's settings: in its tree and in its database nothing leads out (H2); ERR_REFUSED names what nobody knows (H3). */
+enum error_kind rehearse_settings(struct rehearsal *r, struct rehearse_result *out, struct error *err);
+
+/* rehearse_shop.c */
+enum error_kind rehearse_port(int *out, struct error *err); /* one that is free now, on 127.0.0.1 */
+enum error_kind rehearse_start(struct rehearsal *r, struct error *err);
+/* A health_probe_fn; arg is the rehearsal. */
+enum error_kind rehearse_probe(void *arg, struct health_process *out, struct error *err);
+
+#endif

@@ -1,0 +1,316 @@
+/* The settings of a rehearsal's copy: whose database, and nothing that leads out (H2, H3). */
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+
+#include "file.h"
+#include "json.h"
+#include "neutralise.h"
+#include "rehearse_internal.h"
+#include "walk.h"
+
+#define FILE_MAX (4u << 20)
+#define DEPTH_MAX 8
+#define BETWEEN '\n' /* between two keys of a path: no key has it */
+
+struct looking {
+    const struct rehearsal *r;
+    char path[512]; /* of the object that is looked at */
+    int depth;
+    struct text_list *emptied, *unknown; /* paths */
+    struct error *err;
+    enum error_kind rc;
+};
+
+static bool is_allowed(const struct rehearsal *r, const char *name)
+{
+    const struct text_list *l = &r->site->config->rehearse_allow;
+
+    for (size_t i = 0; i < l->count; i++)
+        if (text_match(l->items[i], name, 1))
+            return true;
+    return false;
+}
+
+static enum error_kind refuse(const struct text_list *unknown, struct error *err)
+{
+    struct buffer b = BUFFER_INIT(1024);
+    struct error full = ERROR_INIT;
+    enum error_kind rc;
+
+    for (size_t i = 0; i < unknown->count; i++)
+        if (buffer_append_format(&b, &full, "%s%s", i ? ", " : "", unknown->items[i]))
+            break;
+    rc = error_set(err, ERR_REFUSED, 0, "nopsnap does not know what these %zu settings reach outside of the shop: %s",
+                   unknown->count, (char *)b.data);
+    error_hint(err, "where the copy may use it too, say so in the config: rehearse-allow = %s", unknown->items[0]);
+    buffer_release(&b);
+    return rc;
+}
+
+/* ---- the database ---- */
+
+static enum error_kind look_at_row(void *arg, const char *name, const char *value, struct error *err)
+{
+    struct looking *l = arg;
+    enum site_outside kind = site_outside_setting(name, value);
+
+    if (kind == SITE_OUTSIDE_NONE || is_allowed(l->r, name))
+        return OK;
+    return text_list_add(kind == SITE_OUTSIDE_EMPTY ? l->emptied : l->unknown, name, err);
+}
+
+static enum error_kind settle_rows(struct rehearsal *r, struct text_list *emptied, struct error *err)
+{
+    struct text_list unknown = TEXT_LIST_INIT;
+    struct looking l = {.r = r, .emptied = emptied, .unknown = &unknown};
+    enum error_kind rc = database_setting_each(r->copy, look_at_row, &l, err);
+
+    if (!rc && unknown.count)
+        rc = refuse(&unknown, err);
+    for (size_t i = 0; i < emptied->count && !rc; i++)
+        rc = database_setting_clear(r->copy, emptied->items[i], err);
+    if (!rc)
+        rc = database_silence(r->copy, r->url, err);
+    text_list_release(&unknown);
+    return rc;
+}
+
+/* ---- files ---- */
+
+static void look_at_member(const char *key, struct json *value, void *arg)
+{
+    struct looking *l = arg;
+    const char *text = json_text(value);
+    size_t n = strlen(l->path);
+    enum site_outside kind = SITE_OUTSIDE_NONE;
+    char *dot;
+    char name[512];
+
+    if (l->rc || n + strlen(key) + 2 > sizeof(l->path) || (!l->depth && !strcasecmp(key, "ConnectionStrings")))
+        return;
+    (void)snprintf(l->path + n, sizeof(l->path) - n, "%.1s%s", n ? "\n" : "", key);
+    if (json_is_object(value) && l->depth < DEPTH_MAX) {
+        l->depth++;
+        json_each(value, look_at_member, l);
+        l->depth--;
+    }
+    (void)snprintf(name, sizeof(name), "%s", l->path);
+    while ((dot = strchr(name, BETWEEN)))
+        *dot = '.';
+    if (!strncasecmp(name, "AzureBlobConfig.", 16) || !strcasecmp(name, "DistributedCacheConfig.ConnectionString"))
+        kind = text && *text ? SITE_OUTSIDE_EMPTY : SITE_OUTSIDE_NONE;
+    else if (text && strncmp(text, l->r->tree, strlen(l->r->tree)) != 0)
+        kind = site_outside_setting(name, text);
+    if (kind == SITE_OUTSIDE_EMPTY && !is_allowed(l->r, name))
+        l->rc = text_list_add(l->emptied, l->path, l->err);
+    else if (kind == SITE_OUTSIDE_UNKNOWN && !is_allowed(l->r, name))
+        l->rc = text_list_add(l->unknown, name, l->err);
+    l->path[n] = '\0';
+}
+
+static enum error_kind put_value(struct buffer *bytes, const char *path, struct json *value, struct error *err)
+{
+    struct buffer out = BUFFER_INIT(FILE_MAX);
+    const char *keys[DEPTH_MAX + 2] = {NULL};
+    char *copy = NULL;
+    char *rest = NULL;
+    size_t n = 0;
+    enum error_kind rc = memory_string(path, &copy, err);
+
+    for (char *key = rc ? NULL : strtok_r(copy, "\n", &rest); key && n < DEPTH_MAX + 1;
+         key = strtok_r(NULL, "\n", &rest))
+        keys[n++] = key;
+    if (!rc)
+        rc = json_splice_value(bytes->data, bytes->len, keys, value, &out, err);
+    if (!rc) {
+        buffer_release_secret(bytes);
+        *bytes = out; /* moved */
+        out = (struct buffer)BUFFER_INIT(FILE_MAX);
+    }
+    buffer_release_secret(&out);
+    free(copy);
+    return rc;
+}
+
+/* Numbers and switches that only mean something with what was emptied. */
+static enum error_kind put_all(struct buffer *bytes, struct json *root, const struct text_list *emptied,
+                               struct text_list *told, struct error *err)
+{
+    struct json *none = NULL;
+    struct json *box = json_object();
+    struct json *cache = json_get_nocase(root, "DistributedCacheConfig");
+    enum error_kind rc = OK;
+
+    json_put_text(box, "none", "");
+    json_put_flag(box, "off", false);
+    none = json_get(box, "none");
+    for (size_t i = 0; i < emptied->count && !rc; i++) {
+        rc = put_value(bytes, emptied->items[i], none, err);
+        if (!rc)
+            rc = text_list_add(told, emptied->items[i], err);
+        for (char *at = told->count ? told->items[told->count - 1] : NULL; !rc && at && (at = strchr(at, BETWEEN));)
+            *at = '.';
+    }
+    if (!rc && json_is_object(cache) && json_flag(json_get_nocase(cache, "Enabled"), false)) {
+        rc = put_value(bytes, "DistributedCacheConfig\nEnabled", json_get(box, "off"), err);
+        if (!rc)
+            rc = text_list_add(told, "DistributedCacheConfig.Enabled", err);
+    }
+    json_free(box);
+    return rc;
+}
+
+/* The tree is the copy's own: no file in it is linked, so that it may be written in place (H1). */
+static enum error_kind write_back(int tree, const char *path, const struct buffer *bytes, struct error *err)
+{
+    int fd = -1;
+    enum error_kind rc = walk_open_below(tree, path, O_WRONLY | O_TRUNC, &fd, err);
+
+    if (!rc)
+        rc = file_write(fd, bytes->data, bytes->len, path, err);
+    file_close(&fd);
+    return rc;
+}
+
+static enum error_kind read_file(int tree, const char *path, struct buffer *out, struct error *err)
+{
+    int fd = -1;
+    size_t got = 0;
+    unsigned char block[8192];
+    enum error_kind rc = walk_open_below(tree, path, O_RDONLY | O_NONBLOCK, &fd, err);
+
+    do {
+        if (!rc)
+            rc = file_read(fd, block, sizeof(block), &got, path, err);
+        if (!rc)
+            rc = buffer_append(out, block, got, err);
+    } while (!rc && got);
+    explicit_bzero(block, sizeof(block));
+    file_close(&fd);
+    return rc;
+}
+
+static enum error_kind settle_file(struct rehearsal *r, int tree, const char *path, struct text_list *told,
+                                   struct error *err)
+{
+    struct text_list emptied = TEXT_LIST_INIT;
+    struct text_list unknown = TEXT_LIST_INIT;
+    struct buffer bytes = BUFFER_INIT(FILE_MAX);
+    struct json *root = NULL;
+    struct looking l = {.r = r, .emptied = &emptied, .unknown = &unknown, .err = err};
+    enum error_kind rc = read_file(tree, path, &bytes, err);
+
+    if (!rc)
+        rc = json_parse(bytes.data, bytes.len, &root, err);
+    if (!rc) {
+        json_each(root, look_at_member, &l);
+        rc = l.rc;
+    }
+    if (!rc && unknown.count)
+        rc = refuse(&unknown, err);
+    if (!rc)
+        rc = put_all(&bytes, root, &emptied, told, err);
+    if (!rc)
+        rc = write_back(tree, path, &bytes, err);
+    if (rc)
+        error_context(err, "%s", path);
+    json_free(root);
+    buffer_release_secret(&bytes);
+    text_list_release(&emptied);
+    text_list_release(&unknown);
+    return rc;
+}
+
+static bool is_settings(const char *name)
+{
+    size_t n = strlen(name);
+
+    return !strncasecmp(name, "appsettings", 11) && n > 16 - 1 && !strcasecmp(name + n - 5, ".json");
+}
+
+static enum error_kind settle_folder(struct rehearsal *r, int tree, const char *folder, struct text_list *told,
+                                     struct error *err)
+{
+    char *full = NULL;
+    DIR *dir = NULL;
+    enum error_kind rc = path_join(r->tree, folder, &full, err);
+
+    if (!rc)
+        dir = opendir(full);
+    for (struct dirent *e = dir ? readdir(dir) : NULL; e && !rc; e = readdir(dir)) {
+        char *path = NULL;
+
+        if (!is_settings(e->d_name))
+            continue;
+        rc = *folder == '.' ? memory_string(e->d_name, &path, err) : path_join(folder, e->d_name, &path, err);
+        if (!rc)
+            rc = settle_file(r, tree, path, told, err);
+        free(path);
+    }
+    if (dir)
+        closedir(dir);
+    free(full);
+    return rc;
+}
+
+/* ---- whose database ---- */
+
+/* What the tree's own files say has to be the copy's: the environment that wins over them is not the only thing that keeps it away. */
+static enum error_kind settle_connection(struct rehearsal *r, int tree, struct error *err)
+{
+    struct site_connection c = {SITE_SETTINGS_NONE, NULL, NULL, NULL};
+    struct site_connection now = {SITE_SETTINGS_NONE, NULL, NULL, NULL};
+    struct database_target target = DATABASE_TARGET_INIT;
+    struct buffer bytes = BUFFER_INIT(FILE_MAX);
+    struct buffer spliced = BUFFER_INIT(FILE_MAX);
+    enum error_kind rc = site_connection_read(r->tree, &r->context->to, false, &c, err);
+
+    if (!rc && (!c.file || !c.string || !c.provider))
+        rc = error_set(err, ERR_REFUSED, 0, "the new version's settings name no database");
+    if (!rc)
+        rc = read_file(tree, c.file, &bytes, err);
+    if (!rc)
+        rc = memory_format(&r->string, err, "%s;Database=%s", c.string, r->name);
+    if (!rc)
+        rc = memory_string(c.provider, &r->provider, err);
+    if (!rc)
+        rc = site_connection_splice(c.form, bytes.data, bytes.len, r->string, &spliced, err);
+    if (!rc)
+        rc = write_back(tree, c.file, &spliced, err);
+    if (!rc)
+        rc = site_connection_read(r->tree, &r->context->to, false, &now, err);
+    if (!rc && (!now.string || !now.provider))
+        rc = error_set(err, ERR_REFUSED, 0, "the copy's settings name no database");
+    if (!rc)
+        rc = database_target_parse(now.provider, now.string, &target, err);
+    if (!rc && (!target.name || strcmp(target.name, r->name) != 0))
+        rc = error_set(err, ERR_REFUSED, 0, "the settings of the copy do not lead to its own database");
+    database_target_release(&target);
+    site_connection_release(&c);
+    site_connection_release(&now);
+    buffer_release_secret(&bytes);
+    buffer_release_secret(&spliced);
+    return rc;
+}
+
+enum error_kind rehearse_settings(struct rehearsal *r, struct rehearse_result *out, struct error *err)
+{
+    int tree = -1;
+    enum error_kind rc = file_open(AT_FDCWD, r->tree, O_RDONLY | O_DIRECTORY, 0, &tree, err);
+
+    if (!rc)
+        rc = settle_connection(r, tree, err);
+    if (!rc)
+        rc = settle_rows(r, &out->emptied, err);
+    if (!rc)
+        rc = settle_folder(r, tree, "App_Data", &out->emptied, err);
+    if (!rc)
+        rc = settle_folder(r, tree, ".", &out->emptied, err);
+    file_close(&tree);
+    return rc;
+}
