@@ -68,7 +68,7 @@ const struct command cli_commands[] = {
     {"rehearse", "SITE RELEASE [OPTIONS]", "try an upgrade on a copy of the shop, which stays open",
      "A copy of the database is loaded under another name, the new version's tree built beside the shop and started there\n"
      "by `rehearse-start` of the config. Mail, tasks and keys in the copy lead nowhere; a setting with an address that\n"
-     "nopsnap does not know is refused. Everything is removed afterwards. Says how long the upgrade will take, and what\n"
+     "nobody knows is refused by name. Everything is removed afterwards. Says how long the upgrade will take, and what\n"
      "broke (exit status 1).\n\n"
      "  --dry-run               show the plan of the upgrade and every problem\n"
      "  --sha256 HEX            refuse a release with another sum\n"
