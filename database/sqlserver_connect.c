@@ -5,7 +5,6 @@
  * The environment is changed once, by sqlserver_library_prepare(), before there is a second thread (main() calls database_prepare()).
  */
 #include <errno.h>
-#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,18 +12,20 @@
 #include <strings.h>
 #include <sybdb.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "file.h"
+#include "process.h"
 #include "sqlserver_connect_internal.h"
+#include "text.h"
 
 enum {
     SECTION_MAX = 16 * 1024,
     CONF_MAX = 1024 * 1024,
-    CREDENTIAL_MAX = 128, /* characters; the library takes no more */
+    CREDENTIAL_MAX = 128, /* bytes, however many characters they are; the library takes no more */
     PACKET_BYTES = 32767,
     DEFAULT_SECONDS = 15,
+    KLIST_MS = 10 * 1000,
     ENDLESS_SECONDS = 3600, /* for a timeout of 0, which the library takes for "not set" */
 };
 
@@ -204,21 +205,18 @@ struct wish {
     const char *certificate; /* a file to check against; NULL: the system's authorities */
     bool kerberos;
     bool read_only;
-    int seconds;
+    int seconds; /* for everything */
+    int left;    /* of them, for the library */
 };
 
 static enum error_kind check_text(const char *what, const char *text, size_t max, struct error *err)
 {
-    size_t characters = 0;
-
     for (const char *p = text ? text : ""; *p; p++) {
         if ((unsigned char)*p < ' ' || *p == 127)
             return error_set(err, ERR_REFUSED, 0, "the %s in the connection string has a control character", what);
-        characters += ((unsigned char)*p & 0xC0) != 0x80;
     }
-    if (characters > max)
-        return error_set(err, ERR_REFUSED, 0, "the %s in the connection string has more than %zu characters", what,
-                         max);
+    if (text && strlen(text) > max)
+        return error_set(err, ERR_REFUSED, 0, "the %s in the connection string has more than %zu bytes", what, max);
     return OK;
 }
 
@@ -335,6 +333,7 @@ static void take_rest(const struct database_target *t, struct wish *w)
     long n = text && *text ? strtol(text, NULL, 10) : -1;
 
     w->seconds = n < 0 ? DEFAULT_SECONDS : n == 0 || n > ENDLESS_SECONDS ? ENDLESS_SECONDS : (int)n;
+    w->left = w->seconds;
     w->read_only = intent && strcasecmp(intent, "ReadOnly") == 0;
 }
 
@@ -359,16 +358,14 @@ static enum error_kind write_section(const struct wish *w, char *name, size_t ro
     struct buffer text = BUFFER_INIT(SECTION_MAX);
     enum error_kind rc = buffer_append_format(&text, err, "\thost = %s\n", w->host);
 
-    if (!rc && w->instance[0])
-        rc = buffer_append_format(&text, err, "\tinstance = %s\n", w->instance);
-    else if (!rc)
+    if (!rc)
         rc = buffer_append_format(&text, err, "\tport = %d\n", w->port);
     if (!rc)
         rc = buffer_append_format(
             &text, err,
             "\ttds version = 7.4\n\tclient charset = UTF-8\n\tencryption = %s\n\tinitial block size = %d\n"
             "\tconnect timeout = %d\n",
-            w->encrypted ? "require" : "request", PACKET_BYTES, w->seconds);
+            w->encrypted ? "require" : "request", PACKET_BYTES, w->left);
     if (!rc && w->verified) /* without this line no certificate is looked at */
         rc = buffer_append_format(&text, err, "\tca file = %s\n\tcheck certificate hostname = yes\n",
                                   w->certificate ? w->certificate : "system");
@@ -442,43 +439,54 @@ static enum error_kind explain(const struct wish *w, const struct sqlserver_refu
     } else
         error_set(err, ERR_REMOTE, 0, "SQL Server %s: the connection was given up: %s", where,
                   *r->text ? r->text : "no reason given");
-    error_hint(err, w->instance[0]
-                        ? "a named instance is found by the SQL Server Browser (UDP 1434); host,port needs none"
-                        : "is it running, does it listen on TCP, and does a firewall let this host in?");
+    error_hint(err, "is it running, does it listen on TCP, and does a firewall let this host in?");
     return ERR_REMOTE;
 }
 
-/* ---- is it really encrypted? ---- */
+/* ---- a Windows login ---- */
 
-enum { TLS_APPLICATION_DATA = 0x17 };
-
-/*
- * A server, or somebody between, may agree to encrypt the login alone, and the library then goes on in clear although encryption was required
- * (FreeTDS 1.3.17, seen on the endpoint of tests/tds). Its answer to a first, empty question is looked at on the wire, before the library reads it: TLS
- * or not.
- */
-static enum error_kind check_sealed(DBPROCESS *process, const struct wish *w, struct error *err)
+/* GSSAPI takes a first ticket by itself where a keytab of the client's own is. */
+static bool has_client_keytab(void)
 {
-    struct pollfd p = {.fd = dbiordesc(process), .events = POLLIN};
-    unsigned char first = 0;
-    bool heard;
+    char path[64];
 
-    if (dbcmd(process, "SELECT 1") == FAIL || dbsqlsend(process) == FAIL)
-        return error_set(err, ERR_REMOTE, 0, "SQL Server %s: the connection was given up after the login", w->host);
-    heard = poll(&p, 1, w->seconds * 1000) == 1 && recv(p.fd, &first, 1, MSG_PEEK) == 1;
-    if (heard && first != TLS_APPLICATION_DATA) {
-        error_set(err, ERR_REMOTE, 0,
-                  "SQL Server %s, or somebody between, would encrypt the login alone and nothing else", w->host);
-        error_hint(err,
-                   "if that is meant, say Encrypt=False in a login of nopsnap's own (database-admin in the config)");
-        return ERR_REMOTE;
+    snprintf(path, sizeof path, "/var/lib/krb5/user/%lu/client.keytab", (unsigned long)geteuid());
+    return getenv("KRB5_CLIENT_KTNAME") || access(path, R_OK) == 0;
+}
+
+/* The library only says that it gave up. Where klist is not installed it has the last word. */
+static enum error_kind check_ticket(struct error *err)
+{
+    static const char *const argv[] = {"klist", "-s", NULL};
+    struct process_spec spec = {.argv = argv, .timeout_ms = KLIST_MS};
+    int status = 0;
+    enum error_kind rc;
+
+    if (has_client_keytab() || !process_exists("klist"))
+        return OK;
+    rc = process_run(&spec, NULL, &status, err);
+    if (rc || !status)
+        return rc;
+    error_set(
+        err, ERR_REMOTE, 0,
+        "the connection string logs in with Kerberos, and the user that runs this has no valid ticket: there is none, or "
+        "it has expired");
+    error_hint(err, "get one with kinit for that user, or name a login with database-admin in the config");
+    return ERR_REMOTE;
+}
+
+/* What has to be known before the library is let at the network. The Browser's time is of the timeout. */
+static enum error_kind prepare_way(struct wish *w, struct error *err)
+{
+    int64_t began = clock_monotonic_ms();
+    enum error_kind rc = w->kerberos ? check_ticket(err) : OK;
+
+    if (!rc && !w->port) {
+        rc = sqlserver_instance_port(w->host, w->instance, w->seconds, &w->port, err);
+        w->left = w->seconds - (int)((clock_monotonic_ms() - began) / 1000);
+        w->left = w->left < 1 ? 1 : w->left;
     }
-    if (!heard || dbsqlok(process) == FAIL)
-        return error_set(err, ERR_REMOTE, 0, "SQL Server %s does not answer after the login", w->host);
-    while (dbresults(process) == SUCCEED)
-        while (dbnextrow(process) == REG_ROW)
-            ;
-    return OK;
+    return rc;
 }
 
 enum error_kind sqlserver_connect(const struct database_target *login, const struct database_target *shop,
@@ -490,6 +498,8 @@ enum error_kind sqlserver_connect(const struct database_target *login, const str
     char section[32];
     enum error_kind rc = understand(login, shop, &w, err);
 
+    if (!rc)
+        rc = prepare_way(&w, err);
     if (!rc)
         rc = write_section(&w, section, sizeof section, err);
     if (rc)
@@ -517,7 +527,7 @@ enum error_kind sqlserver_connect(const struct database_target *login, const str
     if (!*process)
         return explain(&w, refusal, err);
     if (w.encrypted)
-        rc = check_sealed(*process, &w, err);
+        rc = sqlserver_check_encrypted(*process, w.host, w.seconds, err);
     if (rc) {
         dbclose(*process);
         *process = NULL;

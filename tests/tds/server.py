@@ -6,7 +6,7 @@ Server: that a statement is accepted here proves that it parses and fits the mod
     server.py --port 0 --port-file F --scenario FILE     expected batches and their replies; ends with 1 if anything else came
     server.py --port 0 --port-file F --model             a small server in memory
 
-It listens on 127.0.0.1 only and ends on SIGTERM, or when its standard input is a pipe whose other end closes (--until-eof).
+It listens on 127.0.0.1, or another loopback address, only and ends on SIGTERM, or when its standard input is a pipe whose other end closes (--until-eof).
 """
 import argparse
 import os
@@ -22,6 +22,7 @@ from tds_scenario import Scenario
 def arguments():
     p = argparse.ArgumentParser(description="TDS endpoint for tests", allow_abbrev=False)
     p.add_argument("--port", type=int, default=0)
+    p.add_argument("--host", default="127.0.0.1", help="an address of this machine's own (127.x.y.z)")
     p.add_argument("--port-file", required=True)
     mode = p.add_mutually_exclusive_group(required=True)
     mode.add_argument("--scenario")
@@ -67,7 +68,7 @@ def main():
         log = open(options.log, "w", encoding="ascii") if options.log else None  # pylint: disable=consider-using-with
         server = tds_server.Server(answerer, accounts, options.tls, certificate, log)
         answerer.server = server
-        tds_server.write_port_file(options.port_file, server.listen(options.port))
+        tds_server.write_port_file(options.port_file, server.listen(options.port, options.host))
         signal.signal(signal.SIGTERM, lambda *_: ended.set())
         threading.Thread(target=server.serve, daemon=True).start()
         if options.until_eof:

@@ -246,8 +246,8 @@ class Server:
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.socket = socket
 
-    def listen(self, port):
-        self.listener.bind(("127.0.0.1", port))
+    def listen(self, port, host="127.0.0.1"):
+        self.listener.bind((host, port))
         self.listener.listen(64)
         return self.listener.getsockname()[1]
 
