@@ -220,7 +220,7 @@ static int run_one(struct cli *cli, struct catalog *cat, const char *name, const
         tell(cli, &site, &result, status);
     if (result.started_ns && run_record(cat, &site, &result, status, &unwritten) != OK)
         cli_warn(cli, "this run is not in the record: %s", unwritten.text);
-    if (result.started_ns && status < EXIT_SIGNAL)
+    if (result.started_ns && status < EXIT_SIGNAL && status != EXIT_BUSY) /* what goes first tells of itself */
         notify(cli, cat, &site, status == EXIT_DONE || status == EXIT_WARNED ? NOTIFY_SUCCEEDED : NOTIFY_FAILED,
                result.started_ns, status, &result);
     run_result_release(&result);

@@ -114,6 +114,20 @@ static enum error_kind clear_leftover(struct rehearsal *r, const struct progress
     return rc;
 }
 
+/* P8, P11: in a folder that somebody else put there his mark would say what is removed. */
+static enum error_kind refuse_of_others(const char *folder, struct error *err)
+{
+    struct stat st;
+
+    if (lstat(folder, &st))
+        return error_set(err, ERR_IO, errno, "%s", folder);
+    if (S_ISDIR(st.st_mode) && st.st_uid == geteuid())
+        return OK;
+    error_set(err, ERR_REFUSED, 0, "%s is not this user's own folder", folder);
+    error_hint(err, "look what it is, and move it away");
+    return ERR_REFUSED;
+}
+
 static enum error_kind begin(struct rehearsal *r, const struct progress *progress, struct error *err)
 {
     unsigned char token[4];
@@ -140,6 +154,8 @@ static enum error_kind begin(struct rehearsal *r, const struct progress *progres
         error_copy(err, &there);
         rc = there.kind;
     }
+    if (!rc)
+        rc = refuse_of_others(r->folder, err);
     if (!rc) /* the shop's own user has to get through */
         rc = chmod(r->folder, 0711) ? error_set(err, ERR_IO, errno, "%s", r->folder) : OK;
     if (!rc)
