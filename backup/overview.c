@@ -8,6 +8,7 @@
 #include "maintain.h"
 #include "overview_internal.h"
 #include "run_log.h"
+#include "schedule.h"
 
 #define RHYTHM_GAPS 8 /* the newest ones: a rhythm that was changed is soon the new one */
 #define DRILLS_SEEN 50
@@ -180,21 +181,26 @@ static int64_t newest_scheduled(const struct overview_site *s)
     return 0;
 }
 
-/* A run begins with a random delay and takes its time: a twelfth more, half an hour at least (26 h for a nightly one). */
-static void expect(struct overview_site *s, const struct site_config *config)
+/*
+ * What the config says counts before the timer's longest pause, and that before the rhythm so far. A run begins with a random delay and
+ * takes its time: a twelfth more, half an hour at least (26 h for a nightly one).
+ */
+static void expect(struct overview_site *s, const struct site_config *config, const struct schedule_entry *timer)
 {
     int64_t given = config && config->expect_every ? text_parse_duration(config->expect_every) : 0;
-    int64_t seen = rhythm(s);
+    int64_t seen = timer && timer->times.longest_ns ? timer->times.longest_ns : rhythm(s);
     int64_t last = newest_scheduled(s);
     int64_t every = given > 0 ? given * NS_PER_MS : seen ? seen : DEFAULT_RHYTHM_NS;
     int64_t slack = every / 12 > SLACK_MIN_NS ? every / 12 : SLACK_MIN_NS;
 
-    s->scheduled = given > 0 || last || s->run.ended_ns;
+    s->scheduled = given > 0 || timer || last || s->run.ended_ns;
     if (!s->scheduled)
         return;
+    if (timer && timer->delay_ms * NS_PER_MS > slack)
+        slack = timer->delay_ms * NS_PER_MS;
     s->expect_ms = (every + slack) / NS_PER_MS;
     last = last > s->run.started_ns ? last : s->run.started_ns;
-    s->next_ns = last ? last + every : 0;
+    s->next_ns = timer && timer->times.next_ns ? timer->times.next_ns : last ? last + every : 0;
 }
 
 /* ---- what was done ---- */
@@ -245,10 +251,22 @@ static enum error_kind take_rows(struct catalog *cat, struct overview_site *s, s
     return rc;
 }
 
-static enum error_kind complete_site(struct catalog *cat, const struct config *config, struct overview *o,
-                                     struct overview_site *s, struct error *err)
+/* A timer whose runs go to another catalogue is not about this one. */
+static bool runs_into(const struct schedule_entry *timer, const char *catalog)
+{
+    char *real = realpath(catalog, NULL);
+    bool same = timer->catalog && real && !strcmp(timer->catalog, real);
+
+    free(real);
+    return same;
+}
+
+static enum error_kind complete_site(struct catalog *cat, const struct config *config,
+                                     const struct schedule_list *timers, struct overview *o, struct overview_site *s,
+                                     struct error *err)
 {
     const struct site_config *section = NULL;
+    const struct schedule_entry *timer = NULL;
     char site_id[17];
     enum error_kind rc = catalog_site_id(cat, s->path, site_id, err);
 
@@ -256,6 +274,9 @@ static enum error_kind complete_site(struct catalog *cat, const struct config *c
         return rc;
     s->here = !strcmp(site_id, s->site_id);
     section = s->here ? config_find(config, s->path) : NULL;
+    timer = s->here ? schedule_list_find(timers, s->path) : NULL;
+    if (timer && (!timer->enabled || !runs_into(timer, o->catalog)))
+        timer = NULL;
     if (section)
         rc = memory_string(section->name, &s->name, err);
     for (size_t i = 0; i < s->count && !s->good; i++)
@@ -267,7 +288,7 @@ static enum error_kind complete_site(struct catalog *cat, const struct config *c
         rc = take_work(cat, s, err);
     if (rc)
         return rc;
-    expect(s, section);
+    expect(s, section, timer);
     return overview_judge_site(o, s, err);
 }
 
@@ -291,6 +312,8 @@ enum error_kind overview_gather(struct catalog *cat, const struct config *config
                                 struct overview *out, struct error *err)
 {
     struct overview o = {.now_ns = clock_now(), .catalog = catalog_path(cat)};
+    struct schedule_list timers = {NULL, 0};
+    struct error unread = ERROR_INIT;
     char site_id[17];
     enum error_kind rc = only ? catalog_site_id(cat, only, site_id, err) : OK;
 
@@ -300,10 +323,13 @@ enum error_kind overview_gather(struct catalog *cat, const struct config *config
         rc = take_path(cat, &o, only, err);
     for (size_t i = 0; !only && i < config->count && !rc; i++)
         rc = take_path(cat, &o, config->sites[i].path, err);
+    if (!rc && schedule_list_load(o.now_ns, &timers, &unread) != OK) /* then the rhythm tells */
+        timers = (struct schedule_list){NULL, 0};
     for (size_t i = 0; i < o.count && !rc; i++)
-        rc = complete_site(cat, config, &o, &o.sites[i], err);
+        rc = complete_site(cat, config, &timers, &o, &o.sites[i], err);
     if (!rc)
         rc = take_catalog(cat, &o, err);
+    schedule_list_release(&timers);
     if (rc)
         overview_release(&o);
     else

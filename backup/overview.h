@@ -67,9 +67,9 @@ struct overview_site {
     uint64_t stored, stored_week, stored_month;
     uint64_t rows, tables; /* of the newest good one's dump; 0 without */
 
-    bool scheduled;    /* there are scheduled snapshots or runs, or the config expects some */
+    bool scheduled;    /* there is a timer, there are scheduled snapshots or runs, or the config expects some */
     int64_t expect_ms; /* a good snapshot may be so old; 0: nobody expects one */
-    int64_t next_ns;   /* when the rhythm so far lets the next run be expected; 0: no rhythm */
+    int64_t next_ns;   /* when the timer starts the next run, or the rhythm so far lets it be expected; 0: neither */
     struct overview_work run, drill, drill_good;
 
     enum transaction_state transaction;

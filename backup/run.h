@@ -28,7 +28,8 @@ struct run_step {
 };
 
 struct run_options {
-    int wait_ms; /* for another run of this site; 0: not at all */
+    int wait_ms;      /* for another run of this site; 0: not at all */
+    const char *keep; /* rules that stand for `keep` of the config, or NULL */
     /* Connect to the site's database; *out NULL when its settings name none. The caller closes it. */
     enum error_kind (*connect)(void *arg, const struct site *site, struct database **out, struct error *err);
     void *arg;

@@ -157,6 +157,8 @@ void cli_warn(struct cli *cli, const char *format, ...) __attribute__((format(pr
 void cli_note(struct cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* One line on stdout, whatever the names in it hold; prefix as it is. */
 void cli_line(const char *prefix, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* A site's name, or the end of its path, which tells more than its beginning: fewer than room bytes. */
+void cli_site_column(const char *shown, char *out, size_t room);
 const char *cli_kind_word(enum snapshot_kind kind);
 const char *cli_part_word(enum snapshot_part part);
 /* One object as one line on stdout; frees it. */
@@ -198,6 +200,7 @@ int cli_forget(struct cli *cli, int argc, char **argv);
 int cli_prune(struct cli *cli, int argc, char **argv);
 int cli_verify(struct cli *cli, int argc, char **argv);
 int cli_run(struct cli *cli, int argc, char **argv);
+int cli_schedule(struct cli *cli, int argc, char **argv);
 int cli_rebuild(struct cli *cli, int argc, char **argv);
 int cli_notify(struct cli *cli, int argc, char **argv);
 

@@ -210,11 +210,32 @@ const struct command cli_commands[] = {
      "  --all                   every site of the config, one after the other\n"
      "  --wait TIME             wait so long for another run of the site (10m)\n"
      "  --skip                  do not wait: end with 6\n"
+     "  --keep RULES            instead of `keep` in the config: 'last 3, daily 7, weekly 5'\n"
      "  --dry-run               only tell\n\n"
      "Examples:\n"
      "  nopsnap run shop\n"
      "  nopsnap run --all --skip\n",
      cli_run},
+    {"schedule", "[SITE [OPTIONS]]", "write the timer that starts runs of a site; or list the timers",
+     "A timer and a sandboxed service of systemd, which catches up on what was missed while the machine was off; or, where\n"
+     "there is no systemd, a file for cron, which does not. Files that were changed by hand are not replaced. Without a time\n"
+     "the site's schedule is brought up to date with the config; without a site all are listed, with the next and the last\n"
+     "run.\n\n"
+     "  --at HH:MM              every day\n"
+     "  --every TIME            a time that a day is divided by (30m, 6h), 1d or 1w\n"
+     "  --on-calendar EXPR      as systemd says it: man systemd.time\n"
+     "  --delay TIME            systemd starts it up to so much later, at random (a twelfth of the rhythm, 10m at most)\n"
+     "  --keep RULES            retention instead of `keep` in the config: 'last 3, daily 7, weekly 5'\n"
+     "  --systemd, --cron       which of both; by itself systemd where it runs\n"
+     "  --force                 replace or remove what was changed by hand; it stays as .bak\n"
+     "  --remove                the site's schedule goes\n"
+     "  --dry-run               show what would be written\n\n"
+     "Examples:\n"
+     "  nopsnap schedule shop --at 03:00 --keep 'last 3, daily 7, weekly 5, monthly 12'\n"
+     "  nopsnap schedule shop --on-calendar 'Mon..Fri 22:30'\n"
+     "  nopsnap schedule\n"
+     "  nopsnap schedule shop --remove\n",
+     cli_schedule},
     {"rebuild", "", "make the catalogue's index again from its packs",
      "For a damaged, lost or outdated catalog.sqlite. No snapshot is lost, none that was forgotten comes back.\n\n"
      "Example:\n"

@@ -59,6 +59,17 @@ void cli_line(const char *prefix, const char *format, ...)
     printf("%s%s\n", prefix, text);
 }
 
+void cli_site_column(const char *shown, char *out, size_t room)
+{
+    size_t n = strlen(shown);
+    const char *tail = n < room ? shown : shown + n - (room - 4);
+
+    while (tail > shown && ((unsigned char)*tail & 0xc0) == 0x80)
+        tail++; /* no half of a character */
+    (void)snprintf(out, room, "%s", tail > shown ? "..." : "");
+    text_name(tail, strlen(tail), out + strlen(out), room - strlen(out));
+}
+
 const char *cli_kind_word(enum snapshot_kind kind)
 {
     static const char *const words[] = {"manual", "scheduled", "safety", "before-upgrade"};

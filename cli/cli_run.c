@@ -12,14 +12,21 @@
 
 struct run_arguments {
     int wait_ms;
+    const char *keep; /* or NULL */
     bool all, dry_run;
 };
 
 static int parse(struct cli *cli, const struct command *me, int argc, char **argv, struct run_arguments *a)
 {
-    static const struct option options[] = {{"all", no_argument, NULL, 'a'},  {"wait", required_argument, NULL, 'w'},
-                                            {"skip", no_argument, NULL, 's'}, {"dry-run", no_argument, NULL, 'n'},
-                                            {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
+    static const struct option options[] = {{"all", no_argument, NULL, 'a'},
+                                            {"wait", required_argument, NULL, 'w'},
+                                            {"skip", no_argument, NULL, 's'},
+                                            {"dry-run", no_argument, NULL, 'n'},
+                                            {"keep", required_argument, NULL, 'k'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {NULL, 0, NULL, 0}};
+    struct keep_rules rules;
+    struct error err = ERROR_INIT;
     int64_t ms;
     int c;
 
@@ -30,6 +37,11 @@ static int parse(struct cli *cli, const struct command *me, int argc, char **arg
             break;
         case 'n':
             a->dry_run = true;
+            break;
+        case 'k':
+            if (keep_rules_parse(optarg, &rules, &err) != OK)
+                return cli_fail(cli, &err);
+            a->keep = optarg;
             break;
         case 's':
             a->wait_ms = 0;
@@ -156,7 +168,7 @@ static void tell_plan(struct cli *cli, const struct site *site, const struct kee
     cli_warn_pending(cli, site->path);
 }
 
-static int dry_run(struct cli *cli, const char *name)
+static int dry_run(struct cli *cli, const char *name, const char *keep)
 {
     struct keep_policy policy;
     struct site site = SITE_INIT;
@@ -164,7 +176,7 @@ static int dry_run(struct cli *cli, const char *name)
     enum error_kind rc = cli_site_open(cli, name, true, &site, &err);
 
     if (!rc)
-        rc = keep_policy_of(site.config, NULL, &policy, &err);
+        rc = keep_policy_of(site.config, keep, &policy, &err);
     if (!rc)
         tell_plan(cli, &site, &policy);
     site_release(&site);
@@ -198,7 +210,7 @@ static void notify(struct cli *cli, struct catalog *cat, const struct site *site
 static int run_one(struct cli *cli, struct catalog *cat, const char *name, const struct run_arguments *a)
 {
     struct cli_database database = CLI_DATABASE_INIT;
-    struct run_options o = {a->wait_ms, connect_to, &database};
+    struct run_options o = {a->wait_ms, a->keep, connect_to, &database};
     struct run_result result = {.started_ns = 0};
     struct site site = SITE_INIT;
     struct error err = ERROR_INIT;
@@ -251,7 +263,7 @@ int cli_run(struct cli *cli, int argc, char **argv)
         int own;
 
         cli->warned = false;
-        own = a.dry_run ? dry_run(cli, name) : run_one(cli, cat, name, &a);
+        own = a.dry_run ? dry_run(cli, name, a.keep) : run_one(cli, cat, name, &a);
         status = own >= EXIT_SIGNAL ? own : cli_status_worse(status, own);
     }
     if (cat && status < EXIT_SIGNAL && notify_overdue(cat, &cli->config, &cli->progress, &err) != OK)

@@ -166,19 +166,6 @@ static void print_more(const struct overview_site *s)
     }
 }
 
-/* The name, or the end of the path, which tells more than its beginning. */
-static void site_column(const struct overview_site *s, char *out, size_t room)
-{
-    const char *shown = s->name ? s->name : s->path;
-    size_t n = strlen(shown);
-    const char *tail = n < room ? shown : shown + n - (room - 4);
-
-    while (tail > shown && ((unsigned char)*tail & 0xc0) == 0x80)
-        tail++; /* no half of a character */
-    (void)snprintf(out, room, "%s", tail > shown ? "..." : "");
-    text_name(tail, strlen(tail), out + strlen(out), room - strlen(out));
-}
-
 static void next_column(const struct overview *o, const struct overview_site *s, char out[TEXT_MAX])
 {
     if (!s->next_ns)
@@ -199,7 +186,7 @@ static void print_site(struct cli *cli, const struct overview *o, const struct o
     char drill[TEXT_MAX];
     char next[TEXT_MAX];
 
-    site_column(s, site, 19);
+    cli_site_column(s->name ? s->name : s->path, site, 19);
     overview_age(o->now_ns, s->good ? s->good->made_ns : 0, age);
     if (s->good)
         text_size(s->good->bytes + s->good->dump_bytes, size);

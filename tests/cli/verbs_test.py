@@ -16,7 +16,7 @@ import time
 from cli_support import PROGRAM, Bench, Failed, main, same
 
 VERBS = ["init", "snapshot", "list", "rollback", "upgrade", "rehearse", "confirm", "recover", "restore", "export", "show", "ls", "cat", "diff", "sql", "status", "report", "history", "hold",
-         "release", "accept", "forget", "prune", "verify", "run", "rebuild", "notify"]
+         "release", "accept", "forget", "prune", "verify", "run", "schedule", "rebuild", "notify"]
 
 
 def shop():
@@ -70,7 +70,7 @@ def usage__errors_say_what_and_where_to_look():
         b.run("lsit").expect(2, hint="nopsnap list")
         b.run("qqqqqq").expect(2, hint="nopsnap --help")
         for argv in (["snapshot"], ["snapshot", "a", "b"], ["rollback"], ["recover"], ["restore"], ["export", "x"], ["show"], ["ls"], ["cat"],
-                     ["diff"], ["report"], ["history"], ["hold"], ["release"], ["accept"], ["forget"], ["prune", "x"], ["verify", "x"], ["rebuild", "x"], ["run"], ["run", "x", "--all"], ["notify", "shop"], ["notify", "--test", "a", "b"], ["notify", "nobody", "--test"],
+                     ["diff"], ["report"], ["history"], ["hold"], ["release"], ["accept"], ["forget"], ["prune", "x"], ["verify", "x"], ["rebuild", "x"], ["run"], ["run", "x", "--all"], ["schedule", "--at", "03:00"], ["schedule", "a", "b"], ["schedule", "a", "--remove", "--at", "03:00"], ["notify", "shop"], ["notify", "--test", "a", "b"], ["notify", "nobody", "--test"],
                      ["init", "x"], ["list", "a", "b"], ["status", "a", "b"], ["snapshot", "x", "--mode", "half"], ["rollback", "x", "--only", "y"],
                      ["verify", "--read-data=0%"], ["verify", "--read-data=soon"], ["prune", "--max-unused", "10"],
                      ["snapshot", "x", "--files-only", "--database-only"], ["snapshot", "x", "--tag"], ["list", "--wrong"]):
@@ -96,6 +96,7 @@ def json__is_one_object_a_line_of_every_type():
         see("rollback", "shop", "--yes")
         see("recover", "shop")
         see("status")
+        see("schedule", "shop", "--at", "03:00", "--dry-run")
         see("report", "--html", os.path.join(b.folder, "r.html"))
         see("history", "shop")
         see("restore", "latest", "--target", os.path.join(b.folder, "r"))
@@ -108,7 +109,7 @@ def json__is_one_object_a_line_of_every_type():
         see("rebuild")
         see("show", "nothing", status=2)
         expected = {"catalog", "snapshot", "row", "show", "entry", "difference", "plan", "rollback", "recover", "site", "event", "restore",
-                    "export", "hold", "release", "verify", "forget", "prune", "rebuild", "error", "note"}
+                    "schedule_written", "export", "hold", "release", "verify", "forget", "prune", "rebuild", "error", "note"}
         same("types", sorted(expected - set(types)), [])
         same("tags", types["show"][0]["tags"], ["t1", "t2"])
         same("the difference", [o["path"] for o in types["difference"] if o["kind"] == "added"], ["new.txt"])

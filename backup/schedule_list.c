@@ -1,0 +1,278 @@
+/*
+ * Which schedules there are, and when each starts next.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "file.h"
+#include "process.h"
+#include "schedule_internal.h"
+
+#define PREFIX "nopsnap-"
+#define ENTRIES_MAX 10000
+#define SHOW_MS 10000
+#define NS_PER_S INT64_C(1000000000)
+
+static bool ends_with(const char *text, const char *end)
+{
+    size_t n = strlen(text);
+    size_t tail = strlen(end);
+
+    return n > tail && !strcmp(text + n - tail, end);
+}
+
+/* ---- what is there ---- */
+
+void schedule_founds_release(struct schedule_founds *f)
+{
+    for (size_t i = 0; i < f->count; i++) {
+        free(f->items[i].name);
+        free(f->items[i].path);
+        schedule_head_release(&f->items[i].head);
+    }
+    free(f->items);
+    *f = (struct schedule_founds){NULL, 0};
+}
+
+static enum error_kind founds_add(struct schedule_founds *f, const char *folder, const char *file,
+                                  enum schedule_way way, struct error *err)
+{
+    struct buffer text = BUFFER_INIT(SCHEDULE_TEXT_MAX);
+    struct schedule_found one = {.way = way, .head = SCHEDULE_HEAD_INIT};
+    struct schedule_found *grown = reallocarray(f->items, f->count + 1, sizeof(*grown));
+    enum error_kind rc = grown ? OK : error_set(err, ERR_MEMORY, 0, "out of memory: %zu schedules", f->count);
+
+    if (grown)
+        f->items = grown;
+    if (!rc)
+        rc = path_join(folder, file, &one.path, err);
+    if (!rc)
+        rc = memory_string(file, &one.name, err);
+    if (!rc && way == SCHEDULE_SYSTEMD)
+        *strrchr(one.name, '.') = '\0';
+    if (!rc)
+        rc = schedule_head_read(one.path, &one.head, &text, err);
+    buffer_release(&text);
+    if (rc || !one.head.ours || !schedule_head_note(&one.head, "site")) {
+        free(one.name);
+        free(one.path);
+        schedule_head_release(&one.head);
+        return rc;
+    }
+    f->items[f->count++] = one;
+    return OK;
+}
+
+/* A service whose timer is gone is what a removal that was killed has left. */
+static bool is_candidate(const char *folder, const char *name, enum schedule_way way)
+{
+    char timer[4096];
+    size_t n = strlen(name);
+
+    if (strncmp(name, PREFIX, strlen(PREFIX)) != 0)
+        return false;
+    if (way == SCHEDULE_CRON)
+        return !strchr(name, '.');
+    if (ends_with(name, ".timer"))
+        return true;
+    if (!ends_with(name, ".service"))
+        return false;
+    (void)snprintf(timer, sizeof(timer), "%s/%.*s.timer", folder, (int)(n - strlen(".service")), name);
+    return access(timer, F_OK) != 0;
+}
+
+static enum error_kind founds_of(struct schedule_founds *f, enum schedule_way way, struct error *err)
+{
+    const char *folder = way == SCHEDULE_SYSTEMD ? schedule_units_folder() : schedule_cron_folder();
+    struct dirent *entry;
+    enum error_kind rc = OK;
+    DIR *dir = opendir(folder);
+
+    if (!dir)
+        return errno == ENOENT || errno == ENOTDIR ? OK : error_set(err, ERR_IO, errno, "cannot look into %s", folder);
+    while (!rc && (entry = readdir(dir)))
+        if (f->count < ENTRIES_MAX && is_candidate(folder, entry->d_name, way))
+            rc = founds_add(f, folder, entry->d_name, way, err);
+    closedir(dir);
+    return rc;
+}
+
+enum error_kind schedule_founds_all(struct schedule_founds *f, struct error *err)
+{
+    enum error_kind rc = founds_of(f, SCHEDULE_SYSTEMD, err);
+
+    return rc ? rc : founds_of(f, SCHEDULE_CRON, err);
+}
+
+/* ---- as entries ---- */
+
+void schedule_list_release(struct schedule_list *l)
+{
+    for (size_t i = 0; i < l->count; i++) {
+        free(l->items[i].name);
+        free(l->items[i].site);
+        free(l->items[i].catalog);
+        free(l->items[i].keep);
+    }
+    free(l->items);
+    *l = (struct schedule_list){NULL, 0};
+}
+
+static enum error_kind copy_note(const struct schedule_head *h, const char *key, char **out, struct error *err)
+{
+    const char *value = schedule_head_note(h, key);
+
+    return value && !*out ? memory_string(value, out, err) : OK;
+}
+
+/* What of a unit's pair is in the service alone. */
+static enum error_kind add_service(struct schedule_entry *e, struct error *err)
+{
+    struct buffer text = BUFFER_INIT(SCHEDULE_TEXT_MAX);
+    struct schedule_head head = SCHEDULE_HEAD_INIT;
+    char *path = NULL;
+    char *link = NULL;
+    struct stat st;
+    enum error_kind rc = memory_format(&path, err, "%s/%s.service", schedule_units_folder(), e->name);
+
+    if (!rc)
+        rc = memory_format(&link, err, "%s/" SCHEDULE_WANTS "/%s.timer", schedule_units_folder(), e->name);
+    if (!rc)
+        rc = schedule_head_read(path, &head, &text, err);
+    if (!rc)
+        rc = copy_note(&head, "catalogue", &e->catalog, err);
+    if (!rc)
+        rc = copy_note(&head, "keep", &e->keep, err);
+    if (!rc) {
+        e->enabled = lstat(link, &st) == 0 && head.there;
+        e->edited = e->edited || head.edited;
+    }
+    free(path);
+    free(link);
+    schedule_head_release(&head);
+    buffer_release(&text);
+    return rc;
+}
+
+static enum error_kind entry_of(const struct schedule_found *f, int64_t now_ns, struct schedule_entry *e,
+                                struct error *err)
+{
+    const char *when = schedule_head_note(&f->head, "when");
+    const char *delay = schedule_head_note(&f->head, "delay");
+    struct error ignored = ERROR_INIT;
+    enum error_kind rc;
+
+    e->way = f->way;
+    e->edited = f->head.edited;
+    e->enabled = true;
+    e->delay_ms = delay ? strtoll(delay, NULL, 10) * 1000 : 0;
+    rc = memory_string(f->name, &e->name, err);
+    if (!rc)
+        rc = copy_note(&f->head, "site", &e->site, err);
+    if (!rc)
+        rc = copy_note(&f->head, "catalogue", &e->catalog, err);
+    if (!rc)
+        rc = copy_note(&f->head, "keep", &e->keep, err);
+    if (!rc && f->way == SCHEDULE_SYSTEMD)
+        rc = add_service(e, err);
+    if (!rc && (!when || schedule_when_parse(when, &e->when, &ignored)))
+        e->enabled = false; /* spoilt by hand: nobody knows when */
+    else if (!rc && e->enabled)
+        schedule_when_times(&e->when, e->way, now_ns, &e->times);
+    return rc;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    const struct schedule_entry *x = a;
+    const struct schedule_entry *y = b;
+    int order = strcmp(x->name, y->name);
+
+    return order ? order : (int)x->way - (int)y->way;
+}
+
+static struct schedule_entry *timer_of(struct schedule_list *l, const char *unit)
+{
+    for (size_t i = 0; i < l->count; i++) {
+        size_t n = strlen(l->items[i].name);
+
+        if (l->items[i].way == SCHEDULE_SYSTEMD && !strncmp(unit, l->items[i].name, n) && !strcmp(unit + n, ".timer"))
+            return &l->items[i];
+    }
+    return NULL;
+}
+
+/* A block for each timer, in which either may come first: "NextElapseUSecRealtime=@1790000000", "Id=nopsnap-shop.timer". */
+static void take_answer(struct schedule_list *l, char *text, int64_t now_ns)
+{
+    struct schedule_entry *e = NULL;
+    long long next = 0;
+
+    for (char *line = strsep(&text, "\n"); line; line = strsep(&text, "\n")) {
+        if (!strncmp(line, "Id=", 3))
+            e = timer_of(l, line + 3);
+        (void)sscanf(line, "NextElapseUSecRealtime=@%lld", &next);
+        if (*line)
+            continue;
+        if (e && next < INT64_MAX / NS_PER_S && next * NS_PER_S > now_ns)
+            e->times.next_ns = next * NS_PER_S;
+        e = NULL;
+        next = 0;
+    }
+}
+
+/* systemd itself knows better: drop-ins count, and the random delay. One question for all; without an answer what was computed stays. */
+static void ask_systemd(struct schedule_list *l, int64_t now_ns)
+{
+    static const char *const argv[] = {
+        "systemctl", "show", "--timestamp=unix", "--property=Id,NextElapseUSecRealtime", "nopsnap-*.timer", NULL};
+    struct process_spec spec = {.argv = argv, .timeout_ms = SHOW_MS};
+    struct buffer said = BUFFER_INIT(1u << 20);
+    struct error ignored = ERROR_INIT;
+    int status = 0;
+
+    if (process_run(&spec, &said, &status, &ignored) == OK && status == 0 && said.len > 0 &&
+        buffer_append_text(&said, "\n\n", &ignored) == OK)
+        take_answer(l, (char *)said.data, now_ns);
+    buffer_release(&said);
+}
+
+enum error_kind schedule_list_load(int64_t now_ns, struct schedule_list *out, struct error *err)
+{
+    struct schedule_founds all = {NULL, 0};
+    struct schedule_list l = {NULL, 0};
+    bool units = false;
+    enum error_kind rc = schedule_founds_all(&all, err);
+
+    if (!rc && all.count)
+        rc = memory_zeroed(all.count, sizeof(*l.items), (void **)&l.items, err);
+    for (size_t i = 0; i < all.count && !rc; i++) {
+        units = units || all.items[i].way == SCHEDULE_SYSTEMD;
+        rc = entry_of(&all.items[i], now_ns, &l.items[l.count++], err);
+    }
+    schedule_founds_release(&all);
+    if (rc) {
+        schedule_list_release(&l);
+        return rc;
+    }
+    if (l.count)
+        qsort(l.items, l.count, sizeof(*l.items), by_name);
+    if (units && schedule_has_systemd())
+        ask_systemd(&l, now_ns);
+    *out = l;
+    return OK;
+}
+
+const struct schedule_entry *schedule_list_find(const struct schedule_list *l, const char *site_path)
+{
+    const struct schedule_entry *found = NULL;
+
+    for (size_t i = 0; i < l->count; i++)
+        if (!strcmp(l->items[i].site, site_path) && (!found || (!found->enabled && l->items[i].enabled)))
+            found = &l->items[i];
+    return found;
+}

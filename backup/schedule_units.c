@@ -1,0 +1,305 @@
+/*
+ * The units' text. Beside each line that keeps something out stands what `nopsnap run` needs all the same.
+ *
+ * Quoting (systemd.service(5), systemd.unit(5)): words stand in double quotes, where \ and " have a \ before them; % begins a specifier
+ * and is doubled everywhere; $ begins a variable in the arguments of a command, and only there, and is doubled. Bytes below a blank and
+ * bad UTF-8 have no place in a unit: such paths are refused before.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "credential.h"
+#include "file.h"
+#include "schedule_internal.h"
+
+/* A text that is put together: what went wrong first stays. */
+struct unit_text {
+    struct buffer *out;
+    struct error *err;
+    enum error_kind rc;
+};
+
+static void put(struct unit_text *t, const char *text)
+{
+    if (!t->rc)
+        t->rc = buffer_append_text(t->out, text, t->err);
+}
+
+/* dollar: in a command's argument. quoted: with quotes around it. */
+static void put_value(struct unit_text *t, const char *value, bool quoted, bool dollar)
+{
+    char one[3];
+
+    put(t, quoted ? "\"" : "");
+    for (const char *c = value; *c; c++) {
+        bool doubled = *c == '%' || (dollar && *c == '$');
+        bool escaped = quoted && (*c == '"' || *c == '\\');
+
+        (void)snprintf(one, sizeof(one), doubled ? "%c%c" : escaped ? "\\%c" : "%c", *c, *c);
+        put(t, one);
+    }
+    put(t, quoted ? "\"" : "");
+}
+
+/* KEY="path", with what stands before the path ("-": it may be missing). */
+static void put_path(struct unit_text *t, const char *key, const char *before, const char *path)
+{
+    put(t, key);
+    if (*before) { /* within the quotes */
+        char *whole = NULL;
+
+        if (!t->rc)
+            t->rc = memory_format(&whole, t->err, "%s%s", before, path);
+        if (!t->rc)
+            put_value(t, whole, true, false);
+        free(whole);
+    } else {
+        put_value(t, path, true, false);
+    }
+    put(t, "\n");
+}
+
+static void put_argument(struct unit_text *t, const char *option, const char *value)
+{
+    if (!value)
+        return;
+    put(t, " ");
+    put(t, option);
+    put(t, *option ? " " : "");
+    put_value(t, value, true, true);
+}
+
+/* ---- what the run needs ---- */
+
+static bool is_below(const char *path, const char *folder)
+{
+    size_t n = strlen(folder);
+
+    return path && !strncmp(path, folder, n) && (path[n] == '/' || path[n] == '\0');
+}
+
+static bool in_tmp(const char *path)
+{
+    return is_below(path, "/tmp") || is_below(path, "/var/tmp");
+}
+
+static bool is_home(const char *path)
+{
+    return !strcmp(path, "/home") || !strcmp(path, "/root") || !strcmp(path, "/run/user");
+}
+
+/* Somewhere in a text that may name a socket: a connection string, an administrator's login. */
+static bool names_tmp(const char *text)
+{
+    return text && (strstr(text, "/tmp") != NULL);
+}
+
+static bool needs_tmp(const struct schedule_spec *s)
+{
+    const struct site_config *c = s->site->config;
+
+    return in_tmp(s->site->path) || in_tmp(s->catalog) || in_tmp(s->program) || in_tmp(s->config_file) ||
+           names_tmp(s->site->connection.string) || (c && (names_tmp(c->database_admin) || in_tmp(c->ca_file)));
+}
+
+static void put_secret(struct unit_text *t, const struct config_secret *own, const struct config_secret *shared)
+{
+    const char *path = own && own->path ? own->path : shared->path;
+    char name[CREDENTIAL_NAME_MAX];
+
+    if (!path || !path_is_safe_absolute(path)) /* systemd takes no other: the run reads the file itself */
+        return;
+    credential_name(path, name);
+    put(t, "LoadCredential=");
+    put(t, name);
+    put(t, ":");
+    put_value(t, path, false, false); /* the rest of the line, without quotes (systemd.exec(5)) */
+    put(t, "\n");
+}
+
+static void put_secrets(struct unit_text *t, const struct schedule_spec *s)
+{
+    const struct notify_config *own = s->site->config ? &s->site->config->notify : NULL;
+    const struct notify_config *all = &s->config->notify;
+
+    put_secret(t, own ? &own->webhook : NULL, &all->webhook);
+    put_secret(t, own ? &own->ping : NULL, &all->ping);
+    put_secret(t, own ? &own->mail_login : NULL, &all->mail_login);
+}
+
+/* A service has no home by itself, and the config and the clients' files may be there. */
+static void put_environment(struct unit_text *t, const char *name)
+{
+    const char *value = getenv(name);
+    char *both = NULL;
+
+    if (!value || value[0] != '/' || strpbrk(value, "\n\r"))
+        return;
+    if (!t->rc)
+        t->rc = memory_format(&both, t->err, "%s=%s", name, value);
+    if (!t->rc) {
+        put(t, "Environment=");
+        put_value(t, both, true, false);
+        put(t, "\n");
+    }
+    free(both);
+}
+
+static void put_command(struct unit_text *t, const struct schedule_spec *s)
+{
+    put(t, "ExecStart=");
+    put_value(t, s->program, true, false);
+    put(t, " -q");
+    put_argument(t, "--config", s->config_file);
+    put_argument(t, "--catalog", s->catalog_named ? s->catalog : NULL);
+    put(t, " run");
+    put_argument(t, "--keep", s->keep);
+    put_argument(t, "--", s->site->path);
+    put(t, "\n");
+}
+
+/*
+ * The parent of the shop's folder, not the folder: each of these paths becomes a mount of its own, and .nopsnap-<site> beside the shop has
+ * to be on the shop's, or neither links nor renames between the two would work, and the shop would look like a mount point.
+ */
+static void put_writable(struct unit_text *t, const struct schedule_spec *s, const char *parent, bool tmp)
+{
+    const struct site_config *c = s->site->config;
+    const char *backups = !c ? NULL : c->sqlserver_backup_local ? c->sqlserver_backup_local : c->sqlserver_backup_path;
+
+    put_path(t, "ReadWritePaths=", "", s->catalog);
+    put_path(t, "ReadWritePaths=", "", parent);
+    if (backups && backups[0] == '/') /* what SQL Server wrote there is removed after it was read */
+        put_path(t, "ReadWritePaths=", "-", backups);
+    if (tmp)
+        put(t, "ReadWritePaths=/tmp /var/tmp\n");
+}
+
+/* What keeps the run from everything else. Not where the owner's own command runs as a part of it: nobody knows what that needs. */
+static void put_limits(struct unit_text *t)
+{
+    put(t,
+        "NoNewPrivileges=true\n"
+        "PrivateDevices=true\n"
+        "ProtectClock=true\n"
+        "ProtectControlGroups=true\n"
+        "ProtectHostname=true\n"
+        "ProtectKernelLogs=true\n"
+        "ProtectKernelModules=true\n"
+        "ProtectKernelTunables=true\n"
+        "LockPersonality=true\n"
+        "MemoryDenyWriteExecute=true\n"
+        "RestrictNamespaces=true\n"
+        "RestrictRealtime=true\n"
+        "RestrictSUIDSGID=true\n"
+        /* databases and mail by IP, local sockets; the resolver asks the kernel by netlink which addresses this host has */
+        "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK\n"
+        "SystemCallArchitectures=native\n"
+        /* a call that is not there fails, as on an old kernel: nopsnap has another way for each that may be missing */
+        "SystemCallFilter=@system-service\n"
+        "SystemCallErrorNumber=EPERM\n");
+}
+
+static void put_sandbox(struct unit_text *t, const struct schedule_spec *s, const char *parent)
+{
+    bool own_command = s->site->config && s->site->config->after_run;
+    bool tmp = needs_tmp(s);
+
+    put(t, "\n");
+    if (own_command) {
+        put(t, "# The command of after-run is a part of this: only what no backup can need is kept from it.\n"
+               "ProtectControlGroups=true\nProtectKernelModules=true\nRestrictRealtime=true\n");
+        return;
+    }
+    if (!strcmp(parent, "/")) {
+        put(t, "# The shop lies in /, so that / has to be writable.\nProtectSystem=full\n");
+    } else {
+        put(t, "ProtectSystem=strict\n");
+        put_writable(t, s, parent, tmp);
+        /* pictures outside the shop, the owner's logins and service files may be in a home: only the database tells where pictures are */
+        if (!is_home(parent) && !is_home(s->catalog)) /* of two words on one path the stricter counts */
+            put(t, "ProtectHome=read-only\n");
+    }
+    if (!tmp) /* else something that the run needs is there, such as a database's socket */
+        put(t, "PrivateTmp=true\n");
+    put_limits(t);
+}
+
+/* ---- the two units ---- */
+
+static void put_names(struct unit_text *t, const struct schedule_spec *s, const char *name, const char *kind)
+{
+    char *line = NULL;
+
+    if (!t->rc)
+        t->rc = memory_format(
+            &line, t->err,
+            "# Written by `nopsnap schedule`, which changes and removes it again. Changes of your own: systemctl edit "
+            "%s.%s\n\n[Unit]\nDescription=nopsnap run of ",
+            name, kind);
+    if (!t->rc)
+        put(t, line);
+    put_value(t, s->site->path, false, false);
+    put(t, "\n");
+    free(line);
+}
+
+enum error_kind schedule_service_text(const struct schedule_spec *s, const char *name, struct buffer *out,
+                                      struct error *err)
+{
+    struct unit_text t = {out, err, OK};
+    char *parent = NULL;
+
+    t.rc = schedule_note(out, "site", s->site->path, err);
+    if (!t.rc)
+        t.rc = schedule_note(out, "catalogue", s->catalog, err);
+    if (!t.rc && s->keep)
+        t.rc = schedule_note(out, "keep", s->keep, err);
+    if (!t.rc)
+        t.rc = path_parent(s->site->path, &parent, err);
+    put_names(&t, s, name, "service");
+    put_path(&t, "RequiresMountsFor=", "", s->catalog);
+    put_path(&t, "RequiresMountsFor=", "", s->site->path);
+    put(&t, "Wants=network-online.target\n"
+            /* a run that is caught up after a reboot waits for the shop's server, where it is one of these */
+            "After=network-online.target postgresql.service mysql.service mariadb.service mssql-server.service\n"
+            "\n[Service]\nType=oneshot\n");
+    put_command(&t, s);
+    put(&t, "# 3: done, with warnings; 6: somebody else was at work, the next run does it\n"
+            "SuccessExitStatus=3 6\n");
+    put_environment(&t, "HOME");
+    put_environment(&t, "XDG_CONFIG_HOME");
+    put_secrets(&t, s);
+    put(&t, "Nice=15\nCPUWeight=20\nIOWeight=20\nIOSchedulingClass=idle\nUMask=0077\n");
+    if (parent)
+        put_sandbox(&t, s, parent);
+    free(parent);
+    return t.rc;
+}
+
+enum error_kind schedule_timer_text(const struct schedule_spec *s, const char *name, struct buffer *out,
+                                    struct error *err)
+{
+    struct unit_text t = {out, err, OK};
+    char when[SCHEDULE_WHEN_MAX];
+    char calendar[SCHEDULE_CALENDAR_MAX];
+    char delay[TEXT_MAX];
+
+    schedule_when_text(&s->when, when);
+    schedule_when_calendar_of(&s->when, calendar);
+    (void)snprintf(delay, sizeof(delay), "%lld", (long long)(s->delay_ms / 1000));
+    t.rc = schedule_note(out, "site", s->site->path, err);
+    if (!t.rc)
+        t.rc = schedule_note(out, "when", when, err);
+    if (!t.rc)
+        t.rc = schedule_note(out, "delay", delay, err);
+    put_names(&t, s, name, "timer");
+    put(&t, "\n[Timer]\nOnCalendar=");
+    put_value(&t, calendar, false, false);
+    put(&t, "\nPersistent=true\nRandomizedDelaySec=");
+    put(&t, delay);
+    put(&t, "\n\n[Install]\nWantedBy=timers.target\n");
+    return t.rc;
+}

@@ -1,0 +1,434 @@
+#!/usr/bin/env python3
+"""`nopsnap schedule`: units that systemd's own tools take, crontabs that cron's own take, odd paths, hand edits, kills, the clock.
+
+No test starts a timer: units and crontabs go to folders of the test, and the systemctl that is called is one that writes down what it was told.
+"""
+import calendar as calendar_module
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "cli"))
+from cli_support import PROGRAM, Bench, Failed, main, same  # noqa: E402
+
+NOW = 1790000000  # 2026-09-21 14:13:20 UTC
+ODD = ["my shop", "100% off", 'a "quoted" one', "it's", "back\\slash", "b\\\\%n", "end\\", "$HOME ${x} `id`", "läden-ünd-crêpes", "semi;colon #1", "-rf"]
+
+
+class Timers(Bench):
+    """tz: where the machine is."""
+
+    def __init__(self, tz="UTC"):
+        super().__init__(files=5)
+        self.tz, self.keys, self.shared, self.path = tz, "", "", None
+        self.units, self.cron = os.path.join(self.folder, "units"), os.path.join(self.folder, "cron.d")
+        for folder in (self.units, self.cron):
+            os.makedirs(folder)
+
+    def __enter__(self):
+        super().__enter__()
+        self.run("init").expect(0)
+        self.clock(NOW)
+        return self
+
+    def make_site(self, path):
+        os.makedirs(path)
+        self.put("index.html", "hello")
+
+    def write_config(self, text=None):
+        super().write_config(text or f"[nopsnap]\ncatalog = {self.catalog}\n{self.shared}[shop]\npath = {self.site}\nstop = true\nstart = true\n{self.keys}")
+
+    def config_with(self, keys="", shared=""):
+        self.keys, self.shared = keys, shared
+        self.write_config()
+
+    def environment(self):
+        env = super().environment()
+        env.update(NOPSNAP_SYSTEMD_ETC=self.units, NOPSNAP_CRON_ETC=self.cron, TZ=self.tz)
+        if self.path:
+            env["PATH"] = self.path
+        return env
+
+    def systemd(self, *argv, site="shop", status=3):
+        """Status 3: on this machine no systemd runs that could start it."""
+        return self.run("schedule", site, "--systemd", *argv).expect(status)
+
+    def written(self):
+        """Every file and link below both folders, with what it holds."""
+        found = {}
+        for top in (self.units, self.cron):
+            for folder, _, names in os.walk(top):
+                for name in names:
+                    path = os.path.join(folder, name)
+                    found[os.path.relpath(path, self.folder)] = os.readlink(path) if os.path.islink(path) else read(path)
+        return found
+
+    def listed(self, site=None):
+        return [o for o in self.objects("schedule") if o["type"] == "schedule" and site in (None, o["site"])]
+
+
+def read(path):
+    with open(path, encoding="utf-8") as f:
+        return f.read()
+
+
+def values(unit, key):
+    return [line.split("=", 1)[1] for line in unit.splitlines() if line.startswith(key + "=")]
+
+
+def words(value, command=False):
+    """systemd's words of a value by systemd.syntax(7): an independent reader of what nopsnap wrote."""
+    out, at = [], 0
+    while at < len(value):
+        if value[at] == " ":
+            at += 1
+            continue
+        quoted, word = value[at] == '"', ""
+        at += quoted
+        while at < len(value) and value[at] != ('"' if quoted else " "):
+            if value[at] == "\\":
+                at += 1
+                if value[at] not in '\\"':
+                    raise Failed(f"an escape that systemd does not know: {value}")
+            elif value[at] in ("%$" if command and out else "%"):
+                at += 1
+                if value[at] != value[at - 1]:
+                    raise Failed(f"a specifier or a variable: {value}")
+            word += value[at]
+            at += 1
+        at += quoted
+        out.append(word)
+    return out
+
+
+def verify(b):
+    units = [os.path.join(b.units, n) for n in os.listdir(b.units) if n.endswith((".timer", ".service"))]
+    done = subprocess.run(["systemd-analyze", "verify", *units], capture_output=True, text=True, env={**os.environ, "SYSTEMD_UNIT_PATH": b.units + ":"})
+    same("what systemd-analyze verify says", (done.returncode, done.stderr), (0, ""))
+
+
+def crontab_accepts(text):
+    """cron's own reader; a user's table has no column for the user."""
+    own = re.sub(r"^(\S+ \S+ \S+ \S+ \S+) root ", r"\1 ", text, flags=re.M)
+    done = subprocess.run(["/usr/bin/crontab", "-n", "-"], input=own, capture_output=True, text=True)
+    same("what crontab -n says", done.returncode, 0)
+    same("no user", own != text, True)
+
+
+def handed_to_shell(line, collapses):
+    """What cron hands to sh: the text up to an unescaped %; \\% is %, and in some crons \\\\ is one \\."""
+    out, at = "", 0
+    while at < len(line):
+        if line[at] == "\\" and at + 1 < len(line):
+            following = line[at + 1]
+            out += following if following == "%" or (following == "\\" and collapses) else line[at:at + 2]
+            at += 2
+            continue
+        if line[at] == "%":
+            raise Failed(f"cron ends the command here: {line[:at]}")
+        out += line[at]
+        at += 1
+    return out
+
+
+def units__of_odd_paths_are_what_systemd_reads():
+    with Timers() as b:
+        paths = [b.site] + [os.path.join(b.folder, "www", name) for name in ODD]
+        # A program in a folder of such a name: systemd-analyze looks whether the file is there, so that it reads the quotes as well.
+        odd_program = os.path.join(b.folder, 'pro gram 100% é')
+        os.makedirs(odd_program)
+        shutil.copy2(PROGRAM, os.path.join(odd_program, "nopsnap"))
+        for path in paths:
+            os.makedirs(path, exist_ok=True)
+            done = subprocess.run([os.path.join(odd_program, "nopsnap"), "--config", b.config, "schedule", "--systemd", "--at", "03:00",
+                                   "--keep", "last 3, within 2d, daily 7", "--", path], env=b.environment(), capture_output=True, text=True)
+            same(f"status for {path}: {done.stderr}", done.returncode, 3)
+        verify(b)
+        files = b.written()
+        services = {k: v for k, v in files.items() if k.endswith(".service")}
+        same("services", len(services), len(paths))
+        seen = set()
+        for name, text in services.items():
+            argv = words(values(text, "ExecStart")[0], command=True)
+            same("the command", argv[:-1], [os.path.join(odd_program, "nopsnap"), "-q", "--config", b.config, "run", "--keep", "last 3, within 2d, daily 7", "--"])
+            seen.add(argv[-1])
+            same("writable", [words(v)[0] for v in values(text, "ReadWritePaths")[:2]], [b.catalog, os.path.join(b.folder, "www")])
+            same("mounts", [words(v)[0] for v in values(text, "RequiresMountsFor")], [b.catalog, argv[-1]])
+            same(f"enabled {name}", files.get("units/timers.target.wants/" + os.path.basename(name).replace(".service", ".timer")),
+                 os.path.join(b.folder, name.replace(".service", ".timer")))
+            same("mode", oct(os.stat(os.path.join(b.folder, name)).st_mode & 0o777), "0o644")
+        same("each its own", seen, set(paths))
+        same("the list", {o["site"].replace("\\\\", "\\") for o in b.listed()}, set(paths))
+        b.run("schedule").expect(0, out=["NEXT", "2026-09-22 03:00", "never"])
+        for path in paths:
+            b.run("schedule", "--remove", "--", path).expect(0, out="removed")
+        same("left", b.written(), {})
+
+
+def units__keep_the_run_from_what_it_does_not_need():
+    with Timers() as b:
+        b.systemd("--at", "03:00")
+        unit = os.path.join(b.units, "nopsnap-shop.service")
+        done = subprocess.run(["systemd-analyze", "security", "--offline=true", "--threshold=45", "--no-pager", unit], capture_output=True, text=True)
+        same("exposed above 4.5", (done.returncode, done.stdout[-200:] if done.returncode else ""), (0, ""))
+        timer = b.written()["units/nopsnap-shop.timer"]
+        for line in ("Persistent=true", "RandomizedDelaySec=600", "OnCalendar=*-*-* 03:00:00"):
+            same(line, line in timer, True)
+        # The database's socket may be in /tmp, the owner's own command may need anything: then less is kept out, and only the service changes.
+        strict = b.written()["units/nopsnap-shop.service"]
+        b.config_with("after-run = rsync -a /backup elsewhere:\n")
+        out = b.run("schedule", "shop").expect(3, out=["changed   " + unit, "unchanged " + unit.replace("service", "timer")])
+        own = b.written()["units/nopsnap-shop.service"]
+        same("with a command of the owner's", ("ProtectSystem=strict" in strict, "ProtectSystem" in own, "SystemCallFilter" in own), (True, False, False))
+        same("quiet", b.run("-q", "schedule", "shop").expect(0).out, "")
+        verify(b)
+        assert out
+
+
+def secrets__are_named_never_copied():
+    with Timers() as b:
+        secrets = {"webhook": "https://127.0.0.1:9/hook-s3cret", "ping": "success https://127.0.0.1:9/ping-s3cret", "mail-login": "user\nmail-s3cret"}
+        keys, paths = "", {}
+        for name, text in secrets.items():
+            paths[name] = os.path.join(b.folder, name + " 100%")
+            with open(os.open(paths[name], os.O_WRONLY | os.O_CREAT, 0o600), "w", encoding="utf-8") as f:
+                f.write(text + "\n")
+            keys += f"notify-{name} = {paths[name]}\n"
+        b.config_with("notify-timeout = 1s\n", keys + "notify-mail-to = a@b.example\nnotify-mail-server = smtp://127.0.0.1:9\n")
+        b.systemd("--at", "03:00")
+        verify(b)
+        for name, text in b.written().items():
+            if "s3cret" in text:
+                raise Failed(f"a secret in {name}")
+        given = os.path.join(b.folder, "credentials")
+        os.makedirs(given)
+        loaded = values(b.written()["units/nopsnap-shop.service"], "LoadCredential")
+        same("credentials", sorted(v.split(":", 1)[1].replace("%%", "%") for v in loaded), sorted(paths.values()))
+        for value in loaded:  # what systemd does
+            name, path = value.split(":", 1)
+            os.rename(path.replace("%%", "%"), os.path.join(given, name))
+        b.run("run", "shop").expect(2, err="webhook")
+        b.run("run", "shop", env={**b.environment(), "CREDENTIALS_DIRECTORY": given}).expect(0, out="snapshot", err="ping at 127.0.0.1 was not taken")
+
+
+def rerun__changes_only_what_differs():
+    with Timers() as b:
+        b.systemd("--every", "6h", "--keep", "last 3")
+        before = {n: os.stat(os.path.join(b.folder, n), follow_symlinks=False) for n in b.written()}
+        for argv in (["--every", "6h"], [], ["--keep", "last 3"], ["--systemd"]):
+            out = b.run("schedule", "shop", *argv).expect(0).out
+            same("unchanged", [line.split()[0] for line in out.splitlines()], ["unchanged"] * 3)
+        after = {n: os.stat(os.path.join(b.folder, n), follow_symlinks=False) for n in b.written()}
+        same("touched", [n for n in before if (before[n].st_ino, before[n].st_mtime_ns) != (after[n].st_ino, after[n].st_mtime_ns)], [])
+        text = b.written()
+        dry = b.run("schedule", "shop", "--at", "04:00", "--dry-run").expect(0, out=["changed", "OnCalendar=*-*-* 04:00:00"]).out
+        same("a dry run writes nothing", (b.written(), "unchanged" in dry), (text, True))
+        out = b.systemd("--at", "04:00").out
+        same("only the timer", [line.split()[0] for line in out.splitlines()], ["unchanged", "changed", "unchanged"])
+        same("rules stay", b.listed()[0]["keep"], "last 3")
+        b.systemd("--keep", "")
+        same("rules of the config", (b.listed()[0]["keep"], "--keep" in b.written()["units/nopsnap-shop.service"]), ("", False))
+        # From one kind to the other, and under another name: never two.
+        b.run("schedule", "shop", "--cron", "--at", "05:10").expect(0, out=["new", "removed"])
+        same("cron alone", sorted(b.written()), ["cron.d/nopsnap-shop"])
+        b.write_config(f"[nopsnap]\ncatalog = {b.catalog}\n[other]\npath = {b.site}\n")
+        b.run("schedule", b.site).expect(0)
+        same("under its new name", sorted(b.written()), ["cron.d/nopsnap-other"])
+        b.run("schedule", "other", "--remove", "--dry-run").expect(0, out="removed")
+        same("a dry run removes nothing", len(b.written()), 1)
+        b.run("schedule", "other", "--remove").expect(0)
+        same("left", b.written(), {})
+        b.run("schedule", "other", "--remove").expect(1, err="has no schedule")
+
+
+def hand_edits__are_not_lost():
+    with Timers() as b:
+        b.systemd("--at", "03:00")
+        unit, timer = (os.path.join(b.units, "nopsnap-shop." + kind) for kind in ("service", "timer"))
+        with open(unit, "a", encoding="utf-8") as f:
+            f.write("CPUQuota=10%\n")
+        edited = read(unit)
+        for argv in (["--at", "04:00"], ["--remove"], ["--cron"]):
+            b.run("schedule", "shop", *argv).expect(1, err=["nopsnap-shop.service", "changed by hand"], hint="systemctl edit")
+            same("untouched", (read(unit), "03:00" in read(timer), os.listdir(b.cron)), (edited, True, []))
+        b.run("schedule").expect(0, out="was changed by hand")
+        b.systemd("--force", "--at", "04:00")
+        same("aside", (read(unit + ".bak"), "CPUQuota" in read(unit), "04:00" in read(timer)), (edited, False, True))
+        # A file that nopsnap never wrote, and one of another site.
+        os.makedirs(os.path.join(b.folder, "www", "two"))
+        b.write_config(f"[nopsnap]\ncatalog = {b.catalog}\n[shop]\npath = {b.folder}/www/two\n")
+        b.run("schedule", "shop", "--systemd", "--at", "01:00").expect(1, err=["another site", b.site], hint="--remove")
+        with open(os.path.join(b.cron, "nopsnap-shop"), "w", encoding="utf-8") as f:
+            f.write("0 3 * * * root true\n")
+        b.run("schedule", "shop", "--cron", "--at", "01:00").expect(1, err="has not written it", hint="--force")
+        os.makedirs(os.path.join(b.units, "nopsnap-shop.service.d"))
+        b.run("schedule", b.site, "--remove").expect(0, out="removed", err="is your own and stays")
+        same("what is left is the owner's", sorted(b.written()), ["cron.d/nopsnap-shop", "units/nopsnap-shop.service.bak"])
+
+
+def cron__gets_the_very_path():
+    with Timers() as b:
+        tool = os.path.join(b.folder, "bin")
+        os.makedirs(tool)
+        for path in [b.site] + [os.path.join(b.folder, "www", name) for name in ODD]:
+            os.makedirs(path, exist_ok=True)
+            b.run("schedule", "--cron", "--every", "6h", "--keep", "last 3", "--", path).expect(0)
+        tables = [t for n, t in b.written().items()]
+        same("files that cron takes", [n for n in os.listdir(b.cron) if not re.fullmatch(r"[A-Za-z0-9_-]+", n)], [])
+        seen = set()
+        for table in tables:
+            crontab_accepts(table)
+            line = table.splitlines()[-1]
+            same("fields", line.split(" ")[:6], ["0", "*/6", "*", "*", "*", "root"])
+            for collapses in (False, True):
+                command = handed_to_shell(line.split(" ", 6)[6], collapses).replace("nice -n 15 ionice -c 3 ", "printf '%s\\0' ")
+                said = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, check=True).stdout.split("\0")[:-1]
+                same("the command", said[:-1], [os.path.realpath(PROGRAM), "-q", "--config", b.config, "run", "--keep", "last 3", "--"])
+                seen.add(said[-1])
+        same("paths", seen, {b.site} | {os.path.join(b.folder, "www", name) for name in ODD})
+        for argv, fields in ((["--at", "23:05"], "5 23 * * *"), (["--every", "5m"], "*/5 * * * *"), (["--every", "1h"], "0 * * * *"), (["--every", "1d"], "0 0 * * *"),
+                             (["--every", "1w"], "0 0 * * 1")):
+            b.run("schedule", "shop", *argv).expect(0)
+            crontab_accepts(b.written()["cron.d/nopsnap-shop"])
+            same("fields", b.written()["cron.d/nopsnap-shop"].splitlines()[-1].split(" root ")[0], fields)
+        b.run("schedule", "shop", "--cron", "--on-calendar", "Mon 03:00").expect(1, err="cron knows no", hint="--at")
+        b.run("schedule", "shop", "--delay", "5m").expect(2, err="no random delay")
+        long = os.path.join(b.folder, "www", *["x" * 240] * 5)
+        os.makedirs(long)
+        b.run("schedule", long, "--cron", "--at", "03:00").expect(1, err="too long for cron", hint="--systemd")
+
+
+def wrong__is_told_before_anything_is_written():
+    with Timers() as b:
+        for argv, hint in ((["--at", "3:00"], "03:00"), (["--at", "24:00"], "03:00"), (["--at", "03:60"], "03:00"), (["--at", "03:00:00"], "03:00"), (["--at", "٠٣:00"], "03:00"),
+                           (["--every", "7h"], "6h"), (["--every", "90m"], "--on-calendar"), (["--every", "1m"], "5m"), (["--every", "2d"], "1d"), (["--every", "soon"], "6h"),
+                           (["--every", "0h"], "6h"), (["--on-calendar", "Funday 03:00"], "systemd.time"), (["--on-calendar", "daily\nUser=x"], "systemd.time"),
+                           (["--on-calendar", ""], "systemd.time"), (["--on-calendar", "2020-01-01"], "systemd-analyze"), (["--at", "03:00", "--every", "6h"], "--help"),
+                           (["--at", "03:00", "--keep", "often"], "weekly"), (["--at", "03:00", "--delay", "-1"], "--help"), (["--at", "03:00", "--cron", "--systemd"], "--help"),
+                           (["--remove", "--at", "03:00"], "--help"), ([], "--at 03:00")):
+            b.run("schedule", "shop", *argv).expect(2, err="nopsnap: ", hint=hint)
+        b.run("schedule", "--at", "03:00").expect(2, hint="--help")
+        b.run("schedule", "shop", "shop", "--at", "03:00").expect(2, hint="--help")
+        b.run("schedule", "nowhere", "--systemd", "--at", "03:00").expect(1, err="is no site", hint="shop")
+        odd = os.path.join(b.folder, "www", "two\nlines")
+        os.makedirs(odd)
+        for way in ("--systemd", "--cron"):
+            b.run("schedule", odd, way, "--at", "03:00").expect(1, err="can't name", hint="script of your own")
+        same("nothing was written", b.written(), {})
+        b.run("run", "shop", "--keep", "often").expect(2, err="often")
+
+
+def starts(b, calendar, begin, end):
+    """What systemd starts in that time, one after the other: after each it asks for the next one, as it does in the machine."""
+    said = subprocess.run(["systemd-analyze", "calendar", f"--base-time=@{begin}", "--iterations=150", calendar], capture_output=True, text=True,
+                          env={**os.environ, "TZ": b.tz, "LC_ALL": "C"}, check=True).stdout
+    all_of_them = [calendar_module.timegm(time.strptime(t, "%Y-%m-%d %H:%M:%S")) for t in re.findall(r"\(in UTC\): \S+ (.*) UTC", said)]
+    same("enough of them", all_of_them[-1] > end, True)
+    return all_of_them
+
+
+def next__is_what_systemd_says_whatever_the_clock_does():
+    spring, autumn = 1806195600, 1792890000  # 2027-03-28 and 2026-10-25 01:00 UTC: Berlin's clock goes on to 03:00, and back to 02:00
+    with Timers(tz="Europe/Berlin") as b:
+        for argv in (["--at", "02:30"], ["--every", "1h"], ["--every", "20m"], ["--every", "1w"]):
+            b.systemd(*argv)
+            calendar = values(b.written()["units/nopsnap-shop.timer"], "OnCalendar")[0]
+            for moment in (spring, autumn):
+                expected = starts(b, calendar, moment - 90001, moment + 7200)
+                for off in (-90000, -3601, -1, 0, 1799, 1800, 3600, 7200):
+                    b.clock(moment + off)
+                    same(f"{argv} at {moment} {off:+}", b.listed()[0]["next_run_ns"] // 10**9, min(t for t in expected if t > moment + off))
+        b.clock(spring - 90000)
+        b.systemd("--at", "02:30").expect(3, err=["on 2027-03-28 the clock skips that time"])
+        same("no such day", "skips" in b.systemd("--at", "03:30").err, False)
+        # cron starts what was skipped right afterwards, and what comes twice once.
+        b.run("schedule", "shop", "--cron", "--at", "02:30").expect(0)
+        for now, expected in ((spring - 7200, spring), (spring, spring + 86400 - 1800), (autumn - 7200, autumn - 1800), (autumn - 1800, autumn + 86400 + 1800)):
+            b.clock(now)
+            same(f"cron at {now}", b.listed()[0]["next_run_ns"] // 10**9, expected)
+    with Timers(tz="Australia/Lord_Howe") as b:  # half an hour, on 2026-10-04 and 2027-04-04
+        b.systemd("--every", "30m")
+        for moment in (1791041400, 1806764400):
+            expected = starts(b, "*-*-* *:00/30:00", moment - 7200, moment + 3600)
+            for off in (-3600, -1799, -1, 0, 1, 1800, 3600):
+                b.clock(moment + off)
+                same(f"Lord Howe at {moment} {off:+}", b.listed()[0]["next_run_ns"] // 10**9, min(t for t in expected if t > moment + off))
+
+
+def status__knows_the_timer_and_the_list_the_last_run():
+    def site(status):
+        return [o for o in b.objects("status", status=status) if o["type"] == "site"][0]
+
+    with Timers() as b:
+        b.systemd("--every", "6h")
+        o = site(3)
+        same("before any run", (o["scheduled"], o["next_run_ns"] // 10**9, o["expect_ms"], [p["code"] for p in o["problems"]]),
+             (True, NOW // 21600 * 21600 + 21600, (6 * 3600 + 1800) * 1000, ["none"]))
+        b.run("run", "shop").expect(0)
+        same("the last run", (b.listed()[0]["last_run_ns"] // 10**9, b.listed()[0]["last_run_status"]), (NOW, 0))
+        b.run("schedule").expect(0, out=["every 6h", "2026-09-21 18:00", "2026-09-21 14:13", "well"])
+        same("well", [p["code"] for p in site(0)["problems"]], [])
+        off = NOW + 21 * 86400  # the machine was off for three weeks
+        b.clock(off)
+        o = site(3)
+        same("after three weeks", (o["next_run_ns"] // 10**9, [p["code"] for p in o["problems"]]), (off // 21600 * 21600 + 21600, ["late"]))
+        b.systemd("--on-calendar", "Mon..Fri 03:00")
+        same("over the weekend", site(3)["expect_ms"], 3 * 86400 * 1000 + 6 * 3600 * 1000)
+        os.remove(os.path.join(b.units, "timers.target.wants", "nopsnap-shop.timer"))
+        b.run("schedule").expect(0, out="not enabled")
+        same("a timer that is not enabled", site(3)["expect_ms"], 26 * 3600 * 1000)
+        with open(os.path.join(b.site, "index.html"), "a", encoding="utf-8") as f:
+            f.write("more")
+        b.run("run", "shop", "--keep", "last 1").expect(0, out="1 kept, 1 forgotten")
+
+
+def put_back(b, files):
+    for name in b.written():
+        os.remove(os.path.join(b.folder, name))
+    for name, text in files.items():
+        path = os.path.join(b.folder, name)
+        if "wants" in name:
+            os.symlink(text, path)
+        else:
+            with open(path, "w", encoding="utf-8") as f:
+                f.write(text)
+
+
+def break_at(b, argv, begin, end, inject, n):
+    """One run that breaks at the nth such call; returns whether there was an nth."""
+    log = os.path.join(b.folder, "strace")
+    put_back(b, begin)
+    b.run("schedule", "shop", *argv, env={**b.environment(), "ASAN_OPTIONS": "detect_leaks=0"},
+          prefix=["strace", "-o", log, "-e", "trace=" + inject.split(":")[0], "-e", f"inject={inject}:when={n}"])
+    whole = {name: text for name, text in b.written().items() if ".nopsnap-draft-" not in name}
+    for name, text in whole.items():
+        if text not in (begin.get(name), end.get(name)):
+            raise Failed(f"{argv}, {inject} {n}: {name} is neither old nor new:\n{text}")
+    if any("wants" in name for name in whole) and not {"units/nopsnap-shop.service", "units/nopsnap-shop.timer"} <= set(whole):
+        raise Failed(f"{argv}, {inject} {n}: a timer without its service: {sorted(whole)}")
+    said = read(log)
+    return "INJECTED" in said or "killed by SIGKILL" in said
+
+
+def kills__leave_no_half_file():
+    with Timers() as b:
+        b.systemd("--at", "03:00")
+        old = b.written()
+        write = ["--systemd", "--at", "04:00", "--keep", "last 3"]
+        b.run("schedule", "shop", *write).expect(3)
+        new = b.written()
+        names = "rename,renameat,renameat2,unlink,unlinkat,symlink:signal=KILL"
+        for argv, begin, end, inject in ((write, {}, new, names), (write, old, new, "fsync:signal=KILL"), (write, old, new, "write:error=ENOSPC"), (["--remove"], old, {}, names)):
+            n = 1
+            while break_at(b, argv, begin, end, inject, n):
+                n += 1
+            same(f"{argv}, {inject} {n}: in the end", b.written(), end)
+            same("it was broken at each of several steps", n > 3, True)
+        put_back(b, {**old, "units/.nopsnap-draft-1": "half", "units/timers.target.wants/.nopsnap-draft-nopsnap-shop.timer": "/nowhere"})
+        b.run("schedule", "shop", *write).expect(3)
+
+
+main([value for name, value in list(globals().items()) if "__" in name and not name.startswith("__")])
