@@ -284,7 +284,7 @@ enum error_kind schedule_plan_make(const struct schedule_spec *spec, bool force,
     enum error_kind rc = check_spec(spec, err);
 
     if (s.delay_ms < 0)
-        s.delay_ms = schedule_when_delay_ms(&s.when, clock_now());
+        s.delay_ms = schedule_when_delay_ms(&s.when);
     if (!rc)
         rc = schedule_name_of(s.site, &p.name, err);
     if (!rc && s.way == SCHEDULE_SYSTEMD)

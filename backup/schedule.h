@@ -39,6 +39,8 @@ struct schedule_when {
     int minute; /* AT: of the day */
     int every;  /* EVERY: minutes */
     char calendar[SCHEDULE_CALENDAR_MAX];
+    int64_t shortest_s,
+        longest_s; /* CALENDAR: pauses between two starts, as systemd told when it was written; 0: not known */
 };
 
 /* Is this machine run by systemd? */
@@ -48,14 +50,14 @@ bool schedule_has_systemd(void);
 enum error_kind schedule_when_at(const char *text, struct schedule_when *out, struct error *err);
 enum error_kind schedule_when_every(const char *text, struct schedule_when *out, struct error *err);
 enum error_kind schedule_when_calendar(const char *text, struct schedule_when *out, struct error *err);
-/* "at 03:00", "every 6h", "calendar Mon 03:00", and back (ERR_CORRUPT). */
+/* "at 03:00", "every 6h", "calendar Mon 03:00", and back, without the pauses (ERR_CORRUPT). */
 #define SCHEDULE_WHEN_MAX (SCHEDULE_CALENDAR_MAX + 16)
 void schedule_when_text(const struct schedule_when *w, char out[SCHEDULE_WHEN_MAX]);
 enum error_kind schedule_when_parse(const char *text, struct schedule_when *out, struct error *err);
 
 struct schedule_times {
     int64_t next_ns;    /* the next start after now, without the random delay; 0: never, or not known */
-    int64_t longest_ns; /* between two of the next starts; 0: not known */
+    int64_t longest_ns; /* pause between two starts; 0: not known */
 };
 /*
  * When a schedule starts next, by the local time zone. An hour that the clock skips in spring has no start for systemd, and one right
@@ -66,15 +68,20 @@ void schedule_when_times(const struct schedule_when *w, enum schedule_way way, i
 /* Will systemd skip a day of the next year, because of the clock? out: that day, "2027-03-28". */
 bool schedule_when_skips(const struct schedule_when *w, enum schedule_way way, int64_t now_ns, char out[TEXT_MAX]);
 
+/* Can this user write there at all? ERR_REFUSED with a hint, before anything else is done. */
+enum error_kind schedule_place_check(enum schedule_way way, struct error *err);
+
 /* What a schedule is made of; everything is borrowed. */
 struct schedule_spec {
     const struct site *site;
     const struct config *config;
     enum schedule_way way;
     struct schedule_when when;
-    int64_t delay_ms;        /* of systemd's timers; -1: as the rhythm allows */
-    const char *keep;        /* rules that count instead of the config's, or NULL */
-    const char *catalog;     /* its real path */
+    int64_t delay_ms;    /* of systemd's timers; -1: as the rhythm allows */
+    const char *keep;    /* rules that count instead of the config's, or NULL */
+    const char *catalog; /* its real path */
+    const struct text_list
+        *outside;            /* folders of pictures outside the site, as its newest snapshot has them; or NULL */
     bool catalog_named;      /* on the command line: the config does not tell it */
     const char *config_file; /* real path of the one that --config named, or NULL */
     const char *program;     /* this program's file */
@@ -136,6 +143,7 @@ struct schedule_entry {
     struct schedule_times times;
     bool enabled;
     bool edited;
+    bool own_command; /* its sandbox leaves room for the config's after-run */
 };
 
 struct schedule_list {

@@ -43,13 +43,13 @@ static size_t moments_of(char *text, int64_t *out, size_t room)
     return count;
 }
 
-enum error_kind schedule_calendar_ask(const char *expression, int64_t now_ns, int64_t *starts_ns, size_t room,
-                                      size_t *count, struct error *err)
+enum error_kind schedule_calendar_ask(const char *expression, int64_t now_ns, bool by_utc, int64_t *starts_ns,
+                                      size_t room, size_t *count, struct error *err)
 {
     char base[64];
     char times[32];
     const char *const argv[] = {"systemd-analyze", "calendar", "--no-pager", base, times, "--", expression, NULL};
-    const char *const environment[] = {"LC_ALL=C", "SYSTEMD_COLORS=0", NULL};
+    const char *const environment[] = {"LC_ALL=C", "SYSTEMD_COLORS=0", by_utc ? "TZ=UTC" : NULL, NULL};
     struct process_spec spec = {.argv = argv, .environment = environment, .timeout_ms = ASK_MS};
     struct buffer said = BUFFER_INIT(1u << 20);
     int status = 0;

@@ -6,6 +6,7 @@
  *     ...
  */
 #include <ctype.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,6 +40,20 @@ const char *schedule_cron_folder(void)
 bool schedule_has_systemd(void)
 {
     return access("/run/systemd/system", F_OK) == 0; /* sd_booted(3) */
+}
+
+enum error_kind schedule_place_check(enum schedule_way way, struct error *err)
+{
+    const char *folder = way == SCHEDULE_SYSTEMD ? schedule_units_folder() : schedule_cron_folder();
+
+    if (access(folder, W_OK | X_OK) == 0)
+        return OK;
+    error_set(err, ERR_REFUSED, errno, "no timer can be written to %s", folder);
+    if (errno == ENOENT || errno == ENOTDIR)
+        error_hint(err, way == SCHEDULE_CRON ? "apt install cron" : "without systemd: --cron");
+    else
+        error_hint(err, "timers belong to root: sudo nopsnap schedule ...");
+    return ERR_REFUSED;
 }
 
 /* ---- names ---- */

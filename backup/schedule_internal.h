@@ -15,13 +15,19 @@ void schedule_when_calendar_of(const struct schedule_when *w, char out[SCHEDULE_
 /* The five fields of a crontab. ERR_REFUSED for what cron can't say. */
 enum error_kind schedule_when_cron(const struct schedule_when *w, char out[TEXT_MAX], struct error *err);
 /* How long systemd may put off a start where nobody says: a twelfth of the rhythm, ten minutes at most. */
-int64_t schedule_when_delay_ms(const struct schedule_when *w, int64_t now_ns);
+int64_t schedule_when_delay_ms(const struct schedule_when *w);
 
 /* ---- schedule_calendar.c ---- */
 
-/* The next starts, as `systemd-analyze calendar` tells them; *count 0 when it can't be asked. ERR_USAGE: it does not understand. */
-enum error_kind schedule_calendar_ask(const char *expression, int64_t now_ns, int64_t *starts_ns, size_t room,
-                                      size_t *count, struct error *err);
+/*
+ * The next starts, as `systemd-analyze calendar` tells them.
+ *
+ * by_utc     as if the clock were that of UTC: no day has 23 or 25 hours
+ * count      0 when it can't be asked, or when there is none
+ * Returns    ERR_USAGE: it does not understand the expression
+ */
+enum error_kind schedule_calendar_ask(const char *expression, int64_t now_ns, bool by_utc, int64_t *starts_ns,
+                                      size_t room, size_t *count, struct error *err);
 
 /* ---- schedule_units.c, schedule_cron.c: texts without the first line ---- */
 

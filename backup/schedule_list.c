@@ -15,6 +15,7 @@
 #define PREFIX "nopsnap-"
 #define ENTRIES_MAX 10000
 #define SHOW_MS 10000
+#define PAUSE_MAX_S (INT64_C(100) * 366 * 86400)
 #define NS_PER_S INT64_C(1000000000)
 
 static bool ends_with(const char *text, const char *end)
@@ -148,6 +149,7 @@ static enum error_kind add_service(struct schedule_entry *e, struct error *err)
     if (!rc)
         rc = copy_note(&head, "keep", &e->keep, err);
     if (!rc) {
+        e->own_command = schedule_head_note(&head, "after-run") != NULL;
         e->enabled = lstat(link, &st) == 0 && head.there;
         e->edited = e->edited || head.edited;
     }
@@ -158,17 +160,20 @@ static enum error_kind add_service(struct schedule_entry *e, struct error *err)
     return rc;
 }
 
-static enum error_kind entry_of(const struct schedule_found *f, int64_t now_ns, struct schedule_entry *e,
-                                struct error *err)
+static enum error_kind entry_of(const struct schedule_found *f, struct schedule_entry *e, struct error *err)
 {
     const char *when = schedule_head_note(&f->head, "when");
     const char *delay = schedule_head_note(&f->head, "delay");
+    const char *pauses = schedule_head_note(&f->head, "pauses");
     struct error ignored = ERROR_INIT;
+    long long shortest = 0;
+    long long longest = 0;
     enum error_kind rc;
 
     e->way = f->way;
     e->edited = f->head.edited;
     e->enabled = true;
+    e->own_command = f->way == SCHEDULE_CRON;
     e->delay_ms = delay ? strtoll(delay, NULL, 10) * 1000 : 0;
     rc = memory_string(f->name, &e->name, err);
     if (!rc)
@@ -181,8 +186,10 @@ static enum error_kind entry_of(const struct schedule_found *f, int64_t now_ns, 
         rc = add_service(e, err);
     if (!rc && (!when || schedule_when_parse(when, &e->when, &ignored)))
         e->enabled = false; /* spoilt by hand: nobody knows when */
-    else if (!rc && e->enabled)
-        schedule_when_times(&e->when, e->way, now_ns, &e->times);
+    if (pauses && sscanf(pauses, "%lld %lld", &shortest, &longest) == 2 && longest >= 0 && longest < PAUSE_MAX_S) {
+        e->when.shortest_s = shortest;
+        e->when.longest_s = longest;
+    }
     return rc;
 }
 
@@ -241,6 +248,21 @@ static void ask_systemd(struct schedule_list *l, int64_t now_ns)
     buffer_release(&said);
 }
 
+/* What systemd did not tell. It is not asked again for the next of a calendar expression: each answer is a process. */
+static void reckon(struct schedule_entry *e, int64_t now_ns)
+{
+    int64_t told = e->times.next_ns;
+
+    if (!e->enabled)
+        e->times = (struct schedule_times){0, 0};
+    else if (told && e->when.rule == SCHEDULE_CALENDAR)
+        e->times.longest_ns = e->when.longest_s * NS_PER_S;
+    else
+        schedule_when_times(&e->when, e->way, now_ns, &e->times);
+    if (e->enabled && told)
+        e->times.next_ns = told;
+}
+
 enum error_kind schedule_list_load(int64_t now_ns, struct schedule_list *out, struct error *err)
 {
     struct schedule_founds all = {NULL, 0};
@@ -252,7 +274,7 @@ enum error_kind schedule_list_load(int64_t now_ns, struct schedule_list *out, st
         rc = memory_zeroed(all.count, sizeof(*l.items), (void **)&l.items, err);
     for (size_t i = 0; i < all.count && !rc; i++) {
         units = units || all.items[i].way == SCHEDULE_SYSTEMD;
-        rc = entry_of(&all.items[i], now_ns, &l.items[l.count++], err);
+        rc = entry_of(&all.items[i], &l.items[l.count++], err);
     }
     schedule_founds_release(&all);
     if (rc) {
@@ -263,6 +285,8 @@ enum error_kind schedule_list_load(int64_t now_ns, struct schedule_list *out, st
         qsort(l.items, l.count, sizeof(*l.items), by_name);
     if (units && schedule_has_systemd())
         ask_systemd(&l, now_ns);
+    for (size_t i = 0; i < l.count; i++)
+        reckon(&l.items[i], now_ns);
     *out = l;
     return OK;
 }

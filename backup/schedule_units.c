@@ -80,14 +80,35 @@ static bool is_below(const char *path, const char *folder)
     return path && !strncmp(path, folder, n) && (path[n] == '/' || path[n] == '\0');
 }
 
+static bool has_own_command(const struct schedule_spec *s)
+{
+    return s->site->config && s->site->config->after_run;
+}
+
 static bool in_tmp(const char *path)
 {
     return is_below(path, "/tmp") || is_below(path, "/var/tmp");
 }
 
+static bool any_in_tmp(const struct text_list *paths)
+{
+    for (size_t i = 0; paths && i < paths->count; i++)
+        if (in_tmp(paths->items[i]))
+            return true;
+    return false;
+}
+
 static bool is_home(const char *path)
 {
     return !strcmp(path, "/home") || !strcmp(path, "/root") || !strcmp(path, "/run/user");
+}
+
+static bool has_in_root(const struct text_list *paths)
+{
+    for (size_t i = 0; paths && i < paths->count; i++)
+        if (!strchr(paths->items[i] + 1, '/'))
+            return true;
+    return false;
 }
 
 /* Somewhere in a text that may name a socket: a connection string, an administrator's login. */
@@ -101,7 +122,8 @@ static bool needs_tmp(const struct schedule_spec *s)
     const struct site_config *c = s->site->config;
 
     return in_tmp(s->site->path) || in_tmp(s->catalog) || in_tmp(s->program) || in_tmp(s->config_file) ||
-           names_tmp(s->site->connection.string) || (c && (names_tmp(c->database_admin) || in_tmp(c->ca_file)));
+           names_tmp(s->site->connection.string) || any_in_tmp(s->outside) ||
+           (c && (names_tmp(c->database_admin) || in_tmp(c->ca_file)));
 }
 
 static void put_secret(struct unit_text *t, const struct config_secret *own, const struct config_secret *shared)
@@ -160,9 +182,23 @@ static void put_command(struct unit_text *t, const struct schedule_spec *s)
     put(t, "\n");
 }
 
+/* Beside the pictures, too, a transaction keeps what it took away. */
+static void put_outside(struct unit_text *t, const struct schedule_spec *s)
+{
+    for (size_t i = 0; s->outside && i < s->outside->count && !t->rc; i++) {
+        char *parent = NULL;
+
+        t->rc = path_parent(s->outside->items[i], &parent, t->err);
+        if (!t->rc)
+            put_path(t, "ReadWritePaths=", "-", parent);
+        free(parent);
+    }
+}
+
 /*
  * The parent of the shop's folder, not the folder: each of these paths becomes a mount of its own, and .nopsnap-<site> beside the shop has
- * to be on the shop's, or neither links nor renames between the two would work, and the shop would look like a mount point.
+ * to be on the shop's, or neither links nor renames between the two would work, and the shop would look like a mount point. The run needs it
+ * to end what an upgrade or a rollback has kept there.
  */
 static void put_writable(struct unit_text *t, const struct schedule_spec *s, const char *parent, bool tmp)
 {
@@ -171,6 +207,7 @@ static void put_writable(struct unit_text *t, const struct schedule_spec *s, con
 
     put_path(t, "ReadWritePaths=", "", s->catalog);
     put_path(t, "ReadWritePaths=", "", parent);
+    put_outside(t, s);
     if (backups && backups[0] == '/') /* what SQL Server wrote there is removed after it was read */
         put_path(t, "ReadWritePaths=", "-", backups);
     if (tmp)
@@ -204,17 +241,16 @@ static void put_limits(struct unit_text *t)
 
 static void put_sandbox(struct unit_text *t, const struct schedule_spec *s, const char *parent)
 {
-    bool own_command = s->site->config && s->site->config->after_run;
     bool tmp = needs_tmp(s);
 
     put(t, "\n");
-    if (own_command) {
+    if (has_own_command(s)) {
         put(t, "# The command of after-run is a part of this: only what no backup can need is kept from it.\n"
                "ProtectControlGroups=true\nProtectKernelModules=true\nRestrictRealtime=true\n");
         return;
     }
-    if (!strcmp(parent, "/")) {
-        put(t, "# The shop lies in /, so that / has to be writable.\nProtectSystem=full\n");
+    if (!strcmp(parent, "/") || has_in_root(s->outside)) {
+        put(t, "# The shop or its pictures lie in /, so that / has to be writable.\nProtectSystem=full\n");
     } else {
         put(t, "ProtectSystem=strict\n");
         put_writable(t, s, parent, tmp);
@@ -257,6 +293,8 @@ enum error_kind schedule_service_text(const struct schedule_spec *s, const char 
         t.rc = schedule_note(out, "catalogue", s->catalog, err);
     if (!t.rc && s->keep)
         t.rc = schedule_note(out, "keep", s->keep, err);
+    if (!t.rc && has_own_command(s))
+        t.rc = schedule_note(out, "after-run", "yes", err);
     if (!t.rc)
         t.rc = path_parent(s->site->path, &parent, err);
     put_names(&t, s, name, "service");
@@ -286,7 +324,9 @@ enum error_kind schedule_timer_text(const struct schedule_spec *s, const char *n
     char when[SCHEDULE_WHEN_MAX];
     char calendar[SCHEDULE_CALENDAR_MAX];
     char delay[TEXT_MAX];
+    char pauses[2 * TEXT_MAX];
 
+    (void)snprintf(pauses, sizeof(pauses), "%lld %lld", (long long)s->when.shortest_s, (long long)s->when.longest_s);
     schedule_when_text(&s->when, when);
     schedule_when_calendar_of(&s->when, calendar);
     (void)snprintf(delay, sizeof(delay), "%lld", (long long)(s->delay_ms / 1000));
@@ -295,6 +335,10 @@ enum error_kind schedule_timer_text(const struct schedule_spec *s, const char *n
         t.rc = schedule_note(out, "when", when, err);
     if (!t.rc)
         t.rc = schedule_note(out, "delay", delay, err);
+    if (!t.rc &&
+        s->when.rule ==
+            SCHEDULE_CALENDAR) /* so that nobody who asks for the age that is expected has to count them again */
+        t.rc = schedule_note(out, "pauses", pauses, err);
     put_names(&t, s, name, "timer");
     put(&t, "\n[Timer]\nOnCalendar=");
     put_value(&t, calendar, false, false);

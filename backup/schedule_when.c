@@ -14,7 +14,7 @@
 #define MS_PER_MINUTE INT64_C(60000)
 #define DELAY_MAX_MS (10 * MS_PER_MINUTE)
 #define EVERY_LEAST 5 /* minutes */
-#define STARTS 8      /* of a calendar expression that are looked at */
+#define STARTS 2500   /* of a calendar expression that are looked at */
 #define YEAR_DAYS 366
 
 /* ---- what a person says ---- */
@@ -59,13 +59,34 @@ enum error_kind schedule_when_every(const char *text, struct schedule_when *out,
     return OK;
 }
 
+/* Is it an expression, and how far apart are its starts? So many are looked at that a weekend is among those of every five minutes. */
+static enum error_kind learn_pauses(struct schedule_when *w, struct error *err)
+{
+    size_t count = 0;
+    int64_t *starts = NULL;
+    enum error_kind rc = memory_zeroed(STARTS, sizeof(*starts), (void **)&starts, err);
+
+    if (!rc)
+        rc = schedule_calendar_ask(w->calendar, clock_now(), true, starts, STARTS, &count, err);
+    if (!rc && !count && process_exists("systemd-analyze")) {
+        rc = error_set(err, ERR_USAGE, 0, "--on-calendar %s: that will never be", w->calendar);
+        error_hint(err, "systemd-analyze calendar tells when an expression comes");
+    }
+    for (size_t i = 1; i < count && !rc; i++) {
+        int64_t pause = (starts[i] - starts[i - 1]) / NS_PER_S;
+
+        w->shortest_s = i == 1 || pause < w->shortest_s ? pause : w->shortest_s;
+        w->longest_s = pause > w->longest_s ? pause : w->longest_s;
+    }
+    free(starts);
+    return rc;
+}
+
 enum error_kind schedule_when_calendar(const char *text, struct schedule_when *out, struct error *err)
 {
     static const char allowed[] =
         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 *,.:/~_+-"; /* zones have / _ + - */
     struct schedule_when w = {.rule = SCHEDULE_CALENDAR};
-    int64_t starts[1];
-    size_t count = 0;
     size_t n = strlen(text);
     enum error_kind rc;
 
@@ -75,14 +96,9 @@ enum error_kind schedule_when_calendar(const char *text, struct schedule_when *o
         return ERR_USAGE;
     }
     memcpy(w.calendar, text, n + 1);
-    rc = schedule_calendar_ask(w.calendar, clock_now(), starts, 1, &count, err);
+    rc = learn_pauses(&w, err);
     if (rc)
         return rc;
-    if (!count && process_exists("systemd-analyze")) {
-        error_set(err, ERR_USAGE, 0, "--on-calendar %s: that will never be", text);
-        error_hint(err, "systemd-analyze calendar tells when an expression comes");
-        return ERR_USAGE;
-    }
     *out = w;
     return OK;
 }
@@ -167,25 +183,13 @@ enum error_kind schedule_when_cron(const struct schedule_when *w, char out[TEXT_
     return OK;
 }
 
-int64_t schedule_when_delay_ms(const struct schedule_when *w, int64_t now_ns)
+int64_t schedule_when_delay_ms(const struct schedule_when *w)
 {
-    int64_t starts[STARTS];
-    int64_t least = INT64_MAX;
-    struct error ignored = ERROR_INIT;
-    size_t count = 0;
+    int64_t pause_ms = w->rule == SCHEDULE_AT      ? MINUTES_PER_DAY * MS_PER_MINUTE
+                       : w->rule == SCHEDULE_EVERY ? w->every * MS_PER_MINUTE
+                                                   : w->shortest_s * 1000;
 
-    if (w->rule == SCHEDULE_AT)
-        least = MINUTES_PER_DAY * MS_PER_MINUTE;
-    else if (w->rule == SCHEDULE_EVERY)
-        least = w->every * MS_PER_MINUTE;
-    else if (schedule_calendar_ask(w->calendar, now_ns, starts, STARTS, &count, &ignored))
-        count = 0;
-    for (size_t i = 1; i < count; i++) {
-        int64_t gap_ms = (starts[i] - starts[i - 1]) / 1000000;
-
-        least = gap_ms < least ? gap_ms : least;
-    }
-    return least / 12 < DELAY_MAX_MS ? least / 12 : DELAY_MAX_MS;
+    return pause_ms / 12 < DELAY_MAX_MS ? pause_ms / 12 : DELAY_MAX_MS;
 }
 
 /* ---- which moment comes next ---- */
@@ -273,22 +277,18 @@ static int64_t next_start(const struct schedule_when *w, enum schedule_way way, 
 void schedule_when_times(const struct schedule_when *w, enum schedule_way way, int64_t now_ns,
                          struct schedule_times *out)
 {
-    int64_t starts[STARTS];
     struct error ignored = ERROR_INIT;
+    int64_t next = 0;
     size_t count = 0;
 
-    *out = (struct schedule_times){0, 0};
     if (w->rule != SCHEDULE_CALENDAR) {
         out->next_ns = next_start(w, way, now_ns);
         out->longest_ns = (w->rule == SCHEDULE_AT ? MINUTES_PER_DAY : w->every) * 60 * NS_PER_S;
         return;
     }
-    if (schedule_calendar_ask(w->calendar, now_ns, starts, STARTS, &count, &ignored))
-        return;
-    out->next_ns = count ? starts[0] : 0;
-    for (size_t i = 1; i < count; i++)
-        if (starts[i] - starts[i - 1] > out->longest_ns)
-            out->longest_ns = starts[i] - starts[i - 1];
+    if (schedule_calendar_ask(w->calendar, now_ns, false, &next, 1, &count, &ignored))
+        next = 0;
+    *out = (struct schedule_times){next, w->longest_s * NS_PER_S};
 }
 
 bool schedule_when_skips(const struct schedule_when *w, enum schedule_way way, int64_t now_ns, char out[TEXT_MAX])

@@ -138,7 +138,7 @@ static enum error_kind own_program(struct cli *cli, char **out, struct error *er
     path[n] = '\0';
     if (stat(path, &st) != 0)
         return error_set(err, ERR_REFUSED, 0, "%s is no longer this program", path);
-    if (st.st_uid != 0 || (st.st_mode & (S_IWGRP | S_IWOTH)))
+    if (geteuid() == 0 && (st.st_uid != 0 || (st.st_mode & (S_IWGRP | S_IWOTH))))
         cli_warn(cli, "%s runs as root then, and others than root may change it: install it first", path);
     rc = memory_string(path, out, err);
     return rc;
@@ -172,40 +172,89 @@ static enum error_kind complete(struct schedule_arguments *a, const struct sched
     return OK;
 }
 
-static enum error_kind fill(struct cli *cli, const struct schedule_arguments *a, const struct site *site,
-                            struct schedule_spec *s, char **config, char **program, char **catalog, struct error *err)
+/* What the texts are made of, and who owns it. */
+struct ingredients {
+    char *program;
+    char *config;  /* or NULL */
+    char *catalog; /* real path */
+    struct text_list outside;
+};
+
+static void ingredients_release(struct ingredients *i)
+{
+    free(i->program);
+    free(i->config);
+    free(i->catalog);
+    text_list_release(&i->outside);
+}
+
+/* Pictures outside the site: where they are says the database, and so does the newest snapshot. */
+static enum error_kind find_outside(struct catalog *cat, const struct site *site, struct text_list *out,
+                                    struct error *err)
+{
+    struct snapshot_record newest = SNAPSHOT_RECORD_INIT;
+    struct error none = ERROR_INIT;
+    char site_id[17];
+    enum error_kind rc = catalog_site_id(cat, site->path, site_id, err);
+
+    if (!rc && snapshot_find(cat, site_id, "latest", &newest, &none) != OK)
+        return OK; /* none yet, or damaged, which others tell */
+    for (size_t i = 0; i < newest.root_count && !rc; i++)
+        if (newest.roots[i].path && newest.roots[i].path[0] == '/' && !site_holds(site->path, newest.roots[i].path))
+            rc = text_list_add(out, newest.roots[i].path, err);
+    snapshot_record_release(&newest);
+    return rc;
+}
+
+/* The sandbox needs the catalogue's folder: a default one is made now. A dry run makes none and looks into none that is not there. */
+static enum error_kind look_into_catalog(struct cli *cli, bool dry_run, const struct site *site, struct ingredients *i,
+                                         struct error *err)
 {
     struct catalog *cat = NULL;
     bool is_default = false;
     char *named = NULL;
-    enum error_kind rc = own_program(cli, program, err);
+    enum error_kind rc = cli_catalog_path(cli, &named, &is_default, err);
 
-    if (!rc && cli->config_given)
-        rc = path_real(cli->config_given, config, err);
-    if (!rc && !a->dry_run) { /* the sandbox needs the folder: a default one is made now */
-        rc = cli_catalog_open(cli, CATALOG_WRITE, true, &cat, err);
-        if (!rc)
-            rc = cli_catalog_check_place(cli, catalog_path(cat), site, err);
-        catalog_close(cat);
+    if (!rc && dry_run && access(named, F_OK) != 0) {
+        i->catalog = named;
+        return OK;
     }
     if (!rc)
-        rc = cli_catalog_path(cli, &named, &is_default, err);
-    if (!rc && (!a->dry_run || access(named, F_OK) == 0))
-        rc = path_real(named, catalog, err);
-    else if (!rc)
-        rc = memory_string(named, catalog, err);
+        rc = cli_catalog_open(cli, dry_run ? CATALOG_READ : CATALOG_WRITE, !dry_run, &cat, err);
+    if (!rc)
+        rc = cli_catalog_check_place(cli, catalog_path(cat), site, err);
+    if (!rc)
+        rc = path_real(named, &i->catalog, err);
+    if (!rc)
+        rc = find_outside(cat, site, &i->outside, err);
+    catalog_close(cat);
     free(named);
+    return rc;
+}
+
+static enum error_kind fill(struct cli *cli, const struct schedule_arguments *a, const struct site *site,
+                            struct schedule_spec *s, struct ingredients *i, struct error *err)
+{
+    enum schedule_way way = a->cron || (!a->systemd && !schedule_has_systemd()) ? SCHEDULE_CRON : SCHEDULE_SYSTEMD;
+    enum error_kind rc = a->dry_run ? OK : schedule_place_check(way, err);
+
+    if (!rc)
+        rc = own_program(cli, &i->program, err);
+    if (!rc && cli->config_given)
+        rc = path_real(cli->config_given, &i->config, err);
+    if (!rc)
+        rc = look_into_catalog(cli, a->dry_run, site, i, err);
     *s = (struct schedule_spec){.site = site,
                                 .config = &cli->config,
-                                .way = a->cron || (!a->systemd && !schedule_has_systemd()) ? SCHEDULE_CRON
-                                                                                           : SCHEDULE_SYSTEMD,
+                                .way = way,
                                 .when = a->when,
                                 .delay_ms = a->delay_ms,
                                 .keep = a->keep,
-                                .catalog = *catalog,
+                                .catalog = i->catalog,
+                                .outside = &i->outside,
                                 .catalog_named = cli->catalog_given != NULL,
-                                .config_file = *config,
-                                .program = *program};
+                                .config_file = i->config,
+                                .program = i->program};
     return rc;
 }
 
@@ -247,9 +296,7 @@ static int write_schedule(struct cli *cli, const char *name, struct schedule_arg
     struct site site = SITE_INIT;
     struct error err = ERROR_INIT;
     struct error deaf = ERROR_INIT;
-    char *config = NULL;
-    char *program = NULL;
-    char *catalog = NULL;
+    struct ingredients found = {.program = NULL};
     enum error_kind rc = cli_site_open(cli, name, true, &site, &err);
 
     if (!rc)
@@ -259,7 +306,7 @@ static int write_schedule(struct cli *cli, const char *name, struct schedule_arg
     if (!rc)
         rc = complete(a, schedule_list_find(&list, site.path), &err);
     if (!rc)
-        rc = fill(cli, a, &site, &spec, &config, &program, &catalog, &err);
+        rc = fill(cli, a, &site, &spec, &found, &err);
     if (!rc)
         rc = schedule_plan_make(&spec, a->force, &plan, &err);
     if (!rc && !a->dry_run && plan.stop.count && schedule_has_systemd() && schedule_deactivate(&plan, &deaf) != OK)
@@ -275,9 +322,7 @@ static int write_schedule(struct cli *cli, const char *name, struct schedule_arg
     schedule_list_release(&list);
     schedule_plan_release(&plan);
     site_release(&site);
-    free(config);
-    free(program);
-    free(catalog);
+    ingredients_release(&found);
     return rc ? cli_fail(cli, &err) : cli_done(cli);
 }
 

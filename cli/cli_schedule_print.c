@@ -163,6 +163,8 @@ static void entry_line(struct cli *cli, const struct schedule_entry *e, const st
              outcome_of(r));
     if (e->edited)
         cli_line("  - ", "%s was changed by hand", e->name);
+    if (c && c->after_run && !e->own_command)
+        cli_line("  ! ", "the config has after-run now, and the sandbox no room for it: nopsnap schedule %s", site);
     if (cli->verbose)
         cli_line("  ", "%s, by %s; %s%s", e->name, e->way == SCHEDULE_SYSTEMD ? "systemd" : "cron",
                  e->keep ? "keep " : "keep as in the config", e->keep ? e->keep : "");

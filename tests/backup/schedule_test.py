@@ -12,6 +12,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "cli"))
+import sandbox  # noqa: E402
 from cli_support import PROGRAM, Bench, Failed, main, same  # noqa: E402
 
 NOW = 1790000000  # 2026-09-21 14:13:20 UTC
@@ -184,6 +185,10 @@ def units__keep_the_run_from_what_it_does_not_need():
         own = b.written()["units/nopsnap-shop.service"]
         same("with a command of the owner's", ("ProtectSystem=strict" in strict, "ProtectSystem" in own, "SystemCallFilter" in own), (True, False, False))
         same("quiet", b.run("-q", "schedule", "shop").expect(0).out, "")
+        b.config_with()
+        b.run("schedule", "shop").expect(3)
+        b.config_with("after-run = true\n")
+        b.run("schedule").expect(0, out="no room for it: nopsnap schedule shop")
         verify(b)
         assert out
 
@@ -317,6 +322,10 @@ def wrong__is_told_before_anything_is_written():
         os.makedirs(odd)
         for way in ("--systemd", "--cron"):
             b.run("schedule", odd, way, "--at", "03:00").expect(1, err="can't name", hint="script of your own")
+        for way, folder in (("--systemd", b.units), ("--cron", b.cron)):
+            os.rename(folder, folder + ".away")
+            b.run("schedule", "shop", way, "--at", "03:00").expect(1, err=folder, hint="cron")
+            os.rename(folder + ".away", folder)
         same("nothing was written", b.written(), {})
         b.run("run", "shop", "--keep", "often").expect(2, err="often")
 
@@ -331,16 +340,25 @@ def starts(b, calendar, begin, end):
 
 
 def next__is_what_systemd_says_whatever_the_clock_does():
+    def compare(b, rhythms, moments, offsets):
+        expected = {}
+        for n, argv in enumerate(rhythms):
+            site = os.path.join(b.folder, "www", f"s{n}")
+            os.makedirs(site)
+            b.systemd(*argv, site=site)
+        for moment in moments:
+            for name, text in b.written().items():
+                if name.endswith(".timer") and "wants" not in name:
+                    expected[text.split("# site: ")[1].split("\n")[0]] = starts(b, values(text, "OnCalendar")[0], moment + min(offsets) - 1, moment + max(offsets))
+            for off in offsets:
+                b.clock(moment + off)
+                listed = {o["site"]: o["next_run_ns"] // 10**9 for o in b.listed()}
+                same(f"at {moment} {off:+}", listed, {site: min(t for t in known if t > moment + off) for site, known in expected.items()})
+
     spring, autumn = 1806195600, 1792890000  # 2027-03-28 and 2026-10-25 01:00 UTC: Berlin's clock goes on to 03:00, and back to 02:00
     with Timers(tz="Europe/Berlin") as b:
-        for argv in (["--at", "02:30"], ["--every", "1h"], ["--every", "20m"], ["--every", "1w"]):
-            b.systemd(*argv)
-            calendar = values(b.written()["units/nopsnap-shop.timer"], "OnCalendar")[0]
-            for moment in (spring, autumn):
-                expected = starts(b, calendar, moment - 90001, moment + 7200)
-                for off in (-90000, -3601, -1, 0, 1799, 1800, 3600, 7200):
-                    b.clock(moment + off)
-                    same(f"{argv} at {moment} {off:+}", b.listed()[0]["next_run_ns"] // 10**9, min(t for t in expected if t > moment + off))
+        compare(b, (["--at", "02:30"], ["--every", "1h"], ["--every", "20m"], ["--every", "1w"], ["--on-calendar", "Sun *-*-* 03:15"]), (spring, autumn),
+                (-90000, -1, 0, 1800, 3600))
         b.clock(spring - 90000)
         b.systemd("--at", "02:30").expect(3, err=["on 2027-03-28 the clock skips that time"])
         same("no such day", "skips" in b.systemd("--at", "03:30").err, False)
@@ -348,14 +366,9 @@ def next__is_what_systemd_says_whatever_the_clock_does():
         b.run("schedule", "shop", "--cron", "--at", "02:30").expect(0)
         for now, expected in ((spring - 7200, spring), (spring, spring + 86400 - 1800), (autumn - 7200, autumn - 1800), (autumn - 1800, autumn + 86400 + 1800)):
             b.clock(now)
-            same(f"cron at {now}", b.listed()[0]["next_run_ns"] // 10**9, expected)
+            same(f"cron at {now}", b.listed(b.site)[0]["next_run_ns"] // 10**9, expected)
     with Timers(tz="Australia/Lord_Howe") as b:  # half an hour, on 2026-10-04 and 2027-04-04
-        b.systemd("--every", "30m")
-        for moment in (1791041400, 1806764400):
-            expected = starts(b, "*-*-* *:00/30:00", moment - 7200, moment + 3600)
-            for off in (-3600, -1799, -1, 0, 1, 1800, 3600):
-                b.clock(moment + off)
-                same(f"Lord Howe at {moment} {off:+}", b.listed()[0]["next_run_ns"] // 10**9, min(t for t in expected if t > moment + off))
+        compare(b, (["--every", "30m"], ["--at", "01:45"]), (1791041400, 1806764400), (-1799, -1, 0, 1800))
 
 
 def status__knows_the_timer_and_the_list_the_last_run():
@@ -377,12 +390,91 @@ def status__knows_the_timer_and_the_list_the_last_run():
         same("after three weeks", (o["next_run_ns"] // 10**9, [p["code"] for p in o["problems"]]), (off // 21600 * 21600 + 21600, ["late"]))
         b.systemd("--on-calendar", "Mon..Fri 03:00")
         same("over the weekend", site(3)["expect_ms"], 3 * 86400 * 1000 + 6 * 3600 * 1000)
+        b.systemd("--on-calendar", "Mon..Fri *:0/15")
+        same("many a day, none on two", (site(3)["expect_ms"], b.listed()[0]["delay_ms"]), ((2 * 86400 + 900) * 1000 * 13 // 12, 75000))
+        b.run("schedule", "shop").expect(0, not_out="changed  ")
         os.remove(os.path.join(b.units, "timers.target.wants", "nopsnap-shop.timer"))
         b.run("schedule").expect(0, out="not enabled")
         same("a timer that is not enabled", site(3)["expect_ms"], 26 * 3600 * 1000)
         with open(os.path.join(b.site, "index.html"), "a", encoding="utf-8") as f:
             f.write("more")
         b.run("run", "shop", "--keep", "last 1").expect(0, out="1 kept, 1 forgotten")
+
+
+def in_namespace(b, script, *argv, env=None):
+    """Under mounts of its own, which only root can make."""
+    return b.run(*argv, env=env, prefix=["unshare", "--mount", "--propagation", "private", "sh", "-c", script + '\nexec "$@"', "sh"])
+
+
+def sandbox__lets_a_run_do_its_work_and_nothing_else():
+    if os.geteuid() != 0:
+        print("skip  without root there are no mounts of one's own")
+        return
+    with Timers() as b:
+        b.systemd("--at", "03:00", "--keep", "last 1")
+        unit, log = os.path.join(b.units, "nopsnap-shop.service"), os.path.join(b.catalog, "strace")
+        box = ["unshare", "--mount", "--propagation", "private", sys.executable, os.path.join(os.path.dirname(os.path.abspath(__file__)), "sandbox.py"), unit]
+        trace = ["strace", "-f", "-qq", "-o", log, "-e", "trace=all"]
+        env = {**b.environment(), "ASAN_OPTIONS": "detect_leaks=0"}
+        for path, status in (("/etc/nopsnap-probe", 1), (os.path.join(b.folder, "probe"), 1), (os.path.join(b.site, "..", ".nopsnap-probe"), 0)):
+            same(f"touch {path}", subprocess.run([*box, "touch", path], capture_output=True).returncode, status)
+        b.run("snapshot", "shop").expect(0)
+        b.put("index.html", "changed")
+        b.clock(NOW + 60)
+        # With the very words of the unit.
+        command = words(values(read(unit), "ExecStart")[0], command=True)
+        done = subprocess.run([*box, *trace, *command], env=env, capture_output=True, text=True)
+        same(f"status: {done.stderr}", done.returncode, 0)
+        same("silent, but for what the owner should know", [line for line in done.stderr.splitlines() if not line.startswith("warning: ")], [])
+        same("what it did", [r["kind"] for r in b.rows()], ["scheduled"])
+        said = read(log)
+        used = set(re.findall(r"^\d+ +(\w+)\(", said, re.M))
+        same("calls that the filter refuses", used - sandbox.allowed_calls(), set())
+        same("calls that were seen", {"openat", "statx", "renameat2"} & used != set(), True)
+        same("families", set(re.findall(r"socket\((\w+)", said)) - {"AF_UNIX", "AF_INET", "AF_INET6", "AF_NETLINK"}, set())
+        if "asan" not in said.lower():
+            same("memory that can be written and run", re.findall(r".*PROT_WRITE\|PROT_EXEC.*", said), [])
+
+
+def systemd__is_told_in_the_right_order():
+    if os.geteuid() != 0:
+        print("skip  without root there is no /run of one's own")
+        return
+    booted = "mount -t tmpfs none /run && mkdir -p /run/systemd/system"
+    with Timers() as b:
+        tools, log = os.path.join(b.folder, "tools"), os.path.join(b.folder, "systemctl.log")
+        os.makedirs(tools)
+
+        def systemctl(body):
+            with open(os.path.join(tools, "systemctl"), "w", encoding="utf-8") as f:
+                f.write(f'#!/bin/sh\necho "$*" >>{log}\n{body}\n')
+            os.chmod(f.name, 0o755)
+            if os.path.exists(log):
+                os.remove(log)
+
+        def told():
+            return [line for line in read(log).splitlines() if not line.startswith("show")] if os.path.exists(log) else []
+
+        b.path = tools + ":" + os.environ["PATH"]
+        systemctl("exit 0")
+        in_namespace(b, booted, "schedule", "shop", "--at", "03:00").expect(0)
+        same("told", told(), ["daemon-reload", "restart nopsnap-shop.timer"])
+        systemctl("exit 0")
+        in_namespace(b, booted, "schedule", "shop").expect(0)
+        same("nothing is new", told(), [])
+        # systemd knows the delay and the owner's drop-ins, in whatever order its answer is.
+        systemctl("printf 'NextElapseUSecRealtime=@1790055555\\nId=nopsnap-shop.timer\\n\\nId=nopsnap-other.timer\\nNextElapseUSecRealtime=@1790066666\\n'")
+        listed = in_namespace(b, booted, "--json", "schedule").expect(0).out
+        same("by systemd", '"next_run_ns":1790055555000000000' in listed, True)
+        systemctl("echo 'Failed to connect to bus' >&2; exit 1")
+        same("by ourselves", '"next_run_ns":1790046000000000000' in in_namespace(b, booted, "--json", "schedule").expect(0).out, True)
+        in_namespace(b, booted, "schedule", "shop", "--at", "04:00").expect(3, err=["it is written and enabled", "Failed to connect to bus", "systemctl daemon-reload && systemctl restart nopsnap-shop.timer"])
+        in_namespace(b, booted, "schedule", "shop", "--remove").expect(3, err=["systemctl stop nopsnap-shop.timer"])
+        same("it is gone all the same", b.written(), {})
+        in_namespace(b, booted, "schedule", "shop", "--at", "04:00").expect(3)
+        systemctl("exit 0")
+        in_namespace(b, booted, "schedule", "shop", "--remove").expect(0)
+        same("stopped before it goes", told(), ["stop nopsnap-shop.timer", "clean --what=state nopsnap-shop.timer", "daemon-reload"])
 
 
 def put_back(b, files):
