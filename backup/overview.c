@@ -29,6 +29,7 @@ static void site_release_all(struct overview_site *s)
     free(s->name);
     free(s->version);
     free(s->points);
+    free(s->stopped_timer);
 }
 
 void overview_release(struct overview *o)
@@ -275,9 +276,13 @@ static enum error_kind complete_site(struct catalog *cat, const struct config *c
     s->here = !strcmp(site_id, s->site_id);
     section = s->here ? config_find(config, s->path) : NULL;
     timer = s->here ? schedule_list_find(timers, s->path) : NULL;
-    if (timer && (!timer->enabled || !runs_into(timer, o->catalog)))
+    if (timer && !runs_into(timer, o->catalog))
         timer = NULL;
-    if (section)
+    if (timer && (!timer->enabled || timer->idle)) {
+        rc = memory_string(timer->name, &s->stopped_timer, err);
+        timer = NULL;
+    }
+    if (!rc && section)
         rc = memory_string(section->name, &s->name, err);
     for (size_t i = 0; i < s->count && !s->good; i++)
         if (s->points[i].part == SNAPSHOT_WHOLE && !s->points[i].suspicious)

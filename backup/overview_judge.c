@@ -116,6 +116,21 @@ static enum error_kind judge_age(const struct overview *o, struct overview_site 
     return say(s, OVERVIEW_WARNING, "late", "history", text, err);
 }
 
+static enum error_kind judge_timer(struct overview_site *s, struct error *err)
+{
+    char *hint = NULL;
+    enum error_kind rc = OK;
+
+    if (!s->stopped_timer)
+        return OK;
+    rc = memory_format(&hint, err, "systemctl enable --now %s.timer", s->stopped_timer);
+    if (!rc)
+        rc = overview_problem_add(&s->problems, OVERVIEW_WARNING, "timer", hint, err,
+                                  "the timer %s.timer is not running: nothing starts the next run", s->stopped_timer);
+    free(hint);
+    return rc;
+}
+
 static enum error_kind judge_newest(struct overview_site *s, struct error *err)
 {
     const struct overview_point *p = s->points;
@@ -160,6 +175,8 @@ enum error_kind overview_judge_site(const struct overview *o, struct overview_si
         rc = judge_kept(s, err);
     if (!rc && s->here)
         rc = judge_age(o, s, err);
+    if (!rc)
+        rc = judge_timer(s, err);
     if (!rc)
         rc = judge_newest(s, err);
     if (!rc)

@@ -58,9 +58,13 @@ static enum error_kind check_ours(const struct schedule_head *h, const char *pat
         return OK;
     error_set(err, ERR_REFUSED, 0, "%s %s", path,
               h->ours ? "was changed by hand" : "is there, and nopsnap has not written it");
-    error_hint(err,
-               "--force replaces it and keeps it as .bak; changes of your own are safe in a drop-in: systemctl edit %s",
-               path_base(path));
+    if (strchr(path_base(path), '.'))
+        error_hint(
+            err,
+            "--force replaces it and keeps it as .bak; changes of your own are safe in a drop-in: systemctl edit %s",
+            path_base(path));
+    else
+        error_hint(err, "--force replaces it and keeps it as .bak");
     return ERR_REFUSED;
 }
 

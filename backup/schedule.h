@@ -141,7 +141,8 @@ struct schedule_entry {
     struct schedule_when when;
     int64_t delay_ms; /* 0 for cron */
     struct schedule_times times;
-    bool enabled;
+    bool enabled; /* will be started at boot */
+    bool idle;    /* enabled, but systemd says that it does not run now */
     bool edited;
     bool own_command; /* its sandbox leaves room for the config's after-run */
 };

@@ -213,21 +213,30 @@ static struct schedule_entry *timer_of(struct schedule_list *l, const char *unit
     return NULL;
 }
 
-/* A block for each timer, in which either may come first: "NextElapseUSecRealtime=@1790000000", "Id=nopsnap-shop.timer". */
+/*
+ * A block for each timer that systemd knows, its lines in any order: "NextElapseUSecRealtime=@1790000000", "Id=nopsnap-shop.timer",
+ * "ActiveState=active".
+ */
 static void take_answer(struct schedule_list *l, char *text, int64_t now_ns)
 {
     struct schedule_entry *e = NULL;
+    bool active = false;
     long long next = 0;
 
     for (char *line = strsep(&text, "\n"); line; line = strsep(&text, "\n")) {
         if (!strncmp(line, "Id=", 3))
             e = timer_of(l, line + 3);
+        active = active || !strcmp(line, "ActiveState=active");
         (void)sscanf(line, "NextElapseUSecRealtime=@%lld", &next);
         if (*line)
             continue;
-        if (e && next < INT64_MAX / NS_PER_S && next * NS_PER_S > now_ns)
-            e->times.next_ns = next * NS_PER_S;
+        if (e && active) {
+            e->idle = false;
+            if (next < INT64_MAX / NS_PER_S && next * NS_PER_S > now_ns)
+                e->times.next_ns = next * NS_PER_S;
+        }
         e = NULL;
+        active = false;
         next = 0;
     }
 }
@@ -235,16 +244,20 @@ static void take_answer(struct schedule_list *l, char *text, int64_t now_ns)
 /* systemd itself knows better: drop-ins count, and the random delay. One question for all; without an answer what was computed stays. */
 static void ask_systemd(struct schedule_list *l, int64_t now_ns)
 {
-    static const char *const argv[] = {
-        "systemctl", "show", "--timestamp=unix", "--property=Id,NextElapseUSecRealtime", "nopsnap-*.timer", NULL};
+    static const char *const argv[] = {"systemctl",        "show",
+                                       "--timestamp=unix", "--property=Id,ActiveState,NextElapseUSecRealtime",
+                                       "nopsnap-*.timer",  NULL};
     struct process_spec spec = {.argv = argv, .timeout_ms = SHOW_MS};
     struct buffer said = BUFFER_INIT(1u << 20);
     struct error ignored = ERROR_INIT;
     int status = 0;
 
-    if (process_run(&spec, &said, &status, &ignored) == OK && status == 0 && said.len > 0 &&
-        buffer_append_text(&said, "\n\n", &ignored) == OK)
+    if (process_run(&spec, &said, &status, &ignored) == OK && status == 0 &&
+        buffer_append_text(&said, "\n\n", &ignored) == OK) {
+        for (size_t i = 0; i < l->count; i++) /* one that it does not name it does not know */
+            l->items[i].idle = l->items[i].way == SCHEDULE_SYSTEMD && l->items[i].enabled;
         take_answer(l, (char *)said.data, now_ns);
+    }
     buffer_release(&said);
 }
 

@@ -5,6 +5,7 @@
  * and is doubled everywhere; $ begins a variable in the arguments of a command, and only there, and is doubled. Bytes below a blank and
  * bad UTF-8 have no place in a unit: such paths are refused before.
  */
+#include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -117,11 +118,22 @@ static bool names_tmp(const char *text)
     return text && (strstr(text, "/tmp") != NULL);
 }
 
+/* A server's socket where only its own settings, or a default that was compiled in, say so. */
+static bool has_socket_in_tmp(void)
+{
+    glob_t found = {0};
+    bool there = glob("/tmp/.s.PGSQL.*", 0, NULL, &found) == 0;
+
+    globfree(&found);
+    return there || access("/tmp/mysql.sock", F_OK) == 0;
+}
+
 static bool needs_tmp(const struct schedule_spec *s)
 {
     const struct site_config *c = s->site->config;
 
-    return in_tmp(s->site->path) || in_tmp(s->catalog) || in_tmp(s->program) || in_tmp(s->config_file) ||
+    return has_socket_in_tmp() || in_tmp(getenv("HOME")) || in_tmp(getenv("XDG_CONFIG_HOME")) ||
+           in_tmp(s->site->path) || in_tmp(s->catalog) || in_tmp(s->program) || in_tmp(s->config_file) ||
            names_tmp(s->site->connection.string) || any_in_tmp(s->outside) ||
            (c && (names_tmp(c->database_admin) || in_tmp(c->ca_file)));
 }

@@ -127,6 +127,7 @@ static void entry_json(const struct schedule_entry *e, const struct last_run *r)
     json_put_bytes(v, "catalog", e->catalog ? e->catalog : "", e->catalog ? strlen(e->catalog) : 0);
     json_put_number(v, "delay_ms", e->delay_ms);
     json_put_flag(v, "enabled", e->enabled);
+    json_put_flag(v, "running", e->enabled && !e->idle);
     json_put_flag(v, "edited", e->edited);
     json_put_number(v, "next_run_ns", e->times.next_ns);
     json_put_number(v, "last_run_ns", r->ended_ns);
@@ -158,6 +159,8 @@ static void entry_line(struct cli *cli, const struct schedule_entry *e, const st
     cli_site_column(c ? c->name : e->site, site, 19);
     schedule_when_text(&e->when, when);
     moment(e->times.next_ns, e->enabled ? "-" : "not enabled", next);
+    if (e->idle)
+        moment(0, "not running", next);
     moment(r->ended_ns, r->known ? "never" : "?", last);
     cli_line("", "%-18s %-12s  %-16s  %-16s  %s", site, !strncmp(when, "calendar ", 9) ? when + 9 : when, next, last,
              outcome_of(r));

@@ -4,11 +4,13 @@
 No test starts a timer: units and crontabs go to folders of the test, and the systemctl that is called is one that writes down what it was told.
 """
 import calendar as calendar_module
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "cli"))
@@ -187,8 +189,26 @@ def units__keep_the_run_from_what_it_does_not_need():
         same("quiet", b.run("-q", "schedule", "shop").expect(0).out, "")
         b.config_with()
         b.run("schedule", "shop").expect(3)
+        # Where nothing that is needed lies in /tmp (but for this test all does), it is the run's own.
+        with tempfile.TemporaryDirectory(dir="/dev/shm") as elsewhere:
+            config = os.path.join(elsewhere, "nopsnap.conf")
+            with open(os.open(config, os.O_WRONLY | os.O_CREAT, 0o600), "w", encoding="utf-8") as f:
+                f.write("[nopsnap]\ncatalog = /srv/catalog\n[far]\npath = /srv/www/far\nsqlserver-backup-path = /srv/mssql\n[top]\npath = /top\n[home]\npath = /home/home\n")
+            env = {**b.environment(), "HOME": "/root"}
+            texts = {}
+            for name in ("far", "top", "home"):
+                out = b.run("--json", "--config", config, "schedule", name, "--systemd", "--at", "03:00", "--dry-run", config=False, env=env).expect(0).out
+                for file in next(o for o in map(json.loads, out.splitlines()) if o["type"] == "schedule_written")["files"][:2]:
+                    texts[name] = texts.get(name, "") + file["text"]
+                    with open(os.path.join(b.units, os.path.basename(file["path"])), "w", encoding="utf-8") as f:
+                        f.write(file["text"])
+            same("written to", [words(v)[0] for v in values(texts["far"], "ReadWritePaths")], ["/srv/catalog", "/srv/www", "-/srv/mssql"])
+            private = os.path.realpath(PROGRAM).startswith(("/tmp", "/var/tmp")) or any(n.startswith((".s.PGSQL", "mysql.sock")) for n in os.listdir("/tmp"))
+            same("limits", [tuple(values(texts[n], k) for k in ("ProtectSystem", "ProtectHome", "PrivateTmp")) for n in ("far", "top", "home")],
+                 [(["strict"], ["read-only"], [] if private else ["true"]), (["full"], [], [] if private else ["true"]), (["strict"], [], [] if private else ["true"])])
+            verify(b)
         b.config_with("after-run = true\n")
-        b.run("schedule").expect(0, out="no room for it: nopsnap schedule shop")
+        b.run("schedule").expect(3, out="no room for it: nopsnap schedule shop", err="there is no catalogue at /srv/catalog")
         verify(b)
         assert out
 
@@ -395,7 +415,9 @@ def status__knows_the_timer_and_the_list_the_last_run():
         b.run("schedule", "shop").expect(0, not_out="changed  ")
         os.remove(os.path.join(b.units, "timers.target.wants", "nopsnap-shop.timer"))
         b.run("schedule").expect(0, out="not enabled")
-        same("a timer that is not enabled", site(3)["expect_ms"], 26 * 3600 * 1000)
+        o = site(3)
+        same("a timer that is not enabled", (o["expect_ms"], [p["code"] for p in o["problems"]]), (26 * 3600 * 1000, ["late", "timer"]))
+        b.run("status").expect(3, out="systemctl enable --now nopsnap-shop.timer")
         with open(os.path.join(b.site, "index.html"), "a", encoding="utf-8") as f:
             f.write("more")
         b.run("run", "shop", "--keep", "last 1").expect(0, out="1 kept, 1 forgotten")
@@ -463,9 +485,14 @@ def systemd__is_told_in_the_right_order():
         in_namespace(b, booted, "schedule", "shop").expect(0)
         same("nothing is new", told(), [])
         # systemd knows the delay and the owner's drop-ins, in whatever order its answer is.
-        systemctl("printf 'NextElapseUSecRealtime=@1790055555\\nId=nopsnap-shop.timer\\n\\nId=nopsnap-other.timer\\nNextElapseUSecRealtime=@1790066666\\n'")
+        answer = "printf 'NextElapseUSecRealtime=@1790055555\\nId=nopsnap-shop.timer\\nActiveState=active\\n\\nId=nopsnap-other.timer\\nNextElapseUSecRealtime=@1790066666\\n'"
+        systemctl(answer)
         listed = in_namespace(b, booted, "--json", "schedule").expect(0).out
         same("by systemd", '"next_run_ns":1790055555000000000' in listed, True)
+        for answer in (answer.replace("State=active", "State=inactive"), "exit 0"):  # somebody has stopped it; systemd does not know it
+            systemctl(answer)
+            in_namespace(b, booted, "schedule").expect(0, out="not running")
+            in_namespace(b, booted, "status").expect(3, out=["is not running", "systemctl enable --now nopsnap-shop.timer"])
         systemctl("echo 'Failed to connect to bus' >&2; exit 1")
         same("by ourselves", '"next_run_ns":1790046000000000000' in in_namespace(b, booted, "--json", "schedule").expect(0).out, True)
         in_namespace(b, booted, "schedule", "shop", "--at", "04:00").expect(3, err=["it is written and enabled", "Failed to connect to bus", "systemctl daemon-reload && systemctl restart nopsnap-shop.timer"])
