@@ -238,7 +238,7 @@ static int run_one(struct cli *cli, struct catalog *cat, const char *name, const
     run_result_release(&result);
     cli_database_release(&database);
     site_release(&site);
-    return status;
+    return cli_status_worse(status, cli_done(cli)); /* what its notifications warned of, too */
 }
 
 int cli_run(struct cli *cli, int argc, char **argv)
@@ -269,5 +269,5 @@ int cli_run(struct cli *cli, int argc, char **argv)
     if (cat && status < EXIT_SIGNAL && notify_overdue(cat, &cli->config, &cli->progress, &err) != OK)
         cli_warn(cli, "%s", err.text);
     catalog_close(cat);
-    return status;
+    return cli_status_worse(status, cli_done(cli));
 }
