@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "file.h"
@@ -22,6 +23,17 @@ enum error_kind directory_make(int dirfd, const char *path, mode_t mode, struct 
         return error_set(err, ERR_EXISTS, errno, "cannot make the folder %s", path);
     return error_set(err, errno == ENOENT || errno == ENOTDIR ? ERR_NOT_FOUND : ERR_IO, errno,
                      "cannot make the folder %s", path);
+}
+
+enum error_kind directory_room(const char *path, uint64_t *out, struct error *err)
+{
+    struct statvfs s;
+
+    if (statvfs(path, &s))
+        return error_set(err, errno == ENOENT || errno == ENOTDIR ? ERR_NOT_FOUND : ERR_IO, errno,
+                         "cannot tell how much room there is at %s", path);
+    *out = (uint64_t)s.f_bavail * s.f_frsize;
+    return OK;
 }
 
 /* Makes one folder whose parent exists, unless it is there. Another process may make it at the same time. */

@@ -48,6 +48,8 @@ enum error_kind file_read_whole(int dirfd, const char *path, size_t max, struct 
 enum error_kind directory_make(int dirfd, const char *path, mode_t mode, struct error *err); /* ERR_EXISTS if there */
 /* Make path and its missing parents, each 0700, syncing every parent that gained an entry. */
 enum error_kind directory_make_all(const char *path, struct error *err);
+/* Bytes that this user may still write on the filesystem that path lies on. */
+enum error_kind directory_room(const char *path, uint64_t *out, struct error *err);
 enum error_kind directory_sync(int dirfd, const char *path, struct error *err); /* open, fsync, close */
 
 /* The next four do not sync; the caller names when. */

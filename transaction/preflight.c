@@ -4,7 +4,6 @@
  */
 #include <stdlib.h>
 #include <string.h>
-#include <sys/statvfs.h>
 
 #include "transaction_internal.h"
 
@@ -19,23 +18,14 @@ void preflight_release(struct preflight *p)
     p->start_how = NULL;
 }
 
-static enum error_kind free_bytes(const char *path, uint64_t *out)
-{
-    struct statvfs s;
-
-    if (statvfs(path, &s) != 0)
-        return ERR_IO;
-    *out = (uint64_t)s.f_bavail * s.f_frsize;
-    return OK;
-}
-
 enum error_kind need_space(const char *where, const char *what, uint64_t need, struct preflight *p, struct error *err)
 {
+    struct error unknown = ERROR_INIT;
     uint64_t have = 0;
     char n[TEXT_MAX];
     char h[TEXT_MAX];
 
-    if (free_bytes(where, &have) != OK || have >= need)
+    if (directory_room(where, &have, &unknown) != OK || have >= need)
         return OK;
     text_size(need, n);
     text_size(have, h);

@@ -1,22 +1,17 @@
 /* The run of a rehearsal, and its end. */
 #include "rehearse.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "file.h"
-#include "hash.h"
 #include "rehearse_internal.h"
 #include "thread.h"
 
 #define SITE_LOCK_TIMEOUT_MS 60000
 #define POLL_MS 200
-#define MARK_HEAD "nopsnap rehearsal "
 
 void rehearse_result_release(struct rehearse_result *r)
 {
@@ -26,181 +21,38 @@ void rehearse_result_release(struct rehearse_result *r)
     *r = (struct rehearse_result){.well = false};
 }
 
-/* ---- what was made, and how it goes (H4) ---- */
-
-static enum error_kind in_folder(const struct rehearsal *r, const char *name, char **out, struct error *err)
-{
-    return path_join(r->folder, name, out, err);
-}
-
-/* The name holds a token that was marked before the database was made: what carries it is ours. */
-static enum error_kind drop_copy(struct rehearsal *r, const char *token, struct error *err)
-{
-    struct database_info info = DATABASE_INFO_INIT;
-    struct database *copy = NULL;
-    char *name = NULL;
-    enum error_kind rc = database_beside_name(r->db, token, &name, err);
-
-    if (!rc)
-        rc = database_open_beside(r->db, name, &copy, err);
-    if (!rc)
-        rc = database_probe(copy, &info, err);
-    database_close(copy);
-    if (!rc && info.exists)
-        rc = database_kept_drop(r->db, name, info.identity, err);
-    database_info_release(&info);
-    free(name);
-    return rc;
-}
-
-static enum error_kind remove_below(const struct rehearsal *r, const char *name, struct error *err)
-{
-    char *path = NULL;
-    enum error_kind rc = in_folder(r, name, &path, err);
-
-    if (!rc)
-        rc = directory_remove_tree(AT_FDCWD, path, err);
-    free(path);
-    return rc;
-}
-
-static enum error_kind remove_marked(struct rehearsal *r, const char *token, struct error *err)
-{
-    struct error why = ERROR_INIT;
-    char *mark = NULL;
-    enum error_kind rc = drop_copy(r, token, err);
-
-    if (!rc)
-        rc = remove_below(r, "tree", err);
-    if (!rc)
-        rc = remove_below(r, "scratch", err);
-    if (!rc)
-        rc = in_folder(r, "mark", &mark, err);
-    if (!rc && file_unlink(AT_FDCWD, mark, &why) != OK && why.kind != ERR_NOT_FOUND) {
-        error_copy(err, &why);
-        rc = why.kind;
-    }
-    free(mark);
-    return rc;
-}
-
-static enum error_kind clear_leftover(struct rehearsal *r, const struct progress *progress, struct error *err)
-{
-    static const size_t head = sizeof(MARK_HEAD) - 1;
-    struct buffer text = BUFFER_INIT(256);
-    struct error why = ERROR_INIT;
-    char *mark = NULL;
-    char token[9] = "";
-    enum error_kind rc = in_folder(r, "mark", &mark, err);
-
-    if (rc)
-        return rc;
-    rc = file_read_whole(AT_FDCWD, mark, 256, &text, &why);
-    if (rc == ERR_NOT_FOUND) {
-        rc = access(r->tree, F_OK) == 0
-                 ? error_set(err, ERR_REFUSED, 0, "%s is no leftover of a rehearsal: it has no mark", r->folder)
-                 : OK;
-    } else if (rc) {
-        error_copy(err, &why);
-    } else if (text.len < head + 8 || memcmp(text.data, MARK_HEAD, head) != 0) {
-        rc = error_set(err, ERR_REFUSED, 0, "%s is no mark of a rehearsal", mark);
-    } else {
-        memcpy(token, text.data + head, 8);
-        progress_step(progress, "removing what a rehearsal left that was ended");
-        rc = remove_marked(r, token, err);
-    }
-    buffer_release(&text);
-    free(mark);
-    return rc;
-}
-
-/* P8, P11: in a folder that somebody else put there his mark would say what is removed. */
-static enum error_kind refuse_of_others(const char *folder, struct error *err)
-{
-    struct stat st;
-
-    if (lstat(folder, &st))
-        return error_set(err, ERR_IO, errno, "%s", folder);
-    if (S_ISDIR(st.st_mode) && st.st_uid == geteuid())
-        return OK;
-    error_set(err, ERR_REFUSED, 0, "%s is not this user's own folder", folder);
-    error_hint(err, "look what it is, and move it away");
-    return ERR_REFUSED;
-}
+/* ---- the place, and how it goes (H4) ---- */
 
 static enum error_kind begin(struct rehearsal *r, const struct progress *progress, struct error *err)
 {
-    unsigned char token[4];
     char *parent = NULL;
-    char *lock = NULL;
-    char *mark = NULL;
-    char text[64];
-    struct error there = ERROR_INIT;
+    char *folder = NULL;
+    struct scratch_spec spec = {"rehearsal", NULL, 0711, r->db}; /* the shop's own user has to get through */
     enum error_kind rc = path_parent(r->site->path, &parent, err);
 
     if (!rc)
-        rc = memory_format(&r->folder, err, "%s/.nopsnap-rehearse-%s", parent, path_base(r->site->path));
-    if (!rc && site_serves(parent)) {
-        rc = error_set(err, ERR_REFUSED, 0, "%s is served to visitors: no copy of the shop is put there", parent);
+        rc = memory_format(&folder, err, "%s/.nopsnap-rehearse-%s", parent, path_base(r->site->path));
+    spec.folder = folder;
+    if (!rc)
+        rc = scratch_begin(&r->place, &spec, progress, err);
+    if (rc && parent && site_serves(parent))
         error_hint(err, "move the shop out of the served folder");
-    }
-    if (!rc)
-        rc = in_folder(r, "tree", &r->tree, err);
-    if (!rc)
-        rc = in_folder(r, "lock", &lock, err);
-    if (!rc)
-        rc = in_folder(r, "mark", &mark, err);
-    if (!rc && directory_make(AT_FDCWD, r->folder, 0711, &there) != OK && there.kind != ERR_EXISTS) {
-        error_copy(err, &there);
-        rc = there.kind;
-    }
-    if (!rc)
-        rc = refuse_of_others(r->folder, err);
-    if (!rc) /* the shop's own user has to get through */
-        rc = chmod(r->folder, 0711) ? error_set(err, ERR_IO, errno, "%s", r->folder) : OK;
-    if (!rc)
-        rc = file_lock_take(&r->lock, lock, LOCK_EXCLUSIVE, 0, "the rehearsal of this shop", err);
-    if (!rc)
-        rc = clear_leftover(r, progress, err);
-    if (!rc)
-        rc = random_bytes(token, sizeof(token), err);
-    if (!rc) {
-        hex_encode(token, sizeof(token), r->token);
-        (void)snprintf(text, sizeof(text), MARK_HEAD "%s\n", r->token);
-        rc = file_replace(mark, text, strlen(text), 0600, err);
-    }
     free(parent);
-    free(lock);
-    free(mark);
+    free(folder);
     return rc;
 }
 
-/* A signal that ended the rehearsal must not end this. */
 static enum error_kind end(struct rehearsal *r, struct error *err)
 {
-    enum error_kind rc = OK;
+    enum error_kind rc;
 
-    cancel_defer(true);
+    cancel_defer(true); /* a signal that ended the rehearsal must not end this */
     process_kill(&r->process);
     database_close(r->copy);
     r->copy = NULL;
-    if (r->token[0])
-        rc = remove_marked(r, r->token, err);
-    if (!rc && r->lock.fd >= 0) {
-        (void)unlink(r->lock.path);
-        (void)rmdir(r->folder);
-    }
-    if (rc) {
-        error_context(err, "removing the copy");
-        error_hint(err, "the next rehearsal of this shop tries it again");
-    }
-    file_lock_drop(&r->lock);
-    cancel_defer(false);
+    rc = scratch_end(&r->place, err);
     memory_free_secret(r->string);
     free(r->provider);
-    free(r->folder);
-    free(r->tree);
-    free(r->name);
     snapshot_record_release(&r->snapshot);
     return rc;
 }
@@ -236,21 +88,10 @@ static enum error_kind take(struct rehearsal *r, const struct progress *progress
 static enum error_kind load(struct rehearsal *r, const struct progress *progress, struct error *err)
 {
     struct database_facts facts = DATABASE_FACTS_INIT;
-    struct text_list differences = TEXT_LIST_INIT;
-    enum error_kind rc = restore_database_facts(&r->snapshot, &facts, err);
+    enum error_kind rc = scratch_load(&r->place, r->cat, &r->snapshot, &facts, progress, err);
 
-    progress_step(progress, "loading a copy of the database");
     if (!rc)
-        rc = database_load_begin(r->db, &facts, r->token, &r->name, err);
-    if (!rc)
-        rc = restore_database_load(r->cat, &r->snapshot, r->db, r->name, progress, err);
-    if (!rc) /* P9 */
-        rc = database_compare(r->db, r->name, &facts.counts, &differences, err);
-    if (!rc && differences.count)
-        rc = error_set(err, ERR_CORRUPT, 0, "the copy is not what was dumped: %s", differences.items[0]);
-    if (!rc)
-        rc = database_open_beside(r->db, r->name, &r->copy, err);
-    text_list_release(&differences);
+        rc = database_open_beside(r->db, r->place.name, &r->copy, err);
     database_facts_release(&facts);
     return rc;
 }
@@ -260,24 +101,21 @@ static enum error_kind build(struct rehearsal *r, const struct progress *progres
     struct restore_options o = {
         .select = carry_wants, .select_arg = r->context, .no_hard_links = true, .no_sync = true};
     struct restore_result restored = {.files = 0};
-    char *scratch = NULL;
-    enum error_kind rc = in_folder(r, "scratch", &scratch, err);
+    enum error_kind rc;
 
     progress_step(progress, "building the new version's tree");
-    r->context->runs_at = r->tree;
-    if (!rc)
-        rc = restore_files(r->cat, &r->snapshot, "site", r->tree, &o, progress, &restored, err);
+    r->context->runs_at = r->place.tree;
+    rc = restore_files(r->cat, &r->snapshot, "site", r->place.tree, &o, progress, &restored, err);
     if (!rc)
         rc = carry_check(r->context, err);
     if (!rc)
-        rc = directory_make(AT_FDCWD, scratch, 0700, err);
+        rc = directory_make(AT_FDCWD, r->place.spare, 0700, err);
     if (!rc)
-        rc = tree_plant(r->context, r->tree, r->site->path, scratch, progress, err);
+        rc = tree_plant(r->context, r->place.tree, r->site->path, r->place.spare, progress, err);
     if (!rc)
-        rc = carry_settle(r->context, r->tree, r->site->path, progress, err);
+        rc = carry_settle(r->context, r->place.tree, r->site->path, progress, err);
     r->context->runs_at = NULL;
     restore_result_release(&restored);
-    free(scratch);
     return rc;
 }
 
@@ -400,7 +238,7 @@ enum error_kind rehearse_run(struct catalog *cat, struct site *site, struct upgr
                           .db = forward_plan_database(plan->forward),
                           .snapshot = SNAPSHOT_RECORD_INIT,
                           .process = PROCESS_INIT,
-                          .lock = FILE_LOCK_INIT};
+                          .place = SCRATCH_INIT};
     struct error last = ERROR_INIT;
     enum error_kind rc = check(site, plan, err);
 

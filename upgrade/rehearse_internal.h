@@ -4,6 +4,7 @@
 
 #include "process.h"
 #include "rehearse.h"
+#include "scratch.h"
 #include "upgrade_internal.h"
 
 struct rehearsal {
@@ -11,11 +12,8 @@ struct rehearsal {
     struct site *site;
     struct upgrade_plan *plan;
     struct upgrade_context *context;
-    struct database *db; /* the shop's; borrowed */
-    char *folder;        /* beside the site */
-    char *tree;          /* in it */
-    char *name;          /* the copy's, before it is there: its token is marked first (H4) */
-    char token[9];
+    struct database *db;   /* the shop's; borrowed */
+    struct scratch place;  /* beside the site (H4) */
     struct database *copy; /* open, or NULL */
     char *string;          /* connection string of the copy; secret */
     char *provider;
@@ -23,7 +21,6 @@ struct rehearsal {
     char url[96];
     struct snapshot_record snapshot;
     struct process process;
-    struct file_lock lock;
 };
 
 /* rehearse_settings.c */

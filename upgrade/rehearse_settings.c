@@ -104,7 +104,7 @@ static void look_at_member(const char *key, struct json *value, void *arg)
         *dot = '.';
     if (!strncasecmp(name, "AzureBlobConfig.", 16) || !strcasecmp(name, "DistributedCacheConfig.ConnectionString"))
         kind = text && *text ? SITE_OUTSIDE_EMPTY : SITE_OUTSIDE_NONE;
-    else if (text && strncmp(text, l->r->tree, strlen(l->r->tree)) != 0)
+    else if (text && strncmp(text, l->r->place.tree, strlen(l->r->place.tree)) != 0)
         kind = site_outside_setting(name, text);
     if (kind == SITE_OUTSIDE_EMPTY && !is_allowed(l->r, name))
         l->rc = text_list_add(l->emptied, l->path, l->err);
@@ -238,7 +238,7 @@ static enum error_kind settle_folder(struct rehearsal *r, int tree, const char *
 {
     char *full = NULL;
     DIR *dir = NULL;
-    enum error_kind rc = path_join(r->tree, folder, &full, err);
+    enum error_kind rc = path_join(r->place.tree, folder, &full, err);
 
     if (!rc)
         dir = opendir(full);
@@ -268,14 +268,14 @@ static enum error_kind settle_connection(struct rehearsal *r, int tree, struct e
     struct database_target target = DATABASE_TARGET_INIT;
     struct buffer bytes = BUFFER_INIT(FILE_MAX);
     struct buffer spliced = BUFFER_INIT(FILE_MAX);
-    enum error_kind rc = site_connection_read(r->tree, &r->context->to, false, &c, err);
+    enum error_kind rc = site_connection_read(r->place.tree, &r->context->to, false, &c, err);
 
     if (!rc && (!c.file || !c.string || !c.provider))
         rc = error_set(err, ERR_REFUSED, 0, "the new version's settings name no database");
     if (!rc)
         rc = read_file(tree, c.file, &bytes, err);
     if (!rc)
-        rc = memory_format(&r->string, err, "%s;Database=%s", c.string, r->name);
+        rc = memory_format(&r->string, err, "%s;Database=%s", c.string, r->place.name);
     if (!rc)
         rc = memory_string(c.provider, &r->provider, err);
     if (!rc)
@@ -283,12 +283,12 @@ static enum error_kind settle_connection(struct rehearsal *r, int tree, struct e
     if (!rc)
         rc = write_back(tree, c.file, &spliced, err);
     if (!rc)
-        rc = site_connection_read(r->tree, &r->context->to, false, &now, err);
+        rc = site_connection_read(r->place.tree, &r->context->to, false, &now, err);
     if (!rc && (!now.string || !now.provider))
         rc = error_set(err, ERR_REFUSED, 0, "the copy's settings name no database");
     if (!rc)
         rc = database_target_parse(now.provider, now.string, &target, err);
-    if (!rc && (!target.name || strcmp(target.name, r->name) != 0))
+    if (!rc && (!target.name || strcmp(target.name, r->place.name) != 0))
         rc = error_set(err, ERR_REFUSED, 0, "the settings of the copy do not lead to its own database");
     database_target_release(&target);
     site_connection_release(&c);
@@ -301,7 +301,7 @@ static enum error_kind settle_connection(struct rehearsal *r, int tree, struct e
 enum error_kind rehearse_settings(struct rehearsal *r, struct rehearse_result *out, struct error *err)
 {
     int tree = -1;
-    enum error_kind rc = file_open(AT_FDCWD, r->tree, O_RDONLY | O_DIRECTORY, 0, &tree, err);
+    enum error_kind rc = file_open(AT_FDCWD, r->place.tree, O_RDONLY | O_DIRECTORY, 0, &tree, err);
 
     if (!rc)
         rc = settle_connection(r, tree, err);

@@ -35,7 +35,7 @@ static enum error_kind put_in(const struct rehearsal *r, const char *word, size_
 
     for (size_t i = 0; i < len && !rc;) {
         if (len - i >= 5 && !strncmp(word + i, "{dir}", 5)) {
-            rc = buffer_append_text(&b, r->tree, err);
+            rc = buffer_append_text(&b, r->place.tree, err);
             i += 5;
         } else if (len - i >= 6 && !strncmp(word + i, "{port}", 6)) {
             rc = buffer_append_format(&b, err, "%d", r->port);
@@ -89,7 +89,7 @@ enum error_kind rehearse_start(struct rehearsal *r, struct error *err)
     if (!rc && r->site->config->environment)
         rc = memory_format(&set[3], err, "ASPNETCORE_ENVIRONMENT=%s", r->site->config->environment);
     if (!rc) {
-        struct process_spec spec = {.argv = argv, .environment = environment, .directory = r->tree};
+        struct process_spec spec = {.argv = argv, .environment = environment, .directory = r->place.tree};
 
         for (size_t i = 0; i < words.count; i++)
             argv[i] = words.items[i];
