@@ -102,6 +102,9 @@ enum error_kind catalog_site_lock(struct catalog *cat, const char *site_id, bool
 /* Exclude other runs of the site, and nobody else. */
 enum error_kind catalog_run_lock(struct catalog *cat, const char *site_id, int timeout_ms,
                                  struct catalog_site_lock **out, struct error *err);
+/* Exclude other drills of the site, wherever they put it; does not wait. */
+enum error_kind catalog_drill_lock(struct catalog *cat, const char *site_id, struct catalog_site_lock **out,
+                                   struct error *err);
 void catalog_site_unlock(struct catalog_site_lock *lock); /* accepts NULL */
 
 /* The site id: 16 hex digits from catalogue id, host id (/etc/machine-id, else host name) and real path. out has 17 bytes. */

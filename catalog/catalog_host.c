@@ -38,7 +38,10 @@ static enum error_kind take_lock(struct catalog *cat, const char *kind, const ch
     rc = memory_format(&path, err, "%s/" LOCKS_NAME "/%s-%s.lock", cat->path, kind, site_id);
     if (!rc)
         rc = file_lock_take(&lock->lock, path, exclusive ? LOCK_EXCLUSIVE : LOCK_SHARED, timeout_ms,
-                            kind[0] == 'r' ? "the site's run" : "the site", err);
+                            kind[0] == 'r'   ? "the site's run"
+                            : kind[0] == 'd' ? "the site's drill"
+                                             : "the site",
+                            err);
     free(path);
     if (rc) {
         free(lock);
@@ -58,6 +61,12 @@ enum error_kind catalog_run_lock(struct catalog *cat, const char *site_id, int t
                                  struct catalog_site_lock **out, struct error *err)
 {
     return take_lock(cat, "run", site_id, true, timeout_ms, out, err);
+}
+
+enum error_kind catalog_drill_lock(struct catalog *cat, const char *site_id, struct catalog_site_lock **out,
+                                   struct error *err)
+{
+    return take_lock(cat, "drill", site_id, true, 0, out, err);
 }
 
 void catalog_site_unlock(struct catalog_site_lock *lock)

@@ -199,6 +199,7 @@ int cli_accept(struct cli *cli, int argc, char **argv);
 int cli_forget(struct cli *cli, int argc, char **argv);
 int cli_prune(struct cli *cli, int argc, char **argv);
 int cli_verify(struct cli *cli, int argc, char **argv);
+int cli_drill(struct cli *cli, int argc, char **argv);
 int cli_run(struct cli *cli, int argc, char **argv);
 int cli_schedule(struct cli *cli, int argc, char **argv);
 int cli_rebuild(struct cli *cli, int argc, char **argv);

@@ -236,6 +236,19 @@ const struct command cli_commands[] = {
      "  nopsnap schedule\n"
      "  nopsnap schedule shop --remove\n",
      cli_schedule},
+    {"drill", "SITE [SNAPSHOT] [OPTIONS]",
+     "prove that a snapshot can be restored: do it beside the shop, compare, remove",
+     "The files are restored into a folder of their own, the dump is loaded into a database of another name on the shop's\n"
+     "server; every file is compared with the snapshot, the rows of every table are counted; then all of it is removed.\n"
+     "The shop runs on and is not touched. Without SNAPSHOT the newest whole one that is not flagged. 7 when something\n"
+     "is not as it was saved, 1 when it could not be tried, 6 or 5 while an upgrade or a rollback is under way or\n"
+     "unfinished.\n\n"
+     "  --scratch DIR           an existing folder with room for the files (drill-folder of the config, else the\n"
+     "                          catalogue's)\n\n"
+     "Examples:\n"
+     "  nopsnap drill shop\n"
+     "  nopsnap drill shop 3f2a --scratch /srv/scratch\n",
+     cli_drill},
     {"rebuild", "", "make the catalogue's index again from its packs",
      "For a damaged, lost or outdated catalog.sqlite. No snapshot is lost, none that was forgotten comes back.\n\n"
      "Example:\n"

@@ -6,6 +6,7 @@
 #define NOPSNAP_SITE_CONFIG_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "error.h"
 #include "text.h"
@@ -53,6 +54,8 @@ struct site_config {
         expect_every; /* how often a good snapshot is expected ("24h"), or NULL: from the rhythm of the scheduled ones */
     char *verify_budget;             /* how long a run reads data, or NULL */
     char *verify_within;             /* the time in which all data is read once, or NULL */
+    char *drill;                     /* how often a restore is tried: config_every_ms(); or NULL */
+    char *drill_folder;              /* where, or NULL: in the catalogue's folder */
     char *after_run;                 /* command line run after a scheduled snapshot, or NULL */
     char *environment;               /* ASPNETCORE_ENVIRONMENT when the unit does not tell, or NULL */
     char *rehearse_start;            /* what starts a rehearsal's copy, with {dir} and {port}; or NULL */
@@ -85,6 +88,9 @@ struct config {
  */
 enum error_kind config_load(const char *file, struct config *out, struct error *err);
 void config_release(struct config *c);
+
+/* "daily", "weekly", "monthly" (30 days) or a time such as 10d in milliseconds; 0: "never"; -1: something else. */
+int64_t config_every_ms(const char *value);
 
 /* The section with this name, or whose path is this path (compared as real paths); NULL if none. Borrowed. */
 const struct site_config *config_find(const struct config *c, const char *name_or_path);

@@ -14,6 +14,7 @@ enum config_kind {
     ADMIN,
     URL,
     DURATION,
+    EVERY,
     PATTERN,
     LINE,
     PAGE,

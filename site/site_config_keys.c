@@ -8,6 +8,8 @@
 #include "json.h"
 #include "keep_rules.h"
 
+#define DAY_MS ((int64_t)24 * 3600 * 1000)
+
 static const struct config_key keys[] = {
     {"path", PATH, offsetof(struct site_config, path)},
     {"service", TEXT, offsetof(struct site_config, service)},
@@ -30,6 +32,8 @@ static const struct config_key keys[] = {
     {"keep-safety", RULES, offsetof(struct site_config, keep_safety)},
     {"verify-budget", DURATION, offsetof(struct site_config, verify_budget)},
     {"verify-within", DURATION, offsetof(struct site_config, verify_within)},
+    {"drill", EVERY, offsetof(struct site_config, drill)},
+    {"drill-folder", PATH, offsetof(struct site_config, drill_folder)},
     {"after-run", TEXT, offsetof(struct site_config, after_run)},
     {"expect-every", DURATION, offsetof(struct site_config, expect_every)},
     {"environment", TEXT, offsetof(struct site_config, environment)},
@@ -158,6 +162,20 @@ static bool is_mail_server(const char *value)
     return scheme > 0 && value[scheme] != '\0' && !strpbrk(value + scheme, "/@?# \t");
 }
 
+int64_t config_every_ms(const char *value)
+{
+    static const struct {
+        const char *word;
+        int64_t ms;
+    } words[] = {{"never", 0}, {"daily", DAY_MS}, {"weekly", 7 * DAY_MS}, {"monthly", 30 * DAY_MS}};
+    int64_t ms = text_parse_duration(value);
+
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+        if (strcmp(words[i].word, value) == 0)
+            return words[i].ms;
+    return ms > 0 ? ms : -1;
+}
+
 bool config_value_allowed(enum config_kind kind, const char *value)
 {
     if (value[0] == '\0')
@@ -166,6 +184,8 @@ bool config_value_allowed(enum config_kind kind, const char *value)
         return is_url(value);
     if (kind == DURATION)
         return text_parse_duration(value) > 0;
+    if (kind == EVERY)
+        return config_every_ms(value) >= 0;
     if (kind == PAGE)
         return is_page(value);
     if (kind == RULES)
@@ -195,6 +215,8 @@ const char *config_value_expected(enum config_kind kind, const char *value)
         return "only http://... or https://... will do for";
     if (kind == DURATION)
         return "only a time such as 90s, 30m or 2h will do for";
+    if (kind == EVERY)
+        return "only daily, weekly, monthly, never or a time such as 10d will do for";
     if (kind == PAGE)
         return "only /path TEXT or http://... TEXT will do for";
     if (kind == RULES)

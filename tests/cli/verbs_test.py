@@ -16,7 +16,7 @@ import time
 from cli_support import PROGRAM, Bench, Failed, main, same
 
 VERBS = ["init", "snapshot", "list", "rollback", "upgrade", "rehearse", "confirm", "recover", "restore", "export", "show", "ls", "cat", "diff", "sql", "status", "report", "history", "hold",
-         "release", "accept", "forget", "prune", "verify", "run", "schedule", "rebuild", "notify"]
+         "release", "accept", "forget", "prune", "verify", "drill", "run", "schedule", "rebuild", "notify"]
 
 
 def shop():
@@ -70,7 +70,7 @@ def usage__errors_say_what_and_where_to_look():
         b.run("lsit").expect(2, hint="nopsnap list")
         b.run("qqqqqq").expect(2, hint="nopsnap --help")
         for argv in (["snapshot"], ["snapshot", "a", "b"], ["rollback"], ["recover"], ["restore"], ["export", "x"], ["show"], ["ls"], ["cat"],
-                     ["diff"], ["report"], ["history"], ["hold"], ["release"], ["accept"], ["forget"], ["prune", "x"], ["verify", "x"], ["rebuild", "x"], ["run"], ["run", "x", "--all"], ["schedule", "--at", "03:00"], ["schedule", "a", "b"], ["schedule", "a", "--remove", "--at", "03:00"], ["notify", "shop"], ["notify", "--test", "a", "b"], ["notify", "nobody", "--test"],
+                     ["diff"], ["report"], ["history"], ["hold"], ["release"], ["accept"], ["forget"], ["prune", "x"], ["verify", "x"], ["rebuild", "x"], ["run"], ["run", "x", "--all"], ["drill"], ["drill", "a", "b", "c"], ["schedule", "--at", "03:00"], ["schedule", "a", "b"], ["schedule", "a", "--remove", "--at", "03:00"], ["notify", "shop"], ["notify", "--test", "a", "b"], ["notify", "nobody", "--test"],
                      ["init", "x"], ["list", "a", "b"], ["status", "a", "b"], ["snapshot", "x", "--mode", "half"], ["rollback", "x", "--only", "y"],
                      ["verify", "--read-data=0%"], ["verify", "--read-data=soon"], ["prune", "--max-unused", "10"],
                      ["snapshot", "x", "--files-only", "--database-only"], ["snapshot", "x", "--tag"], ["list", "--wrong"]):

@@ -1,0 +1,377 @@
+#include "drill.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "scratch.h"
+#include "thread.h"
+#include "transaction.h"
+
+enum { SITE_LOCK_TIMEOUT_MS = 60000, DAMAGED_SHOWN = 20 };
+#define ROOM_MARGIN (64ull << 20)
+#define ROOM_PER_FILE 4096ull /* a block each */
+#define NS_PER_MS 1000000
+
+struct drill {
+    struct catalog *cat;
+    struct site *site;
+    const struct drill_options *options;
+    const struct progress *progress;
+    struct drill_result *result;
+    struct snapshot_record snapshot;
+    struct database *db; /* borrowed, or NULL */
+    struct scratch place;
+    char site_id[17];
+};
+
+/* ---- which one ---- */
+
+struct newest {
+    char whole[33];
+    char any[33]; /* of a site without a database every snapshot is partial */
+};
+
+/* Rows come newest first. */
+static enum error_kind consider(void *arg, const struct snapshot_row *row, struct error *err)
+{
+    struct newest *n = arg;
+
+    (void)err;
+    if (row->suspicious)
+        return OK;
+    if (!n->any[0])
+        memcpy(n->any, row->id, sizeof(n->any));
+    if (!n->whole[0] && row->part == SNAPSHOT_WHOLE)
+        memcpy(n->whole, row->id, sizeof(n->whole));
+    return OK;
+}
+
+static enum error_kind choose_newest(struct drill *d, struct error *err)
+{
+    struct newest n = {"", ""};
+    enum error_kind rc = snapshot_row_each(d->cat, d->site_id, consider, &n, err);
+
+    if (rc)
+        return rc;
+    if (!n.any[0]) {
+        rc = error_set(err, ERR_NOT_FOUND, 0, "there is no good snapshot of %s to restore", d->site->path);
+        error_hint(err, "nopsnap snapshot %s", d->site->path);
+        return rc;
+    }
+    return snapshot_read(d->cat, n.whole[0] ? n.whole : n.any, &d->snapshot, err);
+}
+
+static enum error_kind choose(struct drill *d, struct error *err)
+{
+    const char *id = d->options->snapshot;
+    enum error_kind rc = OK;
+
+    if (!id)
+        return choose_newest(d, err);
+    rc = snapshot_find(d->cat, strcmp(id, "latest") ? NULL : d->site_id, id, &d->snapshot, err);
+    if (rc == ERR_NOT_FOUND)
+        error_hint(err, "nopsnap list %s shows what there is", d->site->path);
+    if (!rc && (!d->snapshot.site_id || strcmp(d->snapshot.site_id, d->site_id) != 0)) {
+        rc = error_set(err, ERR_REFUSED, 0, "snapshot %.8s is of %s on %s, not of %s", d->snapshot.id,
+                       d->snapshot.site_path ? d->snapshot.site_path : "?", d->snapshot.host ? d->snapshot.host : "?",
+                       d->site->path);
+        error_hint(err, "nopsnap list %s shows what there is", d->site->path);
+    }
+    return rc;
+}
+
+/* ---- where ---- */
+
+/* Without a folder of the owner's choice in the catalogue's own: what may write a snapshot may write there, and visitors never read it. */
+static enum error_kind place_of(struct catalog *cat, const struct site *site, const char *folder, const char *site_id,
+                                char **parent, char **out, struct error *err)
+{
+    const char *chosen = folder ? folder : site->config ? site->config->drill_folder : NULL;
+    enum error_kind rc = path_real(chosen ? chosen : catalog_path(cat), parent, err);
+
+    if (rc)
+        error_hint(err, "make the folder for restore drills first, or name another: --scratch, drill-folder");
+    if (!rc && site_holds(site->path, *parent)) {
+        rc = error_set(err, ERR_REFUSED, 0, "%s is inside the shop: no copy of it is put there", *parent);
+        error_hint(err, "name another folder: --scratch, or drill-folder in the config");
+    }
+    return rc ? rc : memory_format(out, err, "%s/%sdrill-%s", *parent, chosen ? ".nopsnap-" : "", site_id);
+}
+
+static enum error_kind check_room(const struct drill *d, const char *where, struct error *err)
+{
+    uint64_t need = ROOM_MARGIN;
+    uint64_t have = 0;
+    char n[TEXT_MAX];
+    char h[TEXT_MAX];
+    enum error_kind rc = directory_room(where, &have, err);
+
+    for (size_t i = 0; i < d->snapshot.root_count; i++)
+        need += d->snapshot.roots[i].bytes + d->snapshot.roots[i].files * ROOM_PER_FILE;
+    if (rc || have >= need)
+        return rc;
+    text_size(need, n);
+    text_size(have, h);
+    error_set(err, ERR_SPACE, 0, "not enough room at %s for the files of snapshot %.8s: %s needed, %s free", where,
+              d->snapshot.id, n, h);
+    error_hint(err, "name a folder with more room: --scratch, or drill-folder in the config");
+    return ERR_SPACE;
+}
+
+static enum error_kind connect_first(struct drill *d, struct error *err)
+{
+    struct database_info info = DATABASE_INFO_INIT;
+    struct database_facts facts = DATABASE_FACTS_INIT;
+    enum error_kind rc = d->options->connect(d->options->arg, d->site, &d->db, err);
+
+    if (rc || !d->snapshot.has_dump)
+        goto done;
+    if (!d->db) {
+        rc = error_set(err, ERR_REFUSED, 0, "the settings of %s name no database server to load the dump on",
+                       d->site->path);
+        error_hint(err, "nopsnap restore with --database loads it on any server");
+        goto done;
+    }
+    rc = restore_database_facts(&d->snapshot, &facts, err);
+    if (!rc)
+        rc = database_probe(d->db, &info, err);
+    if (!rc && info.why_in_place) {
+        rc = error_set(err, ERR_REFUSED, 0, "no second database can be made on the shop's server: %s",
+                       info.why_in_place);
+        error_hint(err, "name a login that may, with database-admin in the config");
+    }
+    if (!rc)
+        rc = database_load_check(d->db, &facts, true, err);
+done:
+    database_info_release(&info);
+    database_facts_release(&facts);
+    return rc;
+}
+
+static enum error_kind begin(struct drill *d, struct error *err)
+{
+    char *parent = NULL;
+    char *folder = NULL;
+    struct scratch_spec spec = {.what = "drill", .mode = 0700};
+    enum error_kind rc = choose(d, err);
+
+    if (!rc) {
+        memcpy(d->result->snapshot, d->snapshot.id, sizeof(d->result->snapshot));
+        d->result->snapshot_ns = d->snapshot.made_ns;
+        rc = place_of(d->cat, d->site, d->options->folder, d->site_id, &parent, &folder, err);
+    }
+    if (!rc)
+        rc = connect_first(d, err);
+    spec.folder = folder;
+    spec.db = d->db;
+    if (!rc)
+        rc = scratch_begin(&d->place, &spec, d->progress, err);
+    if (!rc) /* what an earlier one left is gone now */
+        rc = check_room(d, parent, err);
+    free(parent);
+    free(folder);
+    return rc;
+}
+
+/* ---- files ---- */
+
+static void tell_damaged(const struct drill *d, const struct restore_result *r)
+{
+    for (size_t i = 0; i < r->damaged.count && i < DAMAGED_SHOWN; i++)
+        progress_warn(d->progress, "damaged: %s", r->damaged.items[i]);
+    if (r->damaged.count > DAMAGED_SHOWN)
+        progress_warn(d->progress, "and %zu more", r->damaged.count - DAMAGED_SHOWN);
+}
+
+static enum error_kind prove_root(struct drill *d, const struct snapshot_root *root, struct error *err)
+{
+    /* Nothing has to outlast the machine here. What can be read is restored, so that all the damage is named. */
+    struct restore_options o = {.keep_going = true, .no_sync = true};
+    struct restore_result restored = {.files = 0};
+    char *target = NULL;
+    enum error_kind rc = path_join(d->place.tree, root->name, &target, err);
+
+    if (!rc)
+        rc = restore_files(d->cat, &d->snapshot, root->name, target, &o, d->progress, &restored, err);
+    tell_damaged(d, &restored);
+    for (size_t i = 0; i < restored.notes.count; i++)
+        progress_note(d->progress, "%s", restored.notes.items[i]);
+    progress_step(d->progress, "comparing what was restored with the snapshot");
+    if (!rc)
+        rc = restore_verify(d->cat, &d->snapshot, root->name, target, NULL, NULL, NULL, d->progress, err);
+    d->result->files += restored.files;
+    d->result->bytes += restored.bytes_written;
+    restore_result_release(&restored);
+    free(target);
+    return rc;
+}
+
+static enum error_kind prove_files(struct drill *d, struct error *err)
+{
+    int64_t since = clock_monotonic_ms();
+    enum error_kind rc = OK;
+
+    if (!d->snapshot.root_count)
+        return OK;
+    d->result->has_files = true;
+    progress_step(d->progress, "restoring the files of snapshot %.8s", d->snapshot.id);
+    rc = directory_make(AT_FDCWD, d->place.tree, 0700, err);
+    for (size_t i = 0; i < d->snapshot.root_count && !rc; i++)
+        rc = prove_root(d, &d->snapshot.roots[i], err);
+    d->result->files_ms = (uint64_t)(clock_monotonic_ms() - since);
+    return rc;
+}
+
+/* ---- database ---- */
+
+static enum error_kind prove_database(struct drill *d, struct error *err)
+{
+    int64_t since = clock_monotonic_ms();
+    struct database_facts facts = DATABASE_FACTS_INIT;
+    enum error_kind rc;
+
+    if (!d->snapshot.has_dump)
+        return OK;
+    d->result->has_database = true;
+    rc = scratch_load(&d->place, d->cat, &d->snapshot, &facts, d->progress, err);
+    for (size_t i = 0; !rc && i < database_notes(d->db)->count; i++)
+        progress_note(d->progress, "%s", database_notes(d->db)->items[i]);
+    for (size_t i = 0; i < facts.counts.count; i++)
+        d->result->rows += facts.counts.tables[i].rows;
+    d->result->tables = facts.counts.count;
+    d->result->database_ms = (uint64_t)(clock_monotonic_ms() - since);
+    database_facts_release(&facts);
+    return rc;
+}
+
+/* ---- the whole ---- */
+
+/* Damaged files say nothing of the database: both are looked at, and the second failure is told, too. */
+static enum error_kind prove(struct drill *d, struct error *err)
+{
+    struct error second = ERROR_INIT;
+    enum error_kind rc = prove_files(d, err);
+
+    if (rc && rc != ERR_CORRUPT)
+        return rc;
+    if (prove_database(d, &second) == OK)
+        return rc;
+    if (!rc || second.kind == ERR_CANCELLED) {
+        *err = second;
+        return second.kind;
+    }
+    progress_warn(d->progress, "%s", second.text);
+    return rc;
+}
+
+static enum error_kind drill(struct drill *d, struct error *err)
+{
+    int64_t since = clock_monotonic_ms();
+    struct error last = ERROR_INIT;
+    enum error_kind rc;
+
+    d->result->started_ns = clock_now();
+    rc = begin(d, err);
+    if (!rc)
+        rc = prove(d, err);
+    d->result->ended_ns = d->result->started_ns + (clock_monotonic_ms() - since) * NS_PER_MS;
+    progress_step(d->progress, "removing what was restored");
+    if (scratch_end(&d->place, &last) != OK) {
+        if (rc)
+            progress_warn(d->progress, "%s", last.text);
+        else
+            *err = last;
+        rc = rc ? rc : last.kind;
+    }
+    snapshot_record_release(&d->snapshot);
+    return rc;
+}
+
+/* L4: the site's lock is shared with snapshots, and held to the end. */
+static enum error_kind locked(struct drill *d, enum error_kind (*act)(struct drill *d, struct error *err),
+                              struct error *err)
+{
+    struct catalog_site_lock *mine = NULL;
+    struct catalog_site_lock *site = NULL;
+    int64_t seen_ns;
+    enum error_kind rc = transaction_refuse_pending(d->site->path, err);
+
+    if (!rc)
+        rc = catalog_site_id(d->cat, d->site->path, d->site_id, err);
+    if (!rc)
+        rc = catalog_drill_lock(d->cat, d->site_id, &mine, err);
+    seen_ns = transaction_changed_ns(d->site->path);
+    if (!rc)
+        rc = catalog_site_lock(d->cat, d->site_id, false, SITE_LOCK_TIMEOUT_MS, &site, err);
+    if (!rc) /* one may have begun, and been killed, since */
+        rc = transaction_refuse_since(d->site->path, seen_ns, err);
+    if (!rc)
+        rc = act(d, err);
+    catalog_site_unlock(site);
+    catalog_site_unlock(mine);
+    return rc;
+}
+
+enum error_kind drill_site(struct catalog *cat, struct site *site, const struct drill_options *options,
+                           const struct progress *progress, struct drill_result *out, struct error *err)
+{
+    struct drill d = {.cat = cat,
+                      .site = site,
+                      .options = options,
+                      .progress = progress,
+                      .result = out,
+                      .snapshot = SNAPSHOT_RECORD_INIT,
+                      .place = SCRATCH_INIT};
+
+    *out = (struct drill_result){.started_ns = 0};
+    return locked(&d, drill, err);
+}
+
+/* ---- what a kill left ---- */
+
+bool drill_is_left(struct catalog *cat, const struct site *site)
+{
+    struct error ignored = ERROR_INIT;
+    char site_id[17];
+    char *parent = NULL;
+    char *folder = NULL;
+    bool left = catalog_site_id(cat, site->path, site_id, &ignored) == OK &&
+                place_of(cat, site, NULL, site_id, &parent, &folder, &ignored) == OK && scratch_is_left(folder);
+
+    free(parent);
+    free(folder);
+    return left;
+}
+
+static enum error_kind clear(struct drill *d, struct error *err)
+{
+    char *parent = NULL;
+    char *folder = NULL;
+    struct error last = ERROR_INIT;
+    struct scratch_spec spec = {.what = "drill", .mode = 0700};
+    enum error_kind rc = place_of(d->cat, d->site, d->options->folder, d->site_id, &parent, &folder, err);
+
+    if (!rc)
+        rc = d->options->connect(d->options->arg, d->site, &d->db, err);
+    spec.folder = folder;
+    spec.db = d->db;
+    if (!rc)
+        rc = scratch_begin(&d->place, &spec, d->progress, err);
+    if (scratch_end(&d->place, &last) != OK && !rc) {
+        *err = last;
+        rc = last.kind;
+    }
+    free(parent);
+    free(folder);
+    return rc;
+}
+
+enum error_kind drill_clear(struct catalog *cat, struct site *site, const struct drill_options *options,
+                            const struct progress *progress, struct error *err)
+{
+    struct drill d = {.cat = cat, .site = site, .options = options, .progress = progress, .place = SCRATCH_INIT};
+
+    return locked(&d, clear, err);
+}
