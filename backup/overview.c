@@ -294,6 +294,7 @@ static enum error_kind complete_site(struct catalog *cat, const struct config *c
     if (rc)
         return rc;
     expect(s, section, timer);
+    s->drill_ms = section && section->drill ? config_every_ms(section->drill) : 0;
     return overview_judge_site(o, s, err);
 }
 

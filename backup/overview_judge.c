@@ -165,6 +165,20 @@ static enum error_kind judge_work(struct overview_site *s, const struct overview
     return say(s, w->status == 6 ? OVERVIEW_NOTE : OVERVIEW_WARNING, what, verb, text, err);
 }
 
+/* Twice the time: one drill may fail, or come late, and that has its own word. Never drilled counts from the oldest snapshot. */
+static enum error_kind judge_drills(const struct overview *o, struct overview_site *s, struct error *err)
+{
+    int64_t since = s->drill_good.ended_ns ? s->drill_good.ended_ns : s->count ? s->points[s->count - 1].made_ns : 0;
+    char age[TEXT_MAX];
+    char text[128];
+
+    if (s->drill_ms <= 0 || !since || o->now_ns - since <= 2 * s->drill_ms * NS_PER_MS)
+        return OK;
+    text_duration((uint64_t)((o->now_ns - since) / NS_PER_MS), age);
+    (void)snprintf(text, sizeof(text), "no restore was proved for %s", age);
+    return say(s, OVERVIEW_WARNING, "undrilled", "drill", text, err);
+}
+
 enum error_kind overview_judge_site(const struct overview *o, struct overview_site *s, struct error *err)
 {
     enum error_kind rc = OK;
@@ -181,7 +195,9 @@ enum error_kind overview_judge_site(const struct overview *o, struct overview_si
         rc = judge_newest(s, err);
     if (!rc)
         rc = judge_work(s, &s->run, "run", "history", err);
-    return rc ? rc : judge_work(s, &s->drill, "drill", "drill", err);
+    if (!rc)
+        rc = judge_work(s, &s->drill, "drill", "drill", err);
+    return rc || !s->here ? rc : judge_drills(o, s, err);
 }
 
 enum error_kind overview_judge_catalog(struct overview *o, struct error *err)

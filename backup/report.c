@@ -132,6 +132,7 @@ static void put_catalog(struct page *p, struct catalog *cat, const struct overvi
 static void put_figures(struct page *p, const struct overview *o, const struct overview_site *s)
 {
     char text[TEXT_MAX];
+    char took[TEXT_MAX];
 
     page_put(p, "<div class=cards>");
     put_card(p, "last good snapshot", "%s", ago(o, s->good ? s->good->made_ns : 0, text));
@@ -147,7 +148,9 @@ static void put_figures(struct page *p, const struct overview *o, const struct o
     put_card(p, "added in a week", "%s", text);
     text_size(s->stored_month, text);
     put_card(p, "added in a month", "%s", text);
-    put_card(p, "last proved restorable", "%s", ago(o, s->drill_good.ended_ns, text));
+    text_duration((uint64_t)((s->drill_good.ended_ns - s->drill_good.started_ns) / 1000000), took);
+    put_card(p, "last proved restorable", "%s%s%s", ago(o, s->drill_good.ended_ns, text),
+             s->drill_good.ended_ns ? ", in " : "", s->drill_good.ended_ns ? took : "");
     if (s->next_ns) {
         overview_age(s->next_ns, o->now_ns, text);
         put_card(p, "next run", "%s%s", s->next_ns <= o->now_ns ? "due" : "in ", s->next_ns <= o->now_ns ? "" : text);

@@ -27,11 +27,13 @@ struct running {
     char site_id[17];
     int64_t seen_ns; /* transaction_changed_ns() */
     struct catalog_site_lock *site_lock;
+    const char *no_drill; /* why none is due, or NULL */
 };
 
 const char *run_step_word(enum run_step_name name)
 {
-    static const char *const words[RUN_STEPS] = {"kept", "snapshot", "retention", "prune", "verify", "after-run"};
+    static const char *const words[RUN_STEPS] = {"kept",   "snapshot", "retention", "prune",
+                                                 "verify", "drill",    "after-run"};
 
     return words[name];
 }
@@ -184,6 +186,31 @@ static enum error_kind verify(struct running *r, struct error *err)
     return rc;
 }
 
+/* ---- a restore drill, or what one left that was killed ---- */
+
+static enum error_kind drill(struct running *r, struct error *err)
+{
+    struct drill_options o = {.connect = r->options->connect, .arg = r->options->arg};
+    struct run_step *step = &r->result->steps[RUN_DRILL];
+    enum error_kind rc = r->no_drill ? drill_clear(r->cat, r->site, &o, r->progress, err)
+                                     : drill_site(r->cat, r->site, &o, r->progress, &r->result->drill, err);
+
+    if (rc != ERR_BUSY)
+        return rc;
+    error_clear(err);
+    step->outcome = RUN_SKIPPED;
+    step->why = "another command is at work on the shop";
+    return OK;
+}
+
+static void look_for_drill(struct running *r)
+{
+    struct error unknown = ERROR_INIT;
+
+    if (drill_due(r->cat, r->site, r->result->started_ns, &r->no_drill, &unknown) != OK)
+        r->no_drill = NULL; /* the record can't be read: one too many does no harm */
+}
+
 /* ---- the owner's own command: a copy elsewhere ---- */
 
 static enum error_kind after_run(struct running *r, struct error *err)
@@ -236,6 +263,8 @@ static const char *reason_against(const struct running *r, enum run_step_name na
         return went_well(r, RUN_KEPT) ? NULL : "what was kept is not in order";
     case RUN_PRUNE:
         return r->result->retention.dropped ? NULL : "nothing was forgotten";
+    case RUN_DRILL:
+        return drill_is_left(r->cat, r->site) ? NULL : r->no_drill;
     case RUN_AFTER:
         if (!r->site->config || !r->site->config->after_run)
             return "no after-run = ... in the config";
@@ -253,7 +282,8 @@ static bool ends_the_run(enum error_kind rc, enum run_step_name name)
 
 static enum error_kind run_steps(struct running *r, struct error *err)
 {
-    static step_fn *const steps[RUN_STEPS] = {clear_kept, take_snapshot, apply_retention, prune, verify, after_run};
+    static step_fn *const steps[RUN_STEPS] = {clear_kept, take_snapshot, apply_retention, prune,
+                                              verify,     drill,         after_run};
 
     for (unsigned i = 0; i < RUN_STEPS; i++) {
         struct run_step *s = &r->result->steps[i];
@@ -292,6 +322,7 @@ static enum error_kind run_locked(struct running *r, struct error *err)
     if (rc)
         return rc;
     r->seen_ns = transaction_changed_ns(r->site->path);
+    look_for_drill(r);
     rc = run_steps(r, err);
     catalog_site_unlock(r->site_lock);
     return rc;

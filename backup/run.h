@@ -1,22 +1,24 @@
 /*
- * One scheduled run for one site: what was kept goes when its time has come, a snapshot, retention, prune, verification, the owner's own command.
+ * One scheduled run for one site: what was kept goes when its time has come, a snapshot, retention, prune, verification, a restore drill when one
+ * is due, the owner's own command.
  *
  * Invariants
  *   N1  two runs of a site never overlap; a snapshot and retention exclude transactions by the site's lock
  *   N2  with a transaction running or pending nothing is done at all: no snapshot, nothing dropped
  *   N3  nothing is forgotten unless this run's snapshot stands and what was kept is in order, so that failures never use up what is there
- *   N4  a failed step does not stop those that make sense without it: verification always goes on; prune follows retention, the owner's
+ *   N4  a failed step does not stop those that make sense without it: verification and drill always go on; prune follows retention, the owner's
  *       command follows a snapshot
  */
 #ifndef NOPSNAP_RUN_H
 #define NOPSNAP_RUN_H
 
+#include "drill.h"
 #include "keep_policy.h"
 #include "maintain.h"
 #include "snapshot.h"
 #include "transaction.h"
 
-enum run_step_name { RUN_KEPT, RUN_SNAPSHOT, RUN_RETENTION, RUN_PRUNE, RUN_VERIFY, RUN_AFTER, RUN_STEPS };
+enum run_step_name { RUN_KEPT, RUN_SNAPSHOT, RUN_RETENTION, RUN_PRUNE, RUN_VERIFY, RUN_DRILL, RUN_AFTER, RUN_STEPS };
 
 enum run_outcome { RUN_NOT_DONE, RUN_DONE, RUN_FAILED, RUN_SKIPPED };
 
@@ -30,7 +32,7 @@ struct run_step {
 struct run_options {
     int wait_ms;      /* for another run of this site; 0: not at all */
     const char *keep; /* rules that stand for `keep` of the config, or NULL */
-    /* Connect to the site's database; *out NULL when its settings name none. The caller closes it. */
+    /* Connect to the site's database anew; *out NULL when its settings name none. The caller closes it. */
     enum error_kind (*connect)(void *arg, const struct site *site, struct database **out, struct error *err);
     void *arg;
 };
@@ -45,6 +47,7 @@ struct run_result {
     struct retention_report retention;
     struct prune_report prune;
     struct verify_report verify;
+    struct drill_result drill;
     char refused[256]; /* not empty: the run did not begin, and why */
 };
 void run_result_release(struct run_result *r);
@@ -68,11 +71,11 @@ struct json;
 struct json *run_json(const struct run_result *r);
 
 /*
- * Remember a run, and its verification for the whole catalogue.
+ * Remember a run, its drill, and its verification for the whole catalogue.
  *
- * status     the exit status that it came to
+ * status     the exit status that it came to; drill_status: that its drill would have come to by itself
  */
 enum error_kind run_record(struct catalog *cat, const struct site *site, const struct run_result *r, int status,
-                           struct error *err);
+                           int drill_status, struct error *err);
 
 #endif

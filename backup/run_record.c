@@ -50,6 +50,8 @@ struct json *run_json(const struct run_result *r)
     json_put_number(v, "damaged", (int64_t)r->verify.damage.count);
     json_put_number(v, "oldest_unread_ns", r->verify.oldest_unread_ns);
     json_put(v, "steps", steps_json(r));
+    if (r->drill.started_ns)
+        json_put(v, "drill", drill_json(&r->drill));
     return v;
 }
 
@@ -81,12 +83,13 @@ static enum error_kind add_verify(struct catalog *cat, const struct run_result *
 }
 
 enum error_kind run_record(struct catalog *cat, const struct site *site, const struct run_result *r, int status,
-                           struct error *err)
+                           int drill_status, struct error *err)
 {
     char site_id[17];
     struct run_entry e = {r->started_ns, r->ended_ns, site_id, "run", status, NULL};
     struct json *v = NULL;
     const struct run_step *s = &r->steps[RUN_VERIFY];
+    const struct run_step *drilled = &r->steps[RUN_DRILL];
     enum error_kind rc = catalog_site_id(cat, site->path, site_id, err);
 
     if (rc)
@@ -94,6 +97,9 @@ enum error_kind run_record(struct catalog *cat, const struct site *site, const s
     v = run_json(r);
     rc = add(cat, &e, v, err);
     json_free(v);
+    if (!rc && drilled->outcome != RUN_SKIPPED)
+        rc = drill_record(cat, site, &r->drill, drilled->outcome == RUN_FAILED ? &drilled->err : NULL, drill_status,
+                          err);
     if (!rc && (s->outcome == RUN_DONE || (s->outcome == RUN_FAILED && s->err.kind == ERR_CORRUPT)))
         rc = add_verify(cat, r, err);
     return rc;

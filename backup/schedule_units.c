@@ -86,6 +86,11 @@ static bool has_own_command(const struct schedule_spec *s)
     return s->site->config && s->site->config->after_run;
 }
 
+static bool drills(const struct schedule_spec *s)
+{
+    return s->site->config && s->site->config->drill && config_every_ms(s->site->config->drill) > 0;
+}
+
 static bool in_tmp(const char *path)
 {
     return is_below(path, "/tmp") || is_below(path, "/var/tmp");
@@ -135,7 +140,7 @@ static bool needs_tmp(const struct schedule_spec *s)
     return has_socket_in_tmp() || in_tmp(getenv("HOME")) || in_tmp(getenv("XDG_CONFIG_HOME")) ||
            in_tmp(s->site->path) || in_tmp(s->catalog) || in_tmp(s->program) || in_tmp(s->config_file) ||
            names_tmp(s->site->connection.string) || any_in_tmp(s->outside) ||
-           (c && (names_tmp(c->database_admin) || in_tmp(c->ca_file)));
+           (c && (names_tmp(c->database_admin) || in_tmp(c->ca_file) || in_tmp(c->drill_folder)));
 }
 
 static void put_secret(struct unit_text *t, const struct config_secret *own, const struct config_secret *shared)
@@ -222,12 +227,14 @@ static void put_writable(struct unit_text *t, const struct schedule_spec *s, con
     put_outside(t, s);
     if (backups && backups[0] == '/') /* what SQL Server wrote there is removed after it was read */
         put_path(t, "ReadWritePaths=", "-", backups);
+    if (c && c->drill_folder)
+        put_path(t, "ReadWritePaths=", "-", c->drill_folder);
     if (tmp)
         put(t, "ReadWritePaths=/tmp /var/tmp\n");
 }
 
 /* What keeps the run from everything else. Not where the owner's own command runs as a part of it: nobody knows what that needs. */
-static void put_limits(struct unit_text *t)
+static void put_limits(struct unit_text *t, const struct schedule_spec *s)
 {
     put(t,
         "NoNewPrivileges=true\n"
@@ -242,13 +249,14 @@ static void put_limits(struct unit_text *t)
         "MemoryDenyWriteExecute=true\n"
         "RestrictNamespaces=true\n"
         "RestrictRealtime=true\n"
-        "RestrictSUIDSGID=true\n"
         /* databases and mail by IP, local sockets; the resolver asks the kernel by netlink which addresses this host has */
         "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK\n"
         "SystemCallArchitectures=native\n"
         /* a call that is not there fails, as on an old kernel: nopsnap has another way for each that may be missing */
         "SystemCallFilter=@system-service\n"
         "SystemCallErrorNumber=EPERM\n");
+    if (!drills(s)) /* what a drill restores has the modes that it had: folders of a group with g+s */
+        put(t, "RestrictSUIDSGID=true\n");
 }
 
 static void put_sandbox(struct unit_text *t, const struct schedule_spec *s, const char *parent)
@@ -272,7 +280,7 @@ static void put_sandbox(struct unit_text *t, const struct schedule_spec *s, cons
     }
     if (!tmp) /* else something that the run needs is there, such as a database's socket */
         put(t, "PrivateTmp=true\n");
-    put_limits(t);
+    put_limits(t, s);
 }
 
 /* ---- the two units ---- */

@@ -204,7 +204,8 @@ const struct command cli_commands[] = {
      cli_verify},
     {"run", "SITE|--all [OPTIONS]", "a scheduled backup: snapshot, retention, prune, verification",
      "What a timer starts. In this order: what a transaction kept goes when its time has come; a snapshot; the rules of\n"
-     "`keep`; prune; a share of the data is read; the command of `after-run`. A step that fails does not stop those that\n"
+     "`keep`; prune; a share of the data is read; a restore drill, if `drill` says that one is due; the command of\n"
+     "`after-run`. A step that fails does not stop those that\n"
      "make sense without it. Nothing is forgotten without a new snapshot, and nothing is done while an upgrade or a\n"
      "rollback is under way (6) or unfinished (5). 1 when the snapshot failed.\n\n"
      "  --all                   every site of the config, one after the other\n"
@@ -242,7 +243,7 @@ const struct command cli_commands[] = {
      "server; every file is compared with the snapshot, the rows of every table are counted; then all of it is removed.\n"
      "The shop runs on and is not touched. Without SNAPSHOT the newest whole one that is not flagged. 7 when something\n"
      "is not as it was saved, 1 when it could not be tried, 6 or 5 while an upgrade or a rollback is under way or\n"
-     "unfinished.\n\n"
+     "unfinished. `drill = weekly` in the config lets `run` do it.\n\n"
      "  --scratch DIR           an existing folder with room for the files (drill-folder of the config, else the\n"
      "                          catalogue's)\n\n"
      "Examples:\n"

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cli.h"
+#include "cli_drill.h"
 #include "notify.h"
 #include "run.h"
 
@@ -61,15 +62,6 @@ static int parse(struct cli *cli, const struct command *me, int argc, char **arg
     return -1;
 }
 
-static enum error_kind connect_to(void *arg, const struct site *site, struct database **out, struct error *err)
-{
-    struct cli_database *d = arg;
-    enum error_kind rc = cli_database_open(site, d, err);
-
-    *out = d->db;
-    return rc;
-}
-
 /* A run whose snapshot failed has failed (1), whatever else went well; a step's own warning is 3. */
 static int status_of(struct cli *cli, const struct run_result *r)
 {
@@ -110,6 +102,12 @@ static void tell_step(struct cli *cli, const struct run_result *r, enum run_step
     case RUN_VERIFY:
         text_size(r->verify.bytes_read, size);
         (void)snprintf(out, room, "%s read, no damage", size);
+        break;
+    case RUN_DRILL:
+        if (r->drill.started_ns)
+            cli_drill_words(&r->drill, out, room);
+        else
+            (void)snprintf(out, room, "what was left of a drill that was ended is removed");
         break;
     default:
         (void)snprintf(out, room, "done");
@@ -163,6 +161,10 @@ static void tell_plan(struct cli *cli, const struct site *site, const struct kee
                          : "forget nothing: there is no `keep` in the config");
     cli_line("  ", "read data for at most %s, so that all is read once in %s",
              c && c->verify_budget ? c->verify_budget : "10m", c && c->verify_within ? c->verify_within : "30d");
+    if (c && c->drill && config_every_ms(c->drill) > 0)
+        cli_line("  ",
+                 "try to restore the newest snapshot, if the last time that went well is too long ago for drill = %s",
+                 c->drill);
     if (c && c->after_run)
         cli_line("  run ", "%s", c->after_run);
     cli_warn_pending(cli, site->path);
@@ -181,6 +183,14 @@ static int dry_run(struct cli *cli, const char *name, const char *keep)
         tell_plan(cli, &site, &policy);
     site_release(&site);
     return rc ? cli_fail(cli, &err) : cli_done(cli);
+}
+
+/* A snapshot that can't be restored is a failure to whoever is told, whatever the run itself came to. */
+static enum notify_outcome outcome_of(const struct run_result *r, int status)
+{
+    bool well = status == EXIT_DONE || status == EXIT_WARNED;
+
+    return well && r->steps[RUN_DRILL].outcome != RUN_FAILED ? NOTIFY_SUCCEEDED : NOTIFY_FAILED;
 }
 
 /* Whom the config names is told; that nobody could be is a warning, never a failure of the run. */
@@ -210,11 +220,12 @@ static void notify(struct cli *cli, struct catalog *cat, const struct site *site
 static int run_one(struct cli *cli, struct catalog *cat, const char *name, const struct run_arguments *a)
 {
     struct cli_database database = CLI_DATABASE_INIT;
-    struct run_options o = {a->wait_ms, a->keep, connect_to, &database};
+    struct run_options o = {a->wait_ms, a->keep, cli_connect, &database};
     struct run_result result = {.started_ns = 0};
     struct site site = SITE_INIT;
     struct error err = ERROR_INIT;
     struct error unwritten = ERROR_INIT;
+    int drill_status;
     int status;
     enum error_kind rc = cli_site_open(cli, name, true, &site, &err);
 
@@ -230,11 +241,12 @@ static int run_one(struct cli *cli, struct catalog *cat, const char *name, const
     status = rc ? cli_fail(cli, &err) : status_of(cli, &result);
     if (!rc)
         tell(cli, &site, &result, status);
-    if (result.started_ns && run_record(cat, &site, &result, status, &unwritten) != OK)
+    drill_status =
+        result.steps[RUN_DRILL].outcome == RUN_FAILED ? cli_status_of(result.steps[RUN_DRILL].err.kind) : EXIT_DONE;
+    if (result.started_ns && run_record(cat, &site, &result, status, drill_status, &unwritten) != OK)
         cli_warn(cli, "this run is not in the record: %s", unwritten.text);
     if (result.started_ns && status < EXIT_SIGNAL && status != EXIT_BUSY) /* what goes first tells of itself */
-        notify(cli, cat, &site, status == EXIT_DONE || status == EXIT_WARNED ? NOTIFY_SUCCEEDED : NOTIFY_FAILED,
-               result.started_ns, status, &result);
+        notify(cli, cat, &site, outcome_of(&result, status), result.started_ns, status, &result);
     run_result_release(&result);
     cli_database_release(&database);
     site_release(&site);

@@ -3,6 +3,7 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "cli.h"
 #include "metrics.h"
@@ -85,6 +86,7 @@ static void site_json(const struct overview *o, const struct overview_site *s)
     json_put_number(v, "last_drill_ns", s->drill.ended_ns);
     json_put_number(v, "last_drill_status", s->drill.status);
     json_put_number(v, "last_good_drill_ns", s->drill_good.ended_ns);
+    json_put_number(v, "last_good_drill_ms", (s->drill_good.ended_ns - s->drill_good.started_ns) / 1000000);
     put_kept(v, &s->kept);
     json_put(v, "problems", problems_json(&s->problems));
     cli_json(v);
@@ -137,10 +139,20 @@ static void print_kept(const struct kept_state *kept)
     }
 }
 
+static void weekday(int64_t ns, char out[TEXT_MAX])
+{
+    time_t seconds = (time_t)(ns / 1000000000);
+    struct tm tm;
+
+    if (!localtime_r(&seconds, &tm) || strftime(out, TEXT_MAX, "%A", &tm) == 0)
+        (void)snprintf(out, TEXT_MAX, "?");
+}
+
 /* -v: what the line has no room for. */
 static void print_more(const struct overview_site *s)
 {
     const struct overview_point *good = s->good;
+    char day[TEXT_MAX];
     char a[TEXT_MAX];
     char b[TEXT_MAX];
 
@@ -160,9 +172,10 @@ static void print_more(const struct overview_site *s)
         cli_line("  last run  ", "%s, exit status %d", a, s->run.status);
     }
     if (s->drill_good.ended_ns) {
+        weekday(s->drill_good.ended_ns, day);
         text_moment(s->drill_good.ended_ns, a);
         text_duration((uint64_t)((s->drill_good.ended_ns - s->drill_good.started_ns) / 1000000), b);
-        cli_line("  restored  ", "%s, in %s: the last drill that went well", a, b);
+        cli_line("  drill     ", "last proved restorable: %s, %s, %s", day, a, b);
     }
 }
 

@@ -9,7 +9,7 @@ from overview_support import DAY, NOW, Failed, Planted, main, same
 TYPES = {"path": str, "name": str, "version": str, "state": str, "here": bool, "now_ns": int, "snapshots": int, "stored_bytes": int,
          "stored_bytes_week": int, "stored_bytes_month": int, "newest_ns": int, "newest_whole_ns": int, "newest_whole": str, "files": int, "bytes": int,
          "dump_bytes": int, "tables": int, "rows": int, "scheduled": bool, "expect_ms": int, "next_run_ns": int, "last_run_ns": int,
-         "last_run_status": int, "last_drill_ns": int, "last_drill_status": int, "last_good_drill_ns": int, "problems": list}
+         "last_run_status": int, "last_drill_ns": int, "last_drill_status": int, "last_good_drill_ns": int, "last_good_drill_ms": int, "problems": list}
 
 
 def site_of(b, status=0):
@@ -42,7 +42,7 @@ def status__tells_the_figures_of_what_there_is():
             same("too wide", [line for line in lines[:2] if len(line) > 80], [])
             if not lines[1].startswith("shop ") or not lines[1].endswith(" well") or "1 h" not in lines[1]:
                 raise Failed(lines[1])
-        b.run("-v", "status").expect(0, out=["6900 rows in 3 tables", "4 min 12 s"])
+        b.run("-v", "status").expect(0, out=["6900 rows in 3 tables", "last proved restorable: ", "day, 20", ", 4 min 12 s"])
 
 
 def late__is_judged_by_the_rhythm_or_by_what_is_expected():
