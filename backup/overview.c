@@ -201,7 +201,7 @@ static void expect(struct overview_site *s, const struct site_config *config, co
         slack = timer->delay_ms * NS_PER_MS;
     s->expect_ms = (every + slack) / NS_PER_MS;
     last = last > s->run.started_ns ? last : s->run.started_ns;
-    s->next_ns = timer && timer->times.next_ns ? timer->times.next_ns : last ? last + every : 0;
+    s->next_ns = s->stopped_timer ? 0 : timer && timer->times.next_ns ? timer->times.next_ns : last ? last + every : 0;
 }
 
 /* ---- what was done ---- */

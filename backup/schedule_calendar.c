@@ -12,8 +12,7 @@
 #define NS_PER_S INT64_C(1000000000)
 #define ASK_MS 20000
 
-/* "2026-11-28 03:00:00 UTC", behind the day's name; -1 for anything else. */
-static int64_t moment_of(const char *text)
+int64_t schedule_moment_parse(const char *text)
 {
     struct tm tm = {.tm_isdst = 0};
     const char *day = strchr(text, ' ');
@@ -35,7 +34,7 @@ static size_t moments_of(char *text, int64_t *out, size_t room)
 
         line += strspn(line, " ");
         for (size_t i = 0; i < sizeof(heads) / sizeof(heads[0]) && colon; i++) {
-            ns = strncmp(line, heads[i], strlen(heads[i])) != 0 ? -1 : moment_of(colon + 2);
+            ns = strncmp(line, heads[i], strlen(heads[i])) != 0 ? -1 : schedule_moment_parse(colon + 2);
             if (ns >= 0 && count < room)
                 out[count++] = ns;
         }

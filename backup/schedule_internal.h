@@ -19,6 +19,8 @@ int64_t schedule_when_delay_ms(const struct schedule_when *w);
 
 /* ---- schedule_calendar.c ---- */
 
+/* "Sat 2026-11-28 03:00:00 UTC"; -1 for anything else. */
+int64_t schedule_moment_parse(const char *text);
 /*
  * The next starts, as `systemd-analyze calendar` tells them.
  *

@@ -15,6 +15,7 @@
 #define PREFIX "nopsnap-"
 #define ENTRIES_MAX 10000
 #define SHOW_MS 10000
+#define NEXT "NextElapseUSecRealtime="
 #define PAUSE_MAX_S (INT64_C(100) * 366 * 86400)
 #define NS_PER_S INT64_C(1000000000)
 
@@ -44,6 +45,7 @@ static enum error_kind founds_add(struct schedule_founds *f, const char *folder,
 {
     struct buffer text = BUFFER_INIT(SCHEDULE_TEXT_MAX);
     struct schedule_found one = {.way = way, .head = SCHEDULE_HEAD_INIT};
+    struct error strange = ERROR_INIT;
     struct schedule_found *grown = reallocarray(f->items, f->count + 1, sizeof(*grown));
     enum error_kind rc = grown ? OK : error_set(err, ERR_MEMORY, 0, "out of memory: %zu schedules", f->count);
 
@@ -55,8 +57,8 @@ static enum error_kind founds_add(struct schedule_founds *f, const char *folder,
         rc = memory_string(file, &one.name, err);
     if (!rc && way == SCHEDULE_SYSTEMD)
         *strrchr(one.name, '.') = '\0';
-    if (!rc)
-        rc = schedule_head_read(one.path, &one.head, &text, err);
+    if (!rc) /* what can't be read, is a folder, or is too long, is none of ours */
+        (void)schedule_head_read(one.path, &one.head, &text, &strange);
     buffer_release(&text);
     if (rc || !one.head.ours || !schedule_head_note(&one.head, "site")) {
         free(one.name);
@@ -214,40 +216,42 @@ static struct schedule_entry *timer_of(struct schedule_list *l, const char *unit
 }
 
 /*
- * A block for each timer that systemd knows, its lines in any order: "NextElapseUSecRealtime=@1790000000", "Id=nopsnap-shop.timer",
- * "ActiveState=active".
+ * A block for each timer that systemd knows, its lines in any order: "NextElapseUSecRealtime=Sat 2026-11-28 03:00:00 UTC",
+ * "Id=nopsnap-shop.timer", "ActiveState=active".
  */
 static void take_answer(struct schedule_list *l, char *text, int64_t now_ns)
 {
     struct schedule_entry *e = NULL;
     bool active = false;
-    long long next = 0;
+    int64_t next = -1;
 
     for (char *line = strsep(&text, "\n"); line; line = strsep(&text, "\n")) {
         if (!strncmp(line, "Id=", 3))
             e = timer_of(l, line + 3);
         active = active || !strcmp(line, "ActiveState=active");
-        (void)sscanf(line, "NextElapseUSecRealtime=@%lld", &next);
+        if (!strncmp(line, NEXT, strlen(NEXT)))
+            next = schedule_moment_parse(line + strlen(NEXT));
         if (*line)
             continue;
         if (e && active) {
             e->idle = false;
-            if (next < INT64_MAX / NS_PER_S && next * NS_PER_S > now_ns)
-                e->times.next_ns = next * NS_PER_S;
+            if (next > now_ns)
+                e->times.next_ns = next;
         }
         e = NULL;
         active = false;
-        next = 0;
+        next = -1;
     }
 }
 
 /* systemd itself knows better: drop-ins count, and the random delay. One question for all; without an answer what was computed stays. */
 static void ask_systemd(struct schedule_list *l, int64_t now_ns)
 {
-    static const char *const argv[] = {"systemctl",        "show",
-                                       "--timestamp=unix", "--property=Id,ActiveState,NextElapseUSecRealtime",
-                                       "nopsnap-*.timer",  NULL};
-    struct process_spec spec = {.argv = argv, .timeout_ms = SHOW_MS};
+    static const char *const argv[] = {"systemctl", "show", "--property=Id,ActiveState,NextElapseUSecRealtime",
+                                       "nopsnap-*.timer", NULL};
+    static const char *const environment[] = {"LC_ALL=C", "TZ=UTC",
+                                              NULL}; /* --timestamp=unix is not for this property */
+    struct process_spec spec = {.argv = argv, .environment = environment, .timeout_ms = SHOW_MS};
     struct buffer said = BUFFER_INIT(1u << 20);
     struct error ignored = ERROR_INIT;
     int status = 0;

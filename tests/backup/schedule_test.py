@@ -279,7 +279,13 @@ def hand_edits__are_not_lost():
         for argv in (["--at", "04:00"], ["--remove"], ["--cron"]):
             b.run("schedule", "shop", *argv).expect(1, err=["nopsnap-shop.service", "changed by hand"], hint="systemctl edit")
             same("untouched", (read(unit), "03:00" in read(timer), os.listdir(b.cron)), (edited, True, []))
-        b.run("schedule").expect(0, out="was changed by hand")
+        os.makedirs(os.path.join(b.units, "nopsnap-folder.timer"))
+        for name, text in (("nopsnap-long.timer", "x" * (1 << 20)), ("nopsnap-binary.timer", "# nopsnap-schedule 1 \0"), ("nopsnap-empty.timer", "")):
+            with open(os.path.join(b.units, name), "w", encoding="utf-8") as f:
+                f.write(text)
+        same("of others", len(b.run("schedule").expect(0, out="was changed by hand").out.splitlines()), 3)
+        for name in ("long", "binary", "empty"):
+            os.remove(os.path.join(b.units, f"nopsnap-{name}.timer"))
         b.systemd("--force", "--at", "04:00")
         same("aside", (read(unit + ".bak"), "CPUQuota" in read(unit), "04:00" in read(timer)), (edited, False, True))
         # A file that nopsnap never wrote, and one of another site.
@@ -416,7 +422,7 @@ def status__knows_the_timer_and_the_list_the_last_run():
         os.remove(os.path.join(b.units, "timers.target.wants", "nopsnap-shop.timer"))
         b.run("schedule").expect(0, out="not enabled")
         o = site(3)
-        same("a timer that is not enabled", (o["expect_ms"], [p["code"] for p in o["problems"]]), (26 * 3600 * 1000, ["late", "timer"]))
+        same("a timer that is not enabled", (o["expect_ms"], o["next_run_ns"], [p["code"] for p in o["problems"]]), (26 * 3600 * 1000, 0, ["late", "timer"]))
         b.run("status").expect(3, out="systemctl enable --now nopsnap-shop.timer")
         with open(os.path.join(b.site, "index.html"), "a", encoding="utf-8") as f:
             f.write("more")
@@ -463,7 +469,7 @@ def systemd__is_told_in_the_right_order():
         print("skip  without root there is no /run of one's own")
         return
     booted = "mount -t tmpfs none /run && mkdir -p /run/systemd/system"
-    with Timers() as b:
+    with Timers(tz="Europe/Berlin") as b:
         tools, log = os.path.join(b.folder, "tools"), os.path.join(b.folder, "systemctl.log")
         os.makedirs(tools)
 
@@ -485,7 +491,7 @@ def systemd__is_told_in_the_right_order():
         in_namespace(b, booted, "schedule", "shop").expect(0)
         same("nothing is new", told(), [])
         # systemd knows the delay and the owner's drop-ins, in whatever order its answer is.
-        answer = "printf 'NextElapseUSecRealtime=@1790055555\\nId=nopsnap-shop.timer\\nActiveState=active\\n\\nId=nopsnap-other.timer\\nNextElapseUSecRealtime=@1790066666\\n'"
+        answer = "[ $TZ = UTC ] && printf 'NextElapseUSecRealtime=Tue 2026-09-22 05:39:15 UTC\\nId=nopsnap-shop.timer\\nActiveState=active\\n\\nId=nopsnap-other.timer\\nNextElapseUSecRealtime=Tue 2026-09-22 08:44:26 UTC\\n'"
         systemctl(answer)
         listed = in_namespace(b, booted, "--json", "schedule").expect(0).out
         same("by systemd", '"next_run_ns":1790055555000000000' in listed, True)
@@ -494,7 +500,7 @@ def systemd__is_told_in_the_right_order():
             in_namespace(b, booted, "schedule").expect(0, out="not running")
             in_namespace(b, booted, "status").expect(3, out=["is not running", "systemctl enable --now nopsnap-shop.timer"])
         systemctl("echo 'Failed to connect to bus' >&2; exit 1")
-        same("by ourselves", '"next_run_ns":1790046000000000000' in in_namespace(b, booted, "--json", "schedule").expect(0).out, True)
+        same("by ourselves", '"next_run_ns":1790038800000000000' in in_namespace(b, booted, "--json", "schedule").expect(0).out, True)
         in_namespace(b, booted, "schedule", "shop", "--at", "04:00").expect(3, err=["it is written and enabled", "Failed to connect to bus", "systemctl daemon-reload && systemctl restart nopsnap-shop.timer"])
         in_namespace(b, booted, "schedule", "shop", "--remove").expect(3, err=["systemctl stop nopsnap-shop.timer"])
         same("it is gone all the same", b.written(), {})
