@@ -46,9 +46,6 @@ struct json *drill_json(const struct drill_result *r)
     struct json *v = json_object();
 
     json_put_text(v, "snapshot", r->snapshot);
-    json_put_number(v, "snapshot_ns", r->snapshot_ns);
-    json_put_flag(v, "has_files", r->has_files);
-    json_put_flag(v, "has_database", r->has_database);
     json_put_number(v, "files", (int64_t)r->files);
     json_put_number(v, "bytes", (int64_t)r->bytes);
     json_put_number(v, "tables", (int64_t)r->tables);

@@ -63,6 +63,7 @@ static void tell(struct cli *cli, const struct site *site, const struct drill_re
 
         json_put_text(v, "type", "drill");
         json_put_bytes(v, "site", site->path, strlen(site->path));
+        json_put_number(v, "snapshot_ns", r->snapshot_ns);
         json_put_flag(v, "proved", !failure);
         json_put_text(v, "text", failure ? failure->text : "");
         json_put_number(v, "status", status);

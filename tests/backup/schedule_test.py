@@ -439,6 +439,9 @@ def sandbox__lets_a_run_do_its_work_and_nothing_else():
         print("skip  without root there are no mounts of one's own")
         return
     with Timers() as b:
+        b.put("for a group/index.html", "hello")
+        os.chmod(os.path.join(b.site, "for a group"), 0o2750)  # a drill sets that again
+        b.config_with("drill = daily\n")
         b.systemd("--at", "03:00", "--keep", "last 1")
         unit, log = os.path.join(b.units, "nopsnap-shop.service"), os.path.join(b.catalog, "strace")
         box = ["unshare", "--mount", "--propagation", "private", sys.executable, os.path.join(os.path.dirname(os.path.abspath(__file__)), "sandbox.py"), unit]
@@ -455,6 +458,8 @@ def sandbox__lets_a_run_do_its_work_and_nothing_else():
         same(f"status: {done.stderr}", done.returncode, 0)
         same("silent, but for what the owner should know", [line for line in done.stderr.splitlines() if not line.startswith("warning: ")], [])
         same("what it did", [r["kind"] for r in b.rows()], ["scheduled"])
+        same("its drill", [o["status"] for o in b.objects("history", "shop") if o.get("what") == "drill"], [0])
+        same("set-group bits", "RestrictSUIDSGID" in read(unit), False)
         said = read(log)
         used = set(re.findall(r"^\d+ +(\w+)\(", said, re.M))
         same("calls that the filter refuses", used - sandbox.allowed_calls(), set())
