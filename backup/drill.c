@@ -122,32 +122,13 @@ static enum error_kind check_room(const struct drill *d, const char *where, stru
 
 static enum error_kind connect_first(struct drill *d, struct error *err)
 {
-    struct database_info info = DATABASE_INFO_INIT;
-    struct database_facts facts = DATABASE_FACTS_INIT;
     enum error_kind rc = d->options->connect(d->options->arg, d->site, &d->db, err);
 
-    if (rc || !d->snapshot.has_dump)
-        goto done;
-    if (!d->db) {
-        rc = error_set(err, ERR_REFUSED, 0, "the settings of %s name no database server to load the dump on",
-                       d->site->path);
-        error_hint(err, "nopsnap restore with --database loads it on any server");
-        goto done;
-    }
-    rc = restore_database_facts(&d->snapshot, &facts, err);
-    if (!rc)
-        rc = database_probe(d->db, &info, err);
-    if (!rc && info.why_in_place) {
-        rc = error_set(err, ERR_REFUSED, 0, "no second database can be made on the shop's server: %s",
-                       info.why_in_place);
-        error_hint(err, "name a login that may, with database-admin in the config");
-    }
-    if (!rc)
-        rc = database_load_check(d->db, &facts, true, err);
-done:
-    database_info_release(&info);
-    database_facts_release(&facts);
-    return rc;
+    if (rc || !d->snapshot.has_dump || d->db)
+        return rc;
+    error_set(err, ERR_REFUSED, 0, "the settings of %s name no database server to load the dump on", d->site->path);
+    error_hint(err, "nopsnap restore with --database loads it on any server");
+    return ERR_REFUSED;
 }
 
 static enum error_kind begin(struct drill *d, struct error *err)
@@ -170,6 +151,11 @@ static enum error_kind begin(struct drill *d, struct error *err)
         rc = scratch_begin(&d->place, &spec, d->progress, err);
     if (!rc) /* what an earlier one left is gone now */
         rc = check_room(d, parent, err);
+    if (!rc && d->snapshot.has_dump) {
+        rc = scratch_make_database(&d->place, &d->snapshot, err);
+        if (rc)
+            error_hint(err, "where the login lacks the right, name one that has it with database-admin in the config");
+    }
     free(parent);
     free(folder);
     return rc;

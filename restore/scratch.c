@@ -23,10 +23,22 @@ static enum error_kind in_folder(const struct scratch *s, const char *name, char
 
 /* ---- what was made, and how it goes (X2) ---- */
 
+/* Who may not make a database of that name may not look at one either (MySQL); as long as the server answers, that proves that there is none. */
+static bool was_never_made(struct scratch *s, const char *token)
+{
+    struct database_info info = DATABASE_INFO_INIT;
+    struct error ignored = ERROR_INIT;
+    bool never = s->refused && !strcmp(token, s->token) && database_probe(s->db, &info, &ignored) == OK;
+
+    database_info_release(&info);
+    return never;
+}
+
 /* The name holds a token that was marked before the database was made: what carries it is ours. */
 static enum error_kind drop_copy(struct scratch *s, const char *token, struct error *err)
 {
     struct database_info info = DATABASE_INFO_INIT;
+    struct error unreachable = ERROR_INIT;
     struct database *copy = NULL;
     char *name = NULL;
     enum error_kind rc;
@@ -34,9 +46,11 @@ static enum error_kind drop_copy(struct scratch *s, const char *token, struct er
     if (!s->db)
         return OK;
     rc = database_beside_name(s->db, token, &name, err);
-    if (!rc)
-        rc = database_open_beside(s->db, name, &copy, err);
-    if (!rc)
+    if (!rc && database_open_beside(s->db, name, &copy, &unreachable) != OK && !was_never_made(s, token)) {
+        error_copy(err, &unreachable);
+        rc = unreachable.kind;
+    }
+    if (!rc && copy)
         rc = database_probe(copy, &info, err);
     database_close(copy);
     if (!rc && info.exists)
@@ -230,6 +244,27 @@ static enum error_kind refuse_differences(const struct text_list *differences, s
     return ERR_CORRUPT;
 }
 
+static enum error_kind make_database(struct scratch *s, const struct database_facts *facts, struct error *err)
+{
+    enum error_kind rc = database_load_check(s->db, facts, true, err);
+
+    if (!rc)
+        rc = database_load_begin(s->db, facts, s->token, &s->name, err);
+    s->refused = rc == ERR_REMOTE;
+    return rc;
+}
+
+enum error_kind scratch_make_database(struct scratch *s, const struct snapshot_record *snapshot, struct error *err)
+{
+    struct database_facts facts = DATABASE_FACTS_INIT;
+    enum error_kind rc = restore_database_facts(snapshot, &facts, err);
+
+    if (!rc)
+        rc = make_database(s, &facts, err);
+    database_facts_release(&facts);
+    return rc;
+}
+
 enum error_kind scratch_load(struct scratch *s, struct catalog *cat, const struct snapshot_record *snapshot,
                              struct database_facts *facts, const struct progress *progress, struct error *err)
 {
@@ -237,8 +272,8 @@ enum error_kind scratch_load(struct scratch *s, struct catalog *cat, const struc
     enum error_kind rc = restore_database_facts(snapshot, facts, err);
 
     progress_step(progress, "loading a copy of the database");
-    if (!rc)
-        rc = database_load_begin(s->db, facts, s->token, &s->name, err);
+    if (!rc && !s->name)
+        rc = make_database(s, facts, err);
     if (!rc)
         rc = restore_database_load(cat, snapshot, s->db, s->name, progress, err);
     if (!rc)

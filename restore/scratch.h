@@ -34,7 +34,8 @@ struct scratch {
     char *spare; /* in it, too: for whoever needs one more */
     struct database *db;
     char token[9]; /* "": nothing was marked */
-    char *name;    /* the copy's, from scratch_load() on */
+    char *name;    /* the copy's, once it is made */
+    bool refused;  /* the server did not let it be made */
     struct file_lock lock;
 };
 
@@ -52,6 +53,11 @@ enum error_kind scratch_begin(struct scratch *s, const struct scratch_spec *spec
                               struct error *err);
 /* Is anything there: what one has left that was ended, or one that is at it now? */
 bool scratch_is_left(const char *folder);
+/*
+ * Make the empty database for a snapshot's dump, before anything else is done that would be for nothing where the login may not: only trying
+ * tells. scratch_load() makes it where this was not called.
+ */
+enum error_kind scratch_make_database(struct scratch *s, const struct snapshot_record *snapshot, struct error *err);
 /*
  * Load a snapshot's dump into a new database beside the live one, and count the rows of every table (P9).
  *

@@ -153,7 +153,7 @@ def lack_the_right(b):
         b.server.sql("alter role shop nocreatedb", "postgres")
     else:
         b.server.sql("revoke all on `shop%`.* from shop@localhost; grant all on `shop`.* to shop@localhost")
-    b.run("drill", "shop").expect(1, err="no second database can be made on the shop's server", hint="database-admin")
+    b.run("drill", "shop").expect(1, err="creating a database beside shop", hint="database-admin")
     same("recorded", b.drills()[0]["status"], 1)
     same("left", b.left(), [])
     if b.postgresql:
