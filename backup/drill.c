@@ -163,12 +163,18 @@ static enum error_kind begin(struct drill *d, struct error *err)
 
 /* ---- files ---- */
 
-static void tell_damaged(const struct drill *d, const struct restore_result *r)
+static enum error_kind tell_damaged(const struct drill *d, const struct restore_result *r, struct error *err)
 {
     for (size_t i = 0; i < r->damaged.count && i < DAMAGED_SHOWN; i++)
         progress_warn(d->progress, "damaged: %s", r->damaged.items[i]);
     if (r->damaged.count > DAMAGED_SHOWN)
         progress_warn(d->progress, "and %zu more", r->damaged.count - DAMAGED_SHOWN);
+    error_set(err, ERR_CORRUPT, 0,
+              "snapshot %.8s can't be restored whole: %zu files and folders are damaged, the first is %s",
+              d->snapshot.id, r->damaged.count, r->damaged.items[0]);
+    error_hint(err,
+               "nopsnap verify --read-data lists all damage; the next snapshot stores anew what the shop still has");
+    return ERR_CORRUPT;
 }
 
 static enum error_kind prove_root(struct drill *d, const struct snapshot_root *root, struct error *err)
@@ -176,12 +182,16 @@ static enum error_kind prove_root(struct drill *d, const struct snapshot_root *r
     /* Nothing has to outlast the machine here. What can be read is restored, so that all the damage is named. */
     struct restore_options o = {.keep_going = true, .no_sync = true};
     struct restore_result restored = {.files = 0};
+    struct error why = ERROR_INIT;
     char *target = NULL;
-    enum error_kind rc = path_join(d->place.tree, root->name, &target, err);
+    enum error_kind rc = path_join(d->place.tree, root->name, &target, &why);
 
     if (!rc)
-        rc = restore_files(d->cat, &d->snapshot, root->name, target, &o, d->progress, &restored, err);
-    tell_damaged(d, &restored);
+        rc = restore_files(d->cat, &d->snapshot, root->name, target, &o, d->progress, &restored, &why);
+    if (rc == ERR_CORRUPT && restored.damaged.count)
+        rc = tell_damaged(d, &restored, err);
+    else if (rc)
+        error_copy(err, &why);
     for (size_t i = 0; i < restored.notes.count; i++)
         progress_note(d->progress, "%s", restored.notes.items[i]);
     progress_step(d->progress, "comparing what was restored with the snapshot");
