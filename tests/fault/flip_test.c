@@ -1,7 +1,7 @@
 /*
  * One flipped bit, anywhere in a pack or in catalog.sqlite: harmless or reported, never wrong bytes (P6, P7).
  *
- * NOPSNAP_FLIPS says how many of each (150); the seed is fixed, so what fails once fails every time.
+ * NOPSNAP_FLIPS says how many of each (60); the seed is fixed, so what fails once fails every time.
  */
 #include <dirent.h>
 #include <sys/stat.h>
@@ -27,7 +27,7 @@ static unsigned flips_wanted(void)
 {
     const char *text = getenv("NOPSNAP_FLIPS");
 
-    return text ? (unsigned)atoi(text) : 150;
+    return text ? (unsigned)atoi(text) : 60;
 }
 
 static const struct shop old_shop = {.seed = 1, .folders = 3, .files = 10, .big = 1500000, .dump = 700000};

@@ -690,11 +690,12 @@ def snapshot__looks_again_once_it_has_the_lock(shop):
 def run_all(tests, shop):
     failed = 0
     for test in tests:
+        began = time.monotonic()
         shop.reset()
         configure(shop, stop="true", start="true")
         try:
             test(shop)
-            print("ok    ", test.__name__, flush=True)
+            print(f"ok     {time.monotonic() - began:5.1f} s {test.__name__}", flush=True)
         except (AssertionError, RuntimeError) as e:
             failed += 1
             print("FAILED", test.__name__, e, flush=True)
