@@ -17,7 +17,8 @@ struct verify_options {
 struct verify_report {
     uint64_t packs, packs_read, frames_read, bytes_read;
     uint64_t snapshots, chunks;
-    struct text_list damage;  /* one line each: pack, what, where */
+    uint64_t healed;         /* frames that can't be read and that nothing needs, for what they held was stored again */
+    struct text_list damage; /* one line each: pack, what, where */
     struct text_list touched; /* "snapshot 3f2a… path/of/file": what the damage hits */
     int64_t oldest_unread_ns; /* when the longest unread pack was last read (or made) */
 };

@@ -16,7 +16,10 @@ struct prune_pack {
     uint64_t raw;                                 /* bytes of all chunks that the index places in it */
     uint64_t records, removable, removable_later; /* packs of records: how many, and how many may go when */
     bool is_copied;                               /* all that was marked stands in new packs too */
-    bool is_damaged;
+    bool
+        is_damaged; /* something that is needed can't be read: it stays as it is, for a repair may need what surrounds the damage */
+    bool
+        is_healed; /* something can't be read that nothing needs any more, for it was stored again: a rewrite gets rid of it */
     enum prune_fate fate;
 };
 
@@ -45,6 +48,9 @@ enum error_kind prune_survey(struct prune *p, struct error *err);
 void prune_survey_release(struct prune *p); /* the marks stay: they belong to the caller */
 /* Choose each pack's fate, and what is to be rewritten. */
 void prune_decide(struct prune *p);
+/* Does a standing snapshot reach this chunk, and the index place it in this pack? */
+enum error_kind prune_chunk_is_used(struct prune *p, const struct prune_pack *pack, const struct footer_chunk *chunk,
+                                    bool *out, struct error *err);
 struct prune_pack *prune_pack_find(struct prune *p, uint64_t number); /* NULL: none */
 /* Bytes of the file that nothing needs: an estimate by the chunks' share. */
 uint64_t prune_pack_unused(const struct prune *p, const struct prune_pack *pack);

@@ -79,12 +79,16 @@ struct prune_pack *prune_pack_find(struct prune *p, uint64_t number)
     return p->packs.count ? bsearch(&key, p->packs.items, p->packs.count, sizeof(key), compare_numbers) : NULL;
 }
 
-/* Only for estimates: what may be removed follows from the marks, whose rows were checked one by one. */
+/*
+ * Only for estimates: what may be removed follows from the marks, whose rows were checked one by one. Chunks that the pack has and no row
+ * places in it (they were stored twice, or again because they were damaged here) count as long as the others are on average.
+ */
 static enum error_kind add_up_chunks(struct prune *p, struct error *err)
 {
     struct index_statement *st = NULL;
     bool row = true;
-    enum error_kind rc = index_prepare(p->cat->index, "SELECT pack, sum(len) FROM chunks GROUP BY pack", &st, err);
+    enum error_kind rc =
+        index_prepare(p->cat->index, "SELECT pack, sum(len), count(*) FROM chunks GROUP BY pack", &st, err);
 
     while (!rc) {
         struct prune_pack *pack;
@@ -94,9 +98,44 @@ static enum error_kind add_up_chunks(struct prune *p, struct error *err)
             break;
         pack = prune_pack_find(p, (uint64_t)index_number(st, 0));
         if (pack && index_number(st, 1) > 0)
-            pack->raw = (uint64_t)index_number(st, 1);
+            pack->raw =
+                (uint64_t)((double)index_number(st, 1) *
+                           (double)(pack->row.chunks > index_number(st, 2) ? pack->row.chunks : index_number(st, 2)) /
+                           (double)index_number(st, 2));
     }
     index_finish(st);
+    return rc;
+}
+
+enum error_kind prune_chunk_is_used(struct prune *p, const struct prune_pack *pack, const struct footer_chunk *chunk,
+                                    bool *out, struct error *err)
+{
+    struct chunk_row row;
+    bool found = false;
+    enum error_kind rc = index_chunk_find(p->cat->index, &chunk->id, &row, &found, err);
+
+    if (!rc)
+        *out = found && row.pack == pack->row.number && mark_has(p->mark, row.row);
+    return rc;
+}
+
+/* A pack whose list of chunks can't be read counts as needed. */
+static enum error_kind frame_is_used(struct prune *p, const struct prune_pack *pack, int64_t frame, bool *out,
+                                     struct error *err)
+{
+    struct error ignored = ERROR_INIT;
+    struct pack *from = NULL;
+    enum error_kind rc = OK;
+
+    *out = frame == DAMAGE_WHOLE_PACK || pack_open(p->cat->dirfd, pack->row.name, &p->cat->format, &from, &ignored);
+    for (uint32_t i = 0; from && !rc && !*out && i < pack_chunk_count(from); i++) {
+        struct footer_chunk chunk;
+
+        pack_chunk_at(from, i, &chunk);
+        if (chunk.frame == frame)
+            rc = prune_chunk_is_used(p, pack, &chunk, out, err);
+    }
+    pack_close(from);
     return rc;
 }
 
@@ -104,14 +143,16 @@ static enum error_kind note_damage(void *arg, uint64_t pack, int64_t frame, cons
                                    struct error *err)
 {
     struct prune_pack *found = prune_pack_find(arg, pack);
+    bool is_used = false;
+    enum error_kind rc = found ? frame_is_used(arg, found, frame, &is_used, err) : OK;
 
-    (void)frame;
     (void)what;
     (void)moment_ns;
-    (void)err;
-    if (found)
-        found->is_damaged = true;
-    return OK;
+    if (found && !rc) {
+        found->is_damaged = found->is_damaged || is_used;
+        found->is_healed = found->is_healed || !is_used;
+    }
+    return rc;
 }
 
 /*
@@ -217,7 +258,7 @@ static int compare_share(const void *x, const void *y)
     return (left < right) - (left > right);
 }
 
-/* The emptiest first, until what is left unused is within bounds; and small ones, when there are many. */
+/* The emptiest first, until what is left unused is within bounds; small ones, when there are many; and what gets rid of damage. */
 static void choose_rewrites(struct prune *p, struct candidate *list, size_t count, uint64_t kept, uint64_t unused)
 {
     int percent = p->options->max_unused_percent < 0 ? UNUSED_PERCENT_DEFAULT : p->options->max_unused_percent;
@@ -229,7 +270,7 @@ static void choose_rewrites(struct prune *p, struct candidate *list, size_t coun
         bool too_much = list[i].unused > 0 && (double)unused > (double)kept * percent / 100;
         bool too_small = small > SMALL_PACKS_MAX && list[i].pack->row.size < SMALL_PACK;
 
-        if (!too_much && !too_small)
+        if (!too_much && !too_small && !list[i].pack->is_healed)
             continue;
         list[i].pack->fate = FATE_REWRITE;
         unused -= list[i].unused;

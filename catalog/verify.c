@@ -140,8 +140,8 @@ static enum error_kind remember_damage(struct verify *v, uint64_t pack, int64_t 
     return noted(v, index_damage_add(v->cat->index, pack, frame, what, &why), &why, err);
 }
 
-/* What was thought damaged and reads well was a passing fault. */
-static enum error_kind reads_well(struct verify *v, const struct pack_row *row, int64_t frame, struct error *err)
+/* What was thought damaged and reads well was a passing fault; what nothing leads to is nobody's loss. */
+static enum error_kind forget_damage(struct verify *v, const struct pack_row *row, int64_t frame, struct error *err)
 {
     struct error why = ERROR_INIT;
 
@@ -266,7 +266,7 @@ static enum error_kind check_pack(struct verify *v, const struct pack_row *row, 
         v->report->chunks++;
     }
     if (!rc)
-        rc = reads_well(v, row, DAMAGE_WHOLE_PACK, err);
+        rc = forget_damage(v, row, DAMAGE_WHOLE_PACK, err);
     pack_close(pack);
     return rc;
 }
@@ -318,6 +318,47 @@ static bool out_of_time(const struct verify *v)
     return v->deadline_ms != 0 && clock_monotonic_ms() >= v->deadline_ms;
 }
 
+/* Nothing leads there any more where what is damaged was stored again, somewhere else. */
+static enum error_kind is_led_to(struct verify *v, const struct pack_row *row, const struct pack *pack, uint32_t frame,
+                                 bool *out, struct error *err)
+{
+    enum error_kind rc = OK;
+
+    *out = false;
+    for (uint32_t i = 0; !rc && !*out && i < pack_chunk_count(pack); i++) {
+        struct footer_chunk chunk;
+        struct chunk_row found;
+        bool there = false;
+
+        pack_chunk_at(pack, i, &chunk);
+        if (chunk.frame != frame)
+            continue;
+        rc = index_chunk_find(v->cat->index, &chunk.id, &found, &there, err);
+        *out = there && found.pack == row->number;
+    }
+    return rc;
+}
+
+static enum error_kind frame_is_damaged(struct verify *v, const struct pack_row *row, const struct pack *pack,
+                                        uint32_t frame, const struct error *why, struct error *err)
+{
+    bool led_to = false;
+    enum error_kind rc = is_led_to(v, row, pack, frame, &led_to, err);
+
+    if (rc == ERR_CORRUPT) { /* the index can't tell: no reason to keep silent */
+        error_clear(err);
+        led_to = true;
+    } else if (rc) {
+        return rc;
+    }
+    if (!led_to) {
+        v->report->healed++;
+        return forget_damage(v, row, frame, err);
+    }
+    rc = remember_damage(v, row->number, frame, why->text, err);
+    return rc ? rc : damage_line(v, row, frame, why->text, err);
+}
+
 /* *whole: read to its end within the time. */
 static enum error_kind read_pack(struct verify *v, const struct pack_row *row, bool *whole, struct error *err)
 {
@@ -338,14 +379,12 @@ static enum error_kind read_pack(struct verify *v, const struct pack_row *row, b
             goto done;
         rc = check_frame(v, pack, i, &raw, &at, &why);
         if (rc == ERR_CORRUPT) {
-            rc = remember_damage(v, row->number, i, why.text, err);
-            if (!rc)
-                rc = damage_line(v, row, i, why.text, err);
+            rc = frame_is_damaged(v, row, pack, i, &why, err);
             error_clear(&why);
         } else if (rc) {
             *err = why;
         } else {
-            rc = reads_well(v, row, i, err);
+            rc = forget_damage(v, row, i, err);
         }
         v->report->frames_read++;
         v->report->bytes_read += raw.len;

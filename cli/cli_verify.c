@@ -55,6 +55,7 @@ static void report_json(const struct verify_report *r)
     json_put_number(v, "packs", (int64_t)r->packs);
     json_put_number(v, "packs_read", (int64_t)r->packs_read);
     json_put_number(v, "frames_read", (int64_t)r->frames_read);
+    json_put_number(v, "healed", (int64_t)r->healed);
     json_put_number(v, "bytes_read", (int64_t)r->bytes_read);
     json_put_number(v, "snapshots", (int64_t)r->snapshots);
     json_put_number(v, "chunks", (int64_t)r->chunks);
@@ -82,6 +83,9 @@ static void report_text(const struct cli *cli, const struct verify_options *o, c
         return;
     }
     printf("%llu packs read, %s\n", (unsigned long long)r->packs_read, bytes);
+    if (r->healed)
+        printf("%llu places can't be read, but what they held was stored again: nothing needs them\n",
+               (unsigned long long)r->healed);
     if (r->packs_read < r->packs && r->oldest_unread_ns) {
         text_moment(r->oldest_unread_ns, since);
         printf("the pack not read for the longest time: since %s\n", since);

@@ -105,9 +105,67 @@ static void verify__a_new_snapshot_repairs_what_was_found_damaged(void **state)
     take(cat, &shop, &again);
     assert_all_good(cat, &shop, &again);
     assert_all_good(cat, &shop, &record); /* the old one is whole again too: the same ids */
+    /* What can't be read lies in its pack still, but is nobody's loss. */
+    assert_false(catalog_damaged(cat));
+    assert_int_equal(verify(cat, true, &report, &err), OK);
+    assert_int_equal(report.healed, 1);
+    assert_false(catalog_damaged(cat));
+    verify_report_release(&report);
     snapshot_record_release(&record);
     snapshot_record_release(&again);
     catalog_close(cat);
+}
+
+/* Damage in what only a forgotten snapshot needed goes with the next prune, whatever share of its pack that is; what is needed stays where it is. */
+static void prune__rewrites_a_pack_whose_damage_nothing_needs(void **state)
+{
+    struct shop shop = SHOP_SMALL;
+    struct snapshot_record record, again;
+    struct error err = ERROR_INIT;
+    struct stat st;
+    const char *id;
+    char path[128];
+    unsigned rid = 0, kept = 0;
+    struct catalog *cat = open_catalog(CATALOG_WRITE);
+
+    (void)state;
+    take(cat, &shop, &record);
+    pack_file_of(cat, &record.roots[0].tree, path);
+    shop.version = 1;
+    take(cat, &shop, &again);
+    id = record.id;
+    assert_int_equal(snapshot_forget(cat, &id, 1, &err), OK);
+    catalog_close(cat);
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(system("cp -r cat good"), 0);
+    for (long at = 200; at < st.st_size - 65536; at += st.st_size / 24) {
+        struct verify_report report;
+        struct prune_report pruned = {0};
+
+        flip(path, at, 1);
+        cat = open_catalog(CATALOG_WRITE);
+        assert_int_equal(verify(cat, true, &report, &err), ERR_CORRUPT);
+        verify_report_release(&report);
+        error_clear(&err);
+        /* A tree that can't be read is a refusal: what it needs is not known. */
+        if (catalog_prune(cat, &(struct prune_options){.max_unused_percent = 100}, NULL, &pruned, &err) == OK &&
+            pruned.packs_rewritten == 1) {
+            assert_verified(cat);
+            assert_false(catalog_damaged(cat));
+            assert_all_good(cat, &shop, &again);
+            rid++;
+        } else {
+            assert_true(catalog_damaged(cat));
+            assert_int_equal(access(path, F_OK), 0);
+            kept++;
+        }
+        error_clear(&err);
+        catalog_close(cat);
+        assert_int_equal(system("rm -r cat && cp -r good cat"), 0);
+    }
+    assert_true(rid > 0 && kept > 0);
+    snapshot_record_release(&record);
+    snapshot_record_release(&again);
 }
 
 static void verify__each_part_of_a_pack_is_looked_at(void **state)
@@ -257,6 +315,7 @@ int main(void)
         folder_test(verify__a_damaged_frame_is_named_with_snapshot_and_files),
         folder_test(snapshot_verify__reads_what_this_one_reaches),
         folder_test(verify__a_new_snapshot_repairs_what_was_found_damaged),
+        folder_test(prune__rewrites_a_pack_whose_damage_nothing_needs),
         folder_test(verify__each_part_of_a_pack_is_looked_at),
         folder_test(verify__a_part_each_time_reaches_everything_oldest_first),
         folder_test(verify__an_enormous_row_number_costs_no_memory),
