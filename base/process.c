@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "file.h"
+#include "netns.h"
 #include "text.h"
 #include "thread.h"
 
@@ -286,7 +287,7 @@ static void __attribute__((noreturn)) child(const struct launch *l, const struct
             _exit(127); /* it died before the line above could take hold */
         close_all_on_exec();
         reset_signals();
-        if (!spec->directory || chdir(spec->directory) == 0)
+        if ((spec->netns <= 0 || netns_enter(spec->netns) == 0) && (!spec->directory || chdir(spec->directory) == 0))
             execve(l->program, (char *const *)(uintptr_t)spec->argv, l->environment);
     }
     sys = errno;

@@ -24,6 +24,7 @@ struct process_spec {
     bool pipe_stdin;                /* child's stdin is a pipe whose write end is in process.stdin_fd; else /dev/null */
     bool pipe_stdout; /* child's stdout is a pipe whose read end is in process.stdout_fd; else /dev/null */
     int stdin_fd;     /* used instead of a pipe when > 0; borrowed */
+    int netns;        /* of netns_make(): the child runs in it; 0: in ours; borrowed */
     int timeout_ms;   /* process_wait() ends it so long after its start: ERR_REMOTE; 0: never */
 };
 

@@ -73,7 +73,8 @@ const struct command cli_commands[] = {
      "  --dry-run               show the plan of the upgrade and every problem\n"
      "  --sha256 HEX            refuse a release with another sum\n"
      "  --health-timeout TIME   how long the new version may take to migrate and answer\n"
-     "  --shared                other sites use the same database: go on\n\n"
+     "  --shared                other sites use the same database: go on\n"
+     "  --host-network          the copy has this machine's network; else, where root rehearses, it reaches its database alone\n\n"
      "Example:\n"
      "  nopsnap rehearse shop nopCommerce_4.80.9_NoSource_linux_x64.zip\n",
      cli_rehearse},

@@ -10,15 +10,19 @@
 
 struct rehearse_arguments {
     struct upgrade_options options;
-    bool dry_run;
+    bool dry_run, host_network;
 };
 
 static int parse(struct cli *cli, const struct command *me, int argc, char **argv, struct rehearse_arguments *a)
 {
     static const struct option options[] = {
-        {"sha256", required_argument, NULL, 's'}, {"health-timeout", required_argument, NULL, 'H'},
-        {"shared", no_argument, NULL, 'W'},       {"dry-run", no_argument, NULL, 'n'},
-        {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0},
+        {"sha256", required_argument, NULL, 's'},
+        {"health-timeout", required_argument, NULL, 'H'},
+        {"shared", no_argument, NULL, 'W'},
+        {"dry-run", no_argument, NULL, 'n'},
+        {"host-network", no_argument, NULL, 'N'},
+        {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
     };
     int64_t ms;
     int c;
@@ -36,6 +40,9 @@ static int parse(struct cli *cli, const struct command *me, int argc, char **arg
             break;
         case 'W':
             a->options.shared = true;
+            break;
+        case 'N':
+            a->host_network = true;
             break;
         case 'n':
             a->dry_run = true;
@@ -58,6 +65,32 @@ static void put_list(struct json *v, const char *key, const struct text_list *l)
     json_put(v, key, a);
 }
 
+static void put_seen(struct json *v, const char *key, const struct rehearse_seen *seen)
+{
+    struct json *o = json_object();
+
+    json_put_number(o, "status", seen->status);
+    json_put_number(o, "bytes", (int64_t)seen->bytes);
+    json_put_text(o, "title", seen->title ? seen->title : "");
+    json_put(v, key, o);
+}
+
+static void put_pages(struct json *v, const struct rehearse_result *r)
+{
+    struct json *a = json_array();
+
+    for (size_t i = 0; i < r->page_count; i++) {
+        struct json *o = json_object();
+
+        json_put_text(o, "path", r->pages[i].path);
+        json_put_flag(o, "differs", r->pages[i].differs);
+        put_seen(o, "live", &r->pages[i].live);
+        put_seen(o, "copy", &r->pages[i].copy);
+        json_push(a, o);
+    }
+    json_put(v, "pages", a);
+}
+
 static void put_result(struct json *v, const struct upgrade_plan *plan, const struct rehearse_result *r)
 {
     json_put_text(v, "from", plan->from);
@@ -68,6 +101,15 @@ static void put_result(struct json *v, const struct upgrade_plan *plan, const st
     json_put_number(v, "build_ms", (int64_t)r->build_ms);
     json_put_number(v, "migrate_ms", (int64_t)r->migrate_ms);
     json_put_number(v, "expected_closed_ms", (int64_t)r->closed_ms);
+}
+
+static size_t differing(const struct rehearse_result *r)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < r->page_count; i++)
+        n += r->pages[i].differs;
+    return n;
 }
 
 static void print_result(const struct cli *cli, const struct site *site, const struct upgrade_plan *plan,
@@ -85,6 +127,9 @@ static void print_result(const struct cli *cli, const struct site *site, const s
         put_list(v, "reasons", &r->reasons);
         put_list(v, "warnings", &r->warnings);
         put_list(v, "emptied", &r->emptied);
+        put_pages(v, r);
+        if (!r->apart)
+            json_put_text(v, "host_network", r->network_why);
         cli_json(v);
         return;
     }
@@ -101,6 +146,11 @@ static void print_result(const struct cli *cli, const struct site *site, const s
     printf("  took      snapshot %s, database's copy %s, tree %s, start and migrations %s\n", ms[0], ms[1], ms[2],
            ms[3]);
     printf("  closed    the upgrade will keep the shop closed for about %s\n", closed);
+    if (r->page_count)
+        printf("  pages     %zu asked of both shops: %zu differ\n", r->page_count, differing(r));
+    printf("  network   %s%s\n",
+           r->apart ? "the copy reached its database and nothing else" : "the copy had this machine's: ",
+           r->apart ? "" : r->network_why);
     printf("  emptied   %zu settings that lead outside led nowhere in the copy, and so did mail and tasks\n",
            r->emptied.count);
     printf("  the copy is removed; it was made from snapshot %.8s\n", r->snapshot);
@@ -120,11 +170,11 @@ static void remember(struct cli *cli, struct catalog *cat, const struct site *si
         json_free(detail);
 }
 
-static int act(struct cli *cli, struct catalog *cat, struct site *site, struct upgrade_plan *plan)
+static int act(struct cli *cli, struct catalog *cat, struct site *site, struct upgrade_plan *plan, bool host_network)
 {
     struct rehearse_result result = {.well = false};
     struct error err = ERROR_INIT;
-    enum error_kind rc = rehearse_run(cat, site, plan, &cli->progress, &result, &err);
+    enum error_kind rc = rehearse_run(cat, site, plan, host_network, &cli->progress, &result, &err);
     int status;
 
     cli_progress_end(cli);
@@ -176,7 +226,7 @@ int cli_rehearse(struct cli *cli, int argc, char **argv)
             cli_upgrade_print_plan(&site, plan);
         status = plan->forward->preflight.problems.count ? EXIT_FAILED : cli_done(cli);
     } else {
-        status = act(cli, cat, &site, plan);
+        status = act(cli, cat, &site, plan, a.host_network);
     }
 done:
     upgrade_plan_free(plan);

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "netns.h"
 #include "text.h"
 #include "thread.h"
 
@@ -127,6 +128,16 @@ static enum error_kind perform(CURL *c, struct receiving *r, struct error *err)
     return OK;
 }
 
+static curl_socket_t open_apart(void *arg, curlsocktype purpose, struct curl_sockaddr *to)
+{
+    const struct http_options *o = arg;
+    struct error ignored = ERROR_INIT;
+    int fd = -1;
+
+    (void)purpose;
+    return netns_socket(o->netns, to->family, to->socktype, to->protocol, &fd, &ignored) ? CURL_SOCKET_BAD : fd;
+}
+
 static void set_up(CURL *c, CURLU *u, const struct http_options *o, struct receiving *r)
 {
     curl_easy_setopt(c, CURLOPT_CURLU, u);
@@ -139,6 +150,10 @@ static void set_up(CURL *c, CURLU *u, const struct http_options *o, struct recei
     curl_easy_setopt(c, CURLOPT_XFERINFOFUNCTION, interrupted);
     curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, receive);
     curl_easy_setopt(c, CURLOPT_WRITEDATA, r);
+    if (o->netns > 0) {
+        curl_easy_setopt(c, CURLOPT_OPENSOCKETFUNCTION, open_apart);
+        curl_easy_setopt(c, CURLOPT_OPENSOCKETDATA, (void *)(uintptr_t)o);
+    }
     if (o->ca_file)
         curl_easy_setopt(c, CURLOPT_CAINFO, o->ca_file);
 }

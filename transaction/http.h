@@ -23,6 +23,7 @@ struct http_options {
         host; /* "shop.example" or "shop.example:8443": the name it is asked by, and its certificate's; NULL: the URL's own */
     const char *ca_file; /* certificates (PEM) that are trusted instead of the system's; or NULL */
     int timeout_ms;      /* for the whole answer; 0: 30 s */
+    int netns;           /* of netns_make(): where the shop listens; 0: in ours */
 };
 
 struct http_answer {

@@ -54,6 +54,7 @@ struct health_options {
     const char *url;                  /* the shop's first page; its path is the base path */
     const char *host;                 /* the name it is asked by, and its certificate's; or NULL: the URL's */
     const char *ca_file;              /* certificates trusted instead of the system's; or NULL */
+    int netns;                        /* of netns_make(): where the shop listens; 0: in ours */
     const struct text_list *commands; /* of the owner's own: status 0 is well; may be run several times; or NULL */
     const struct text_list *pages;    /* of the owner's own: "/path text" or "URL text"; or NULL */
     const char *target;               /* the version that runs now, "4.80.4"; NULL: no rows by its name are expected */

@@ -31,6 +31,8 @@ struct page_seen {
         PAGE_SILENT, 0, NULL, NULL, NULL \
     }
 
+/* Just ask it. path: below the base path. */
+enum error_kind page_ask(const struct health_options *o, const char *path, struct http_answer *a, struct error *err);
 enum error_kind page_look(const struct health_options *o, const char *path, struct page_seen *out, struct error *err);
 void page_seen_release(struct page_seen *seen);
 /* The same of a picture: fine is an image that is not empty. */

@@ -10,7 +10,8 @@
 
 static struct http_options http_of(const struct health_options *o)
 {
-    return (struct http_options){.host = o->host, .ca_file = o->ca_file, .timeout_ms = o->request_timeout_ms};
+    return (struct http_options){
+        .host = o->host, .ca_file = o->ca_file, .timeout_ms = o->request_timeout_ms, .netns = o->netns};
 }
 
 void page_seen_release(struct page_seen *seen)
@@ -193,7 +194,7 @@ static enum page_state judge(const struct health_options *o, const struct http_a
     return a->status == 200 && a->body.len > 0 && !is_error_page(a) ? PAGE_FINE : PAGE_BAD;
 }
 
-static enum error_kind ask(const struct health_options *o, const char *path, struct http_answer *a, struct error *err)
+enum error_kind page_ask(const struct health_options *o, const char *path, struct http_answer *a, struct error *err)
 {
     const struct http_options http = http_of(o);
     char *url = NULL;
@@ -213,7 +214,7 @@ enum error_kind page_look(const struct health_options *o, const char *path, stru
 {
     struct http_answer a = HTTP_ANSWER_INIT;
     struct page_seen seen = PAGE_SEEN_INIT;
-    enum error_kind rc = ask(o, path, &a, err);
+    enum error_kind rc = page_ask(o, path, &a, err);
 
     if (rc)
         return rc;
@@ -237,7 +238,7 @@ enum error_kind picture_look(const struct health_options *o, const char *path, s
 {
     struct http_answer a = HTTP_ANSWER_INIT;
     struct page_seen seen = PAGE_SEEN_INIT;
-    enum error_kind rc = ask(o, path, &a, err);
+    enum error_kind rc = page_ask(o, path, &a, err);
     bool image = false;
 
     if (rc)

@@ -18,6 +18,12 @@ void rehearse_result_release(struct rehearse_result *r)
     text_list_release(&r->reasons);
     text_list_release(&r->warnings);
     text_list_release(&r->emptied);
+    for (size_t i = 0; i < r->page_count; i++) {
+        free(r->pages[i].path);
+        free(r->pages[i].live.title);
+        free(r->pages[i].copy.title);
+    }
+    free(r->pages);
     *r = (struct rehearse_result){.well = false};
 }
 
@@ -48,6 +54,7 @@ static enum error_kind end(struct rehearsal *r, struct error *err)
 
     cancel_defer(true); /* a signal that ended the rehearsal must not end this */
     process_kill(&r->process);
+    rehearse_network_end(r);
     database_close(r->copy);
     r->copy = NULL;
     rc = scratch_end(&r->place, err);
@@ -139,6 +146,7 @@ static enum error_kind judge(struct rehearsal *r, const struct progress *progres
 
     /* The owner's own checks are about the shop, not about a copy of it. */
     h.url = r->url;
+    h.netns = r->netns > 0 ? r->netns : 0;
     h.host = NULL;
     h.ca_file = NULL;
     h.commands = NULL;
@@ -158,6 +166,10 @@ static enum error_kind judge(struct rehearsal *r, const struct progress *progres
     }
     if (!rc)
         rc = say_all(&result.warnings, &out->warnings, err);
+    if (!rc && out->well) {
+        rc = rehearse_pages(r, &h, out, err);
+        out->warned = out->warnings.count > 0;
+    }
     health_result_release(&result);
     return rc;
 }
@@ -216,6 +228,8 @@ static enum error_kind rehearse(struct rehearsal *r, const struct progress *prog
         rc = build(r, progress, err);
     if (!rc)
         rc = rehearse_settings(r, out, err);
+    out->apart = r->netns > 0;
+    memcpy(out->network_why, r->network_why, sizeof(out->network_why));
     out->build_ms = lap(&since);
     if (!rc)
         rc = cancel_check(err);
@@ -228,7 +242,7 @@ static enum error_kind rehearse(struct rehearsal *r, const struct progress *prog
     return rc;
 }
 
-enum error_kind rehearse_run(struct catalog *cat, struct site *site, struct upgrade_plan *plan,
+enum error_kind rehearse_run(struct catalog *cat, struct site *site, struct upgrade_plan *plan, bool host_network,
                              const struct progress *progress, struct rehearse_result *out, struct error *err)
 {
     struct rehearsal r = {.cat = cat,
@@ -238,7 +252,9 @@ enum error_kind rehearse_run(struct catalog *cat, struct site *site, struct upgr
                           .db = forward_plan_database(plan->forward),
                           .snapshot = SNAPSHOT_RECORD_INIT,
                           .process = PROCESS_INIT,
-                          .place = SCRATCH_INIT};
+                          .place = SCRATCH_INIT,
+                          .host_network = host_network,
+                          .netns = -1};
     struct error last = ERROR_INIT;
     enum error_kind rc = check(site, plan, err);
 

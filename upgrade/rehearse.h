@@ -5,7 +5,8 @@
  *     rc = rehearse_run(cat, &site, plan, &progress, &result, err);
  *
  *   H1  the live tree and the live database are only read
- *   H2  nothing is started before the copy's settings and environment name the copy's database, and nothing in it leads out that is known
+ *   H2  nothing is started before the copy's settings and environment name the copy's database, and nothing in it leads out that is known;
+ *       where the machine lets us, its network has no way out but to the database
  *   H3  what leads out and is not known is refused by name
  *   H4  what the rehearsal made goes, also after a failure; what a kill leaves is marked, and goes with the next rehearsal (P8)
  */
@@ -14,11 +15,27 @@
 
 #include "upgrade.h"
 
+struct rehearse_seen {
+    long status; /* 0: no answer */
+    size_t bytes;
+    char *title; /* as shown */
+};
+
+struct rehearse_page {
+    char *path;
+    struct rehearse_seen live, copy;
+    bool differs; /* in status or title, or twice as long or half */
+};
+
 struct rehearse_result {
     bool well, warned;
     struct text_list reasons;  /* what broke */
     struct text_list warnings; /* of the new shop's health */
     struct text_list emptied;  /* settings that lead nowhere in the copy */
+    struct rehearse_page *pages;
+    size_t page_count;
+    bool apart;            /* the copy had a network without a way out but to the database */
+    char network_why[256]; /* else: why it had the machine's */
     uint64_t snapshot_ms, load_ms, build_ms, migrate_ms;
     uint64_t closed_ms; /* for how long the upgrade will keep the shop closed, roughly */
     char snapshot[65];  /* that the copy was made from; stays in the catalogue */
@@ -28,10 +45,11 @@ void rehearse_result_release(struct rehearse_result *r);
 /*
  * Rehearse.
  *
+ * host_network  the copy shares this machine's network
  * Returns    OK with a verdict in out; ERR_REFUSED where it can't be rehearsed, with all in one text, and nothing was started
  * Durable    nothing of it lasts but the snapshot
  */
-enum error_kind rehearse_run(struct catalog *cat, struct site *site, struct upgrade_plan *plan,
+enum error_kind rehearse_run(struct catalog *cat, struct site *site, struct upgrade_plan *plan, bool host_network,
                              const struct progress *progress, struct rehearse_result *out, struct error *err);
 
 #endif

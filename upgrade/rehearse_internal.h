@@ -4,6 +4,7 @@
 
 #include "process.h"
 #include "rehearse.h"
+#include "relay.h"
 #include "scratch.h"
 #include "upgrade_internal.h"
 
@@ -18,6 +19,10 @@ struct rehearsal {
     char *string;          /* connection string of the copy; secret */
     char *provider;
     int port;
+    bool host_network;
+    int netns; /* the copy's network; -1: the machine's, and why */
+    char network_why[256];
+    struct relay *relay; /* to the database */
     char url[96];
     struct snapshot_record snapshot;
     struct process process;
@@ -26,6 +31,16 @@ struct rehearsal {
 /* rehearse_settings.c */
 /* The copy's settings: in its tree and in its database nothing leads out (H2); ERR_REFUSED names what nobody knows (H3). */
 enum error_kind rehearse_settings(struct rehearsal *r, struct rehearse_result *out, struct error *err);
+
+/* rehearse_network.c */
+/* A network without a way out but to the database, where that can be; else r says why not. target: the copy's. */
+enum error_kind rehearse_network(struct rehearsal *r, const struct database_target *target, struct error *err);
+void rehearse_network_end(struct rehearsal *r);
+
+/* rehearse_pages.c */
+/* Every page that was asked before, of both; what differs is a warning. copy: how the copy is asked. */
+enum error_kind rehearse_pages(const struct rehearsal *r, const struct health_options *copy,
+                               struct rehearse_result *out, struct error *err);
 
 /* rehearse_shop.c */
 enum error_kind rehearse_port(int *out, struct error *err); /* one that is free now, on 127.0.0.1 */

@@ -89,7 +89,8 @@ enum error_kind rehearse_start(struct rehearsal *r, struct error *err)
     if (!rc && r->site->config->environment)
         rc = memory_format(&set[3], err, "ASPNETCORE_ENVIRONMENT=%s", r->site->config->environment);
     if (!rc) {
-        struct process_spec spec = {.argv = argv, .environment = environment, .directory = r->place.tree};
+        struct process_spec spec = {
+            .argv = argv, .environment = environment, .directory = r->place.tree, .netns = r->netns > 0 ? r->netns : 0};
 
         for (size_t i = 0; i < words.count; i++)
             argv[i] = words.items[i];

@@ -6,6 +6,8 @@
 import json
 import os
 import signal
+import socket
+import subprocess
 import sys
 import time
 
@@ -17,10 +19,16 @@ import standin_bench  # noqa: E402
 
 # Runs in the copy's place: what would go out is told, then the program is what it is.
 STARTER = """
-import json, os, sys
+import json, os, socket, sys
 sys.path.insert(0, {fixture!r})
 from standin_database import Pool
-folder, port = sys.argv[1:3]
+folder, port, outside = sys.argv[1:4]
+def reaches(port):
+    try:
+        socket.create_connection(("127.0.0.1", port), 2).close()
+        return True
+    except OSError:
+        return False
 string = os.environ["ConnectionStrings__ConnectionString"]
 pool = Pool({engine!r}, string)
 with pool.session() as s:
@@ -34,6 +42,7 @@ pool.close()
 with open("App_Data/appsettings.json", encoding="utf-8-sig") as f:
     found["file"] = json.load(f)
 found["environment"] = string
+found["reached"] = reaches(int(outside))
 found["cwd"] = os.getcwd()
 with open({told!r}, "w") as f:
     json.dump(found, f)
@@ -48,10 +57,11 @@ class Rehearsed(Shop):
         self.starter = os.path.join(self.folder, "starter.py")
         with open(self.starter, "w", encoding="utf-8") as f:
             f.write(STARTER.format(fixture=os.path.join(HERE, "..", "fixture"), engine=self.server.name, told=self.told))
+        self.outside = socket.create_server(("127.0.0.1", 0))
         super().prepare()
 
     def configure(self, **keys):
-        start = {"rehearse-start": f"{sys.executable} {self.starter} {{dir}} {{port}}"}
+        start = {"rehearse-start": f"{sys.executable} {self.starter} {{dir}} {{port}} {self.outside.getsockname()[1]}"}
         super().configure(**{**start, **keys})
 
     def begin(self):
@@ -74,6 +84,11 @@ class Rehearsed(Shop):
         return json.loads(read(self.told))
 
 
+def may_set_apart():
+    """Where the machine lets root have network namespaces (a container may not)."""
+    return subprocess.run(["unshare", "--net", "true"], capture_output=True, check=False).returncode == 0
+
+
 SHOP = None
 NOTHING = ([], [])
 
@@ -89,6 +104,10 @@ def rehearse__works_on_a_copy_and_leaves_nothing():
     result = json.loads(s.nopsnap("--json", "rehearse", "shop", s.release).expect(0).out.splitlines()[-1])
     check(result["type"] == "rehearsal" and result["well"] and "acmepaymentsettings.apikey" in result["emptied"] and result["expected_closed_ms"] > 0, result)
     found = s.found()
+    same(found["reached"], not may_set_apart(), "it reached who listens outside")
+    same("host_network" in result, not may_set_apart(), result)
+    check(len(result["pages"]) > 2 and not any(p["differs"] for p in result["pages"]), result["pages"])
+    check(all(p["copy"]["status"] == 200 and p["copy"]["title"] and p["copy"]["title"] == p["live"]["title"] for p in result["pages"]), result["pages"])
     same(set(found["hosts"]), {"127.0.0.1"}, "where mail would go")
     same(set(found["passwords"]) - {""}, set(), "of mail accounts")
     same(found["mails"], 0, "mails that wait")
@@ -125,7 +144,9 @@ def rehearse__refuses_an_address_that_nobody_knows():
     check(not os.path.exists(s.told), "it was started")
     same(s.beside(), NOTHING, "left")
     s.configure(**{"rehearse-allow": "acme.erp"})
-    s.rehearse().expect(0, out=[f"{TO} on a copy of", "it works", "closed for about", "the copy is removed"])
+    s.rehearse(None, "--host-network").expect(0, out=[f"{TO} on a copy of", "it works", "closed for about", "had this machine's: so you asked", "the copy is removed"])
+    check(s.found()["reached"], "it has the machine's network, as asked")
+    s.rehearse(s.make_release("titles", other_titles=True)).expect(3, out="differ", err=["is another page in the copy", "(new)"])
     s.configure(**{"rehearse-start": None})
     s.rehearse().expect(1, err="how to start a copy", hint="rehearse-start")
     s.configure(**{"rehearse-start": "/bin/true"})

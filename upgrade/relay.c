@@ -1,0 +1,278 @@
+#include "relay.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "file.h"
+#include "netns.h"
+#include "text.h"
+#include "thread.h"
+
+#define ADDRESSES_MAX 4
+#define WAITING_MAX 128
+
+struct way {
+    int from, to; /* borrowed from the pair */
+    atomic_uint *ended;
+    pthread_t thread;
+};
+
+struct pair {
+    int inside, outside;
+    struct way up, down;
+    atomic_uint ended; /* ways */
+    struct pair *next;
+};
+
+struct relay {
+    struct pollfd listeners[ADDRESSES_MAX + 1]; /* the last one: told to stop */
+    struct sockaddr_storage addresses[ADDRESSES_MAX];
+    socklen_t lengths[ADDRESSES_MAX];
+    nfds_t count;
+    int stop; /* eventfd */
+    pthread_t thread;
+    bool running;
+    struct pair *pairs; /* of the thread, until it has ended */
+};
+
+/* ---- what is connected ---- */
+
+/* A direction that has ended is ended on the other side too; the other direction may go on. */
+static void *lead(void *arg)
+{
+    struct way *w = arg;
+    unsigned char piece[65536];
+    ssize_t got;
+
+    while ((got = read(w->from, piece, sizeof(piece))) > 0 || (got < 0 && errno == EINTR)) {
+        ssize_t sent = 0;
+
+        for (ssize_t n; sent < got; sent += n) {
+            n = send(w->to, piece + sent, (size_t)(got - sent), MSG_NOSIGNAL);
+            if (n < 0 && errno != EINTR)
+                goto over;
+            if (n < 0)
+                n = 0;
+        }
+    }
+
+over:
+    shutdown(w->to, SHUT_WR);
+    shutdown(w->from, SHUT_RD);
+    atomic_fetch_add(w->ended, 1);
+    return NULL;
+}
+
+static void pair_end(struct pair *p)
+{
+    shutdown(p->inside, SHUT_RDWR);
+    shutdown(p->outside, SHUT_RDWR);
+    pthread_join(p->up.thread, NULL);
+    pthread_join(p->down.thread, NULL);
+    file_close(&p->inside);
+    file_close(&p->outside);
+    free(p);
+}
+
+static void reap(struct relay *r)
+{
+    for (struct pair **at = &r->pairs; *at;) {
+        struct pair *p = *at;
+
+        if (atomic_load(&p->ended) < 2) {
+            at = &p->next;
+            continue;
+        }
+        *at = p->next;
+        pair_end(p);
+    }
+}
+
+static enum error_kind pair_start(struct relay *r, int *inside, int *outside, struct error *err)
+{
+    void *memory = NULL;
+    struct pair *p;
+    enum error_kind rc = memory_zeroed(1, sizeof(*p), &memory, err);
+
+    if (rc)
+        return rc;
+    p = memory;
+    p->inside = *inside;
+    p->outside = *outside;
+    p->up = (struct way){.from = *inside, .to = *outside, .ended = &p->ended};
+    p->down = (struct way){.from = *outside, .to = *inside, .ended = &p->ended};
+    rc = thread_start(&p->up.thread, lead, &p->up, err);
+    if (rc) {
+        free(p);
+        return rc;
+    }
+    *inside = -1;
+    *outside = -1;
+    rc = thread_start(&p->down.thread, lead, &p->down, err);
+    if (rc) {
+        shutdown(p->inside, SHUT_RDWR);
+        shutdown(p->outside, SHUT_RDWR);
+        pthread_join(p->up.thread, NULL);
+        file_close(&p->inside);
+        file_close(&p->outside);
+        free(p);
+        return rc;
+    }
+    p->next = r->pairs;
+    r->pairs = p;
+    return OK;
+}
+
+static int connect_to(const struct relay *r, nfds_t i)
+{
+    int fd = socket(r->addresses[i].ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    if (fd >= 0 && connect(fd, (const struct sockaddr *)&r->addresses[i], r->lengths[i]))
+        file_close(&fd);
+    return fd;
+}
+
+/* Whoever can't be led on is let go, as a server does that has no room. */
+static void take(struct relay *r, nfds_t i)
+{
+    struct error ignored = ERROR_INIT;
+    int inside = accept4(r->listeners[i].fd, NULL, NULL, SOCK_CLOEXEC);
+    int outside = inside < 0 ? -1 : connect_to(r, i);
+
+    reap(r);
+    if (outside >= 0)
+        (void)pair_start(r, &inside, &outside, &ignored);
+    file_close(&inside);
+    file_close(&outside);
+}
+
+static void *run(void *arg)
+{
+    struct relay *r = arg;
+
+    for (;;) {
+        if (poll(r->listeners, r->count + 1, -1) < 0 && errno != EINTR)
+            return NULL;
+        if (r->listeners[r->count].revents)
+            return NULL;
+        for (nfds_t i = 0; i < r->count; i++)
+            if (r->listeners[i].revents)
+                take(r, i);
+    }
+}
+
+/* ---- begun and ended ---- */
+
+static bool is_loopback(const struct sockaddr *a)
+{
+    if (a->sa_family == AF_INET)
+        return ntohl(((const struct sockaddr_in *)(const void *)a)->sin_addr.s_addr) >> 24 == 127;
+    return a->sa_family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)(const void *)a)->sin6_addr);
+}
+
+/* Inside there is nobody at an address where nobody is outside: a client goes on to the next one only where it is refused. */
+static enum error_kind listen_at(struct relay *r, int netns, const struct addrinfo *a, struct error *err)
+{
+    int fd = -1;
+    int probe;
+    enum error_kind rc;
+
+    memcpy(&r->addresses[r->count], a->ai_addr, a->ai_addrlen);
+    r->lengths[r->count] = a->ai_addrlen;
+    probe = connect_to(r, r->count);
+    if (probe < 0)
+        return OK;
+    file_close(&probe);
+    rc = netns_socket(netns, a->ai_family, SOCK_STREAM, 0, &fd, err);
+    if (!rc && (bind(fd, a->ai_addr, a->ai_addrlen) || listen(fd, WAITING_MAX)))
+        rc = error_set(err, ERR_IO, errno, "listening in the network namespace");
+    if (rc) {
+        file_close(&fd);
+        return rc;
+    }
+    r->listeners[r->count++] = (struct pollfd){fd, POLLIN, 0};
+    return OK;
+}
+
+static enum error_kind listen_all(struct relay *r, int netns, const char *host, int port, struct error *err)
+{
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
+    struct addrinfo *list = NULL;
+    char service[16];
+    enum error_kind rc = OK;
+    int sys;
+
+    (void)snprintf(service, sizeof(service), "%d", port);
+    sys = getaddrinfo(host, service, &hints, &list);
+    if (sys)
+        return error_set(err, ERR_REFUSED, 0, "%s: %s", host, gai_strerror(sys));
+    for (const struct addrinfo *a = list; a && !rc; a = a->ai_next) {
+        if (!is_loopback(a->ai_addr))
+            rc =
+                error_set(err, ERR_REFUSED, 0, "%s is another machine, or this one by an address of its network", host);
+        else if (r->count < ADDRESSES_MAX)
+            rc = listen_at(r, netns, a, err);
+    }
+    freeaddrinfo(list);
+    if (!rc && !r->count)
+        rc = error_set(err, ERR_REFUSED, 0, "nobody listens at %s, port %d", host, port);
+    return rc;
+}
+
+enum error_kind relay_start(int netns, const char *host, int port, struct relay **out, struct error *err)
+{
+    void *memory = NULL;
+    struct relay *r;
+    enum error_kind rc = memory_zeroed(1, sizeof(*r), &memory, err);
+
+    if (rc)
+        return rc;
+    r = memory;
+    r->stop = eventfd(0, EFD_CLOEXEC);
+    if (r->stop < 0)
+        rc = error_set(err, ERR_IO, errno, "cannot make an eventfd");
+    if (!rc)
+        rc = listen_all(r, netns, host, port, err);
+    r->listeners[r->count] = (struct pollfd){r->stop, POLLIN, 0};
+    if (!rc)
+        rc = thread_start(&r->thread, run, r, err);
+    r->running = rc == OK;
+    if (rc)
+        relay_stop(r);
+    else
+        *out = r;
+    return rc;
+}
+
+void relay_stop(struct relay *r)
+{
+    uint64_t one = 1;
+
+    if (!r)
+        return;
+    if (r->running) {
+        while (write(r->stop, &one, sizeof(one)) < 0 && errno == EINTR)
+            continue;
+        pthread_join(r->thread, NULL);
+    }
+    while (r->pairs) {
+        struct pair *p = r->pairs;
+
+        r->pairs = p->next;
+        pair_end(p);
+    }
+    for (nfds_t i = 0; i < r->count; i++)
+        file_close(&r->listeners[i].fd);
+    file_close(&r->stop);
+    free(r);
+}
