@@ -155,6 +155,9 @@ enum error_kind index_chunk_remove(struct index *ix, int64_t row, struct error *
 /* Remember damage (a short transaction unless one is open). frame: DAMAGE_WHOLE_PACK or its number. */
 enum error_kind index_damage_add(struct index *ix, uint64_t pack, int64_t frame, const char *what, struct error *err);
 enum error_kind index_damage_clear(struct index *ix, uint64_t pack, int64_t frame, struct error *err);
+/* What of a frame that nothing leads to any more begins with this: it is a note for prune, and no loss. */
+#define DAMAGE_SUPERSEDED "superseded: "
+/* Any that is a loss? */
 enum error_kind index_damage_any(struct index *ix, bool *out, struct error *err);
 typedef enum error_kind index_damage_fn(void *arg, uint64_t pack, int64_t frame, const char *what, int64_t moment_ns,
                                         struct error *err);

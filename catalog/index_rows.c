@@ -496,7 +496,7 @@ static enum error_kind any_row(struct index *ix, const char *sql, bool *out, str
 
 enum error_kind index_damage_any(struct index *ix, bool *out, struct error *err)
 {
-    return any_row(ix, "SELECT 1 FROM damage LIMIT 1", out, err);
+    return any_row(ix, "SELECT 1 FROM damage WHERE what NOT LIKE '" DAMAGE_SUPERSEDED "%' LIMIT 1", out, err);
 }
 
 enum error_kind index_chunk_any(struct index *ix, bool *out, struct error *err)

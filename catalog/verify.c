@@ -140,7 +140,7 @@ static enum error_kind remember_damage(struct verify *v, uint64_t pack, int64_t 
     return noted(v, index_damage_add(v->cat->index, pack, frame, what, &why), &why, err);
 }
 
-/* What was thought damaged and reads well was a passing fault; what nothing leads to is nobody's loss. */
+/* What was thought damaged and reads well was a passing fault. */
 static enum error_kind forget_damage(struct verify *v, const struct pack_row *row, int64_t frame, struct error *err)
 {
     struct error why = ERROR_INIT;
@@ -343,6 +343,7 @@ static enum error_kind frame_is_damaged(struct verify *v, const struct pack_row 
                                         uint32_t frame, const struct error *why, struct error *err)
 {
     bool led_to = false;
+    char *note = NULL;
     enum error_kind rc = is_led_to(v, row, pack, frame, &led_to, err);
 
     if (rc == ERR_CORRUPT) { /* the index can't tell: no reason to keep silent */
@@ -353,7 +354,11 @@ static enum error_kind frame_is_damaged(struct verify *v, const struct pack_row 
     }
     if (!led_to) {
         v->report->healed++;
-        return forget_damage(v, row, frame, err);
+        rc = memory_format(&note, err, DAMAGE_SUPERSEDED "%s", why->text);
+        if (!rc)
+            rc = remember_damage(v, row->number, frame, note, err);
+        free(note);
+        return rc;
     }
     rc = remember_damage(v, row->number, frame, why->text, err);
     return rc ? rc : damage_line(v, row, frame, why->text, err);

@@ -87,6 +87,7 @@ static void snapshot_verify__reads_what_this_one_reaches(void **state)
 
 static void verify__a_new_snapshot_repairs_what_was_found_damaged(void **state)
 {
+    struct prune_report pruned = {0};
     struct shop shop = {.seed = 1, .folders = 3, .files = 8};
     struct snapshot_record record, again;
     struct verify_report report;
@@ -111,6 +112,14 @@ static void verify__a_new_snapshot_repairs_what_was_found_damaged(void **state)
     assert_int_equal(report.healed, 1);
     assert_false(catalog_damaged(cat));
     verify_report_release(&report);
+    /* The next prune gets rid of it, however little of the pack that is. */
+    assert_int_equal(catalog_prune(cat, &(struct prune_options){.max_unused_percent = 100}, NULL, &pruned, &err), OK);
+    assert_int_equal(pruned.packs_rewritten, 1);
+    assert_int_equal(verify(cat, true, &report, &err), OK);
+    assert_int_equal(report.healed, 0);
+    verify_report_release(&report);
+    assert_all_good(cat, &shop, &again);
+    assert_all_good(cat, &shop, &record);
     snapshot_record_release(&record);
     snapshot_record_release(&again);
     catalog_close(cat);

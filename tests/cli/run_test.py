@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Nightly runs on a shop with a real PostgreSQL, by a clock of their own: weeks, a machine that was off, a clock set back, a flagged snapshot, damage."""
 import fcntl
+import json
 import os
 import signal
 import subprocess
@@ -97,8 +98,75 @@ def stay_away_from_others(b, n):
     n.run().expect(2, err="line 7")
     config(b, "verify-budget = soon")
     n.run().expect(2, err="line 7")
+    secret = os.path.join(b.folder, "secret")
+    with open(secret, "w", encoding="utf-8") as f:
+        f.write("https://chat.example/hooks/4711\n")
+    for mode, owner, line in ((0o644, 0, f"notify-webhook = {secret}"), (0o600, 65534, f"notify-webhook = {secret}"), (0o600, 0, f"notify-webhook = {secret}.gone")):
+        os.chmod(secret, mode)
+        os.chown(secret, owner, owner)
+        config(b, "keep = last 2", line)
+        n.run().expect(2, err=[secret, "line 8"], hint="")
     config(b, "keep = last 2")
     same("with a wrong config", len(rows(b)), before)
+    b.run("verify", "--read-data").expect(0)
+
+
+def journal_of(b):
+    return os.path.join(os.path.dirname(b.site), ".nopsnap-" + os.path.basename(b.site), "journal")
+
+
+def begin_rollback(b):
+    child = subprocess.Popen([PROGRAM, "--config", b.config, "-q", "rollback", "shop", "--to", rows(b)[0]["id"], "--yes"], env=b.environment(),
+                             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not os.path.exists(journal_of(b)):
+        if child.poll() is not None:
+            raise Failed("the rollback is over already")
+        time.sleep(0.01)
+    return child
+
+
+def stay_out_of_transactions(b, n):
+    """One that is under way: 6; one that waits for recover: 5. Nothing is taken, nothing dropped."""
+    go = os.path.join(b.folder, "go")
+    config(b, "keep = last 1")
+    with open(b.config, encoding="utf-8") as f:
+        text = f.read()
+    b.write_config(text.replace("stop = true", f"stop = for i in $(seq 1200); do [ -e {go} ] && break; sleep 0.1; done"))
+    before = [r["id"] for r in rows(b)]
+    child = begin_rollback(b)
+    n.run("--wait", "1s").expect(6)
+    same("beside a rollback", [r["id"] for r in rows(b)], before)
+    with open(go, "w", encoding="utf-8"):
+        pass
+    same("the rollback", child.wait(120) in (0, 3), True)
+    os.unlink(go)
+    before = [r["id"] for r in rows(b)]
+    child = begin_rollback(b)
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    config(b, "keep = last 1")
+    n.run().expect(5, hint="nopsnap recover")
+    same("before recover", [r["id"] for r in rows(b)], before)
+    b.run("recover", "shop").expect(0)
+    n.run().expect(0)
+
+
+def fail_without_forgetting(b, n):
+    """No new snapshot: no rule is applied, and the rest goes on."""
+    config(b, "keep = last 9")
+    n.run().expect(0)
+    settings = os.path.join(b.site, "App_Data", "appsettings.json")
+    with open(settings, encoding="utf-8") as f:
+        text = f.read()
+    before = [r["id"] for r in rows(b)]
+    config(b, "keep = last 1")
+    b.put("App_Data/appsettings.json", text.replace("Password=", "Password=no longer "))
+    n.now += DAY
+    said = b.run("--json", "run", "shop", env=n.environment()).expect(1)
+    steps = {s["name"]: s["outcome"] for s in json.loads(said.out.splitlines()[-1])["steps"]}
+    same("steps", (steps["snapshot"], steps["retention"], steps["verify"]), ("failed", "skipped", "done"))
+    same("nothing was forgotten", [r["id"] for r in rows(b)], before)
+    b.put("App_Data/appsettings.json", text)
 
 
 def survive_kills(b, n):
@@ -123,6 +191,8 @@ def run__looks_after_itself():
         live_through_weeks(b, n)
         flag_what_lost_most(b, n)
         stay_away_from_others(b, n)
+        stay_out_of_transactions(b, n)
+        fail_without_forgetting(b, n)
         config(b, "keep = last 2")
         repair_damage(b, n)
         survive_kills(b, n)

@@ -236,7 +236,7 @@ def trial__ends_by_itself():
     s = SHOP
     s.upgrade(None, "--trial", "1s").expect(0)
     time.sleep(1)
-    s.nopsnap("snapshot", "shop").expect(0)
+    s.nopsnap("run", "shop").expect(0)
     same(s.kept(), [])
 
 
