@@ -79,9 +79,10 @@ class Postgres:
             self.sql("alter role shop nocreatedb", "postgres")
         return out.stdout.strip()
 
-    def sql(self, text, database="shop"):
-        out = subprocess.run(["psql", "-X", "-q", "-A", "-t", "-h", self.dir, "-U", "nop", "-d", database, "-v", "ON_ERROR_STOP=1", "-c", text],
-                             capture_output=True, text=True)
+    def sql(self, text, database="shop", script=False):
+        """A script may have psql's own commands, and each of its statements is a transaction."""
+        out = subprocess.run(["psql", "-X", "-q", "-A", "-t", "-h", self.dir, "-U", "nop", "-d", database, "-v", "ON_ERROR_STOP=1", *(["-f", "-"] if script else ["-c", text])],
+                             input=text if script else None, capture_output=True, text=True)
         if out.returncode:
             raise RuntimeError(out.stderr)
         return out.stdout
@@ -123,13 +124,12 @@ class Postgres:
         if not own:
             return [("database", "gone")]
         lines = [("database", own.strip())]
-        tables = self.sql("select quote_ident(schemaname) || '.' || quote_ident(tablename) from pg_tables where schemaname not in ('pg_catalog', 'information_schema') order by 1")
-        query = " union all ".join(f"select '{t.replace(chr(39), chr(39) * 2)}', count(*)::text, coalesce(md5(string_agg(md5(x::text), '' order by md5(x::text))), '') from {t} x"
-                                   for t in tables.split("\n") if t)
-        lines += [tuple(row.split("|")) for row in self.sql(query).split("\n") if row]
-        lines += [("sequence " + row,) for row in self.sql("select schemaname, sequencename, last_value from pg_sequences order by 1, 2").split("\n") if row]
-        lines += [("constraint " + row,) for row in self.sql("select conname, pg_get_constraintdef(oid) from pg_constraint where connamespace = 'public'::regnamespace order by 1, 2").split("\n") if row]
-        return lines
+        # One session for all of it: psql runs the query that the first one makes.
+        found = self.sql("select string_agg(format($q$select %L, count(*)::text, coalesce(md5(string_agg(md5(x::text), '' order by md5(x::text))), '') from %s x$q$, t, t), ' union all ' order by t) "
+                         "from (select quote_ident(schemaname) || '.' || quote_ident(tablename) t from pg_tables where schemaname not in ('pg_catalog', 'information_schema')) n \\gexec\n"
+                         "select 'sequence ' || concat_ws('|', schemaname, sequencename, last_value) from pg_sequences order by schemaname, sequencename;\n"
+                         "select 'constraint ' || conname || '|' || pg_get_constraintdef(oid) from pg_constraint where connamespace = 'public'::regnamespace order by conname, 1;\n", script=True)
+        return lines + [(row,) if row.startswith(("sequence ", "constraint ")) else tuple(row.split("|")) for row in found.split("\n") if row]
 
     def set_picture_path(self, path):
         self.sql(f"insert into \"Setting\" (\"Name\", \"Value\", \"StoreId\") values ('mediasettings.picturepath', '{path}', 0)")
