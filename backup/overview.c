@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "file.h"
+#include "json.h"
 #include "maintain.h"
 #include "overview_internal.h"
 #include "run_log.h"
@@ -30,6 +31,7 @@ static void site_release_all(struct overview_site *s)
     free(s->version);
     free(s->points);
     free(s->stopped_timer);
+    free(s->run_failed);
 }
 
 void overview_release(struct overview *o)
@@ -208,25 +210,52 @@ static void expect(struct overview_site *s, const struct site_config *config, co
 
 struct work_seen {
     struct overview_work *last, *good; /* good may be NULL */
+    char **failed;                     /* or NULL: nobody asks */
 };
+
+/* What a run came to by its record, as run_json() writes it; the first failed step tells. Facts of another shape tell nothing. */
+static enum error_kind take_failed(const char *text, char **out, struct error *err)
+{
+    struct error ignored = ERROR_INIT;
+    struct json *facts = NULL;
+    struct json *steps;
+    const char *refused;
+    enum error_kind rc = OK;
+
+    if (!text || json_parse(text, strlen(text), &facts, &ignored) != OK)
+        return OK;
+    steps = json_get(facts, "steps");
+    refused = json_text(json_get(facts, "refused"));
+    if (refused)
+        rc = memory_string(refused, out, err);
+    for (size_t i = 0; i < json_length(steps) && !rc && !*out; i++) {
+        const char *name = json_text(json_get(json_at(steps, i), "name"));
+        const char *outcome = json_text(json_get(json_at(steps, i), "outcome"));
+        const char *why = json_text(json_get(json_at(steps, i), "text"));
+
+        if (name && outcome && !strcmp(outcome, "failed"))
+            rc = memory_format(out, err, "%s: %s", name, why ? why : "?");
+    }
+    json_free(facts);
+    return rc;
+}
 
 static enum error_kind on_work(void *arg, const struct run_entry *e, struct error *err)
 {
     struct work_seen *seen = arg;
     struct overview_work work = {e->started_ns, e->ended_ns, e->status};
 
-    (void)err;
     if (!seen->last->ended_ns)
         *seen->last = work;
     if (seen->good && !seen->good->ended_ns && (e->status == 0 || e->status == 3))
         *seen->good = work;
-    return OK;
+    return seen->failed && !*seen->failed ? take_failed(e->facts, seen->failed, err) : OK;
 }
 
 static enum error_kind take_work(struct catalog *cat, struct overview_site *s, struct error *err)
 {
-    struct work_seen run = {&s->run, NULL};
-    struct work_seen drill = {&s->drill, &s->drill_good};
+    struct work_seen run = {&s->run, NULL, &s->run_failed};
+    struct work_seen drill = {&s->drill, &s->drill_good, NULL};
     enum error_kind rc = catalog_run_each(cat, s->site_id, "run", 1, on_work, &run, err);
 
     return rc ? rc : catalog_run_each(cat, s->site_id, "drill", DRILLS_SEEN, on_work, &drill, err);
@@ -300,7 +329,7 @@ static enum error_kind complete_site(struct catalog *cat, const struct config *c
 
 static enum error_kind take_catalog(struct catalog *cat, struct overview *o, struct error *err)
 {
-    struct work_seen verify = {&o->verify, NULL};
+    struct work_seen verify = {&o->verify, NULL, NULL};
     struct catalog_figures figures = {0, 0, 0};
     enum error_kind rc = catalog_figures(cat, &figures, err);
 

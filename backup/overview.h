@@ -71,6 +71,7 @@ struct overview_site {
     int64_t expect_ms; /* a good snapshot may be so old; 0: nobody expects one */
     int64_t next_ns;   /* when the timer starts the next run, or the rhythm so far lets it be expected; 0: neither */
     struct overview_work run, drill, drill_good;
+    char *run_failed;    /* what failed in the newest run, "after-run: ...", or NULL */
     int64_t drill_ms;    /* a restore is to be proved so often; 0: nobody asks for it */
     char *stopped_timer; /* the timer that is there and will start nothing, or NULL */
 

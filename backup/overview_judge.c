@@ -165,6 +165,23 @@ static enum error_kind judge_work(struct overview_site *s, const struct overview
     return say(s, w->status == 6 ? OVERVIEW_NOTE : OVERVIEW_WARNING, what, verb, text, err);
 }
 
+/* The snapshot stands, so that the exit status is only 3, but a copy elsewhere, retention or the like did not come about. */
+static enum error_kind judge_run(struct overview_site *s, struct error *err)
+{
+    char when[TEXT_MAX];
+    char text[512];
+
+    if (!s->run_failed || s->run.status == 6)
+        return judge_work(s, &s->run, "run", "history", err);
+    text_moment(s->run.ended_ns, when);
+    if (s->run.status == 3)
+        (void)snprintf(text, sizeof(text), "a step of the last run failed: %s, %s", when, s->run_failed);
+    else
+        (void)snprintf(text, sizeof(text), "the last run failed: %s, exit status %d, %s", when, s->run.status,
+                       s->run_failed);
+    return say(s, OVERVIEW_WARNING, s->run.status == 3 ? "step" : "run", "history", text, err);
+}
+
 /* Twice the time: one drill may fail, or come late, and that has its own word. Never drilled counts from the oldest snapshot. */
 static enum error_kind judge_drills(const struct overview *o, struct overview_site *s, struct error *err)
 {
@@ -194,7 +211,7 @@ enum error_kind overview_judge_site(const struct overview *o, struct overview_si
     if (!rc)
         rc = judge_newest(s, err);
     if (!rc)
-        rc = judge_work(s, &s->run, "run", "history", err);
+        rc = judge_run(s, err);
     if (!rc)
         rc = judge_work(s, &s->drill, "drill", "drill", err);
     return rc || !s->here ? rc : judge_drills(o, s, err);
