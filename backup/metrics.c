@@ -140,7 +140,7 @@ static enum error_kind put_family(const struct overview *o, const struct family 
     for (size_t i = 0; i < o->count && !rc; i++) {
         int64_t value = f->value(&o->sites[i]);
 
-        if (value < 0)
+        if (value < 0 || !o->sites[i].here) /* another host's has the same path, perhaps: two samples of one name */
             continue;
         rc = buffer_append_format(out, err, "%s{site=\"", f->name);
         if (!rc)

@@ -109,6 +109,17 @@ static bool is_home(const char *path)
     return !strcmp(path, "/home") || !strcmp(path, "/root") || !strcmp(path, "/run/user");
 }
 
+/* Right in one of them, so that the folder itself has to be writable. */
+static bool file_is_in_home(const char *file)
+{
+    static const char *const homes[] = {"/home", "/root", "/run/user"};
+
+    for (size_t i = 0; file && i < sizeof(homes) / sizeof(homes[0]); i++)
+        if (is_below(file, homes[i]) && !strchr(file + strlen(homes[i]) + 1, '/'))
+            return true;
+    return false;
+}
+
 static bool has_in_root(const struct text_list *paths)
 {
     for (size_t i = 0; paths && i < paths->count; i++)
@@ -139,7 +150,7 @@ static bool needs_tmp(const struct schedule_spec *s)
 
     return has_socket_in_tmp() || in_tmp(getenv("HOME")) || in_tmp(getenv("XDG_CONFIG_HOME")) ||
            in_tmp(s->site->path) || in_tmp(s->catalog) || in_tmp(s->program) || in_tmp(s->config_file) ||
-           names_tmp(s->site->connection.string) || any_in_tmp(s->outside) ||
+           names_tmp(s->site->connection.string) || any_in_tmp(s->outside) || in_tmp(s->config->metrics_file) ||
            (c && (names_tmp(c->database_admin) || in_tmp(c->ca_file) || in_tmp(c->drill_folder)));
 }
 
@@ -212,6 +223,19 @@ static void put_outside(struct unit_text *t, const struct schedule_spec *s)
     }
 }
 
+/* A run writes it whole and renames it: its folder. */
+static void put_metrics(struct unit_text *t, const struct schedule_spec *s)
+{
+    char *folder = NULL;
+
+    if (!s->config->metrics_file || t->rc)
+        return;
+    t->rc = path_parent(s->config->metrics_file, &folder, t->err);
+    if (!t->rc)
+        put_path(t, "ReadWritePaths=", "-", folder);
+    free(folder);
+}
+
 /*
  * The parent of the shop's folder, not the folder: each of these paths becomes a mount of its own, and .nopsnap-<site> beside the shop has
  * to be on the shop's, or neither links nor renames between the two would work, and the shop would look like a mount point. The run needs it
@@ -229,6 +253,7 @@ static void put_writable(struct unit_text *t, const struct schedule_spec *s, con
         put_path(t, "ReadWritePaths=", "-", backups);
     if (c && c->drill_folder)
         put_path(t, "ReadWritePaths=", "-", c->drill_folder);
+    put_metrics(t, s);
     if (tmp)
         put(t, "ReadWritePaths=/tmp /var/tmp\n");
 }
@@ -275,7 +300,8 @@ static void put_sandbox(struct unit_text *t, const struct schedule_spec *s, cons
         put(t, "ProtectSystem=strict\n");
         put_writable(t, s, parent, tmp);
         /* pictures outside the shop, the owner's logins and service files may be in a home: only the database tells where pictures are */
-        if (!is_home(parent) && !is_home(s->catalog)) /* of two words on one path the stricter counts */
+        if (!is_home(parent) && !is_home(s->catalog) &&
+            !file_is_in_home(s->config->metrics_file)) /* of two words on one path the stricter counts */
             put(t, "ProtectHome=read-only\n");
     }
     if (!tmp) /* else something that the run needs is there, such as a database's socket */

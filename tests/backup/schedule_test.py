@@ -193,7 +193,7 @@ def units__keep_the_run_from_what_it_does_not_need():
         with tempfile.TemporaryDirectory(dir="/dev/shm") as elsewhere:
             config = os.path.join(elsewhere, "nopsnap.conf")
             with open(os.open(config, os.O_WRONLY | os.O_CREAT, 0o600), "w", encoding="utf-8") as f:
-                f.write("[nopsnap]\ncatalog = /srv/catalog\n[far]\npath = /srv/www/far\nsqlserver-backup-path = /srv/mssql\n[top]\npath = /top\n[home]\npath = /home/home\n")
+                f.write("[nopsnap]\ncatalog = /srv/catalog\nmetrics-file = /srv/metrics/nopsnap.prom\n[far]\npath = /srv/www/far\nsqlserver-backup-path = /srv/mssql\n[top]\npath = /top\n[home]\npath = /home/home\n")
             env = {**b.environment(), "HOME": "/root"}
             texts = {}
             for name in ("far", "top", "home"):
@@ -202,7 +202,7 @@ def units__keep_the_run_from_what_it_does_not_need():
                     texts[name] = texts.get(name, "") + file["text"]
                     with open(os.path.join(b.units, os.path.basename(file["path"])), "w", encoding="utf-8") as f:
                         f.write(file["text"])
-            same("written to", [words(v)[0] for v in values(texts["far"], "ReadWritePaths")], ["/srv/catalog", "/srv/www", "-/srv/mssql"])
+            same("written to", [words(v)[0] for v in values(texts["far"], "ReadWritePaths")], ["/srv/catalog", "/srv/www", "-/srv/mssql", "-/srv/metrics"])
             private = os.path.realpath(PROGRAM).startswith(("/tmp", "/var/tmp")) or any(n.startswith((".s.PGSQL", "mysql.sock")) for n in os.listdir("/tmp"))
             same("limits", [tuple(values(texts[n], k) for k in ("ProtectSystem", "ProtectHome", "PrivateTmp")) for n in ("far", "top", "home")],
                  [(["strict"], ["read-only"], [] if private else ["true"]), (["full"], [], [] if private else ["true"]), (["strict"], [], [] if private else ["true"])])
