@@ -8,16 +8,11 @@
 #include "json.h"
 #include "notify_internal.h"
 #include "overview.h"
-#include "run_log.h"
 #include "thread.h"
 
 #define ATTEMPTS 3
 #define FIRST_PAUSE_MS 500
 #define SHORTEST_MS 500 /* an attempt with less time than this makes no sense */
-#define REMEMBERED 200  /* rows of the run log that are looked through for what an endpoint was told last */
-
-enum endpoint { WEBHOOK, MAIL, ENDPOINTS };
-static const char *const endpoint_words[] = {"webhook", "mail"};
 
 /* ---- attempts ---- */
 
@@ -71,88 +66,6 @@ static enum error_kind deliver(const struct letter *l, bool *taken, char why[WHY
     return rc;
 }
 
-/* ---- what was said before ---- */
-
-struct memory {
-    bool known;
-    char topic[16];
-    char cause[128];
-    int64_t moment_ns;
-};
-
-/* What an endpoint was told last: of all, of runs alone, and without failures. */
-struct memories {
-    struct memory any[ENDPOINTS];
-    struct memory run[ENDPOINTS];
-    struct memory late[ENDPOINTS];
-};
-
-static void keep(struct memory *m, const struct run_entry *entry, const char *topic, const char *cause)
-{
-    if (m->known)
-        return; /* there was a newer one */
-    m->known = true;
-    m->moment_ns = entry->started_ns;
-    (void)snprintf(m->topic, sizeof(m->topic), "%s", topic);
-    (void)snprintf(m->cause, sizeof(m->cause), "%s", cause ? cause : "");
-}
-
-static enum error_kind take_memory(void *arg, const struct run_entry *entry, struct error *err)
-{
-    struct memories *all = arg;
-    struct error ignored = ERROR_INIT;
-    struct json *facts = NULL;
-    const char *topic;
-    const char *cause;
-
-    (void)err;
-    if (!entry->facts || json_parse(entry->facts, strlen(entry->facts), &facts, &ignored))
-        return OK;
-    topic = json_text(json_get(facts, "event"));
-    cause = json_text(json_get(facts, "cause"));
-    for (size_t i = 0; topic && i < json_length(json_get(facts, "told")); i++) {
-        const char *told = json_text(json_at(json_get(facts, "told"), i));
-
-        for (int e = 0; told && e < ENDPOINTS; e++) {
-            if (strcmp(told, endpoint_words[e]) != 0)
-                continue;
-            keep(&all->any[e], entry, topic, cause);
-            if (strcmp(topic, notify_topic_word(TOPIC_OVERDUE)) != 0)
-                keep(&all->run[e], entry, topic, cause);
-            if (strcmp(topic, notify_topic_word(TOPIC_FAILURE)) != 0)
-                keep(&all->late[e], entry, topic, cause);
-        }
-    }
-    json_free(facts);
-    return OK;
-}
-
-static bool is_topic(const struct memory *m, enum notify_topic topic)
-{
-    return m->known && strcmp(m->topic, notify_topic_word(topic)) == 0;
-}
-
-static bool may_repeat(const struct notify_settings *s, const struct memory *m, int64_t now_ns)
-{
-    return s->repeat_ns > 0 && (now_ns - m->moment_ns >= s->repeat_ns || now_ns < m->moment_ns);
-}
-
-/* Invariant 2. */
-static bool is_news(const struct notify_settings *s, const struct memories *all, enum endpoint e,
-                    enum notify_topic topic, const char *cause, int64_t now_ns)
-{
-    const struct memory *any = &all->any[e];
-    const struct memory *run = &all->run[e];
-    const struct memory *late = &all->late[e];
-
-    if (topic == TOPIC_RECOVERY)
-        return is_topic(any, TOPIC_FAILURE) || is_topic(any, TOPIC_OVERDUE);
-    if (topic == TOPIC_OVERDUE)
-        return !is_topic(late, TOPIC_OVERDUE) || may_repeat(s, late, now_ns);
-    return !is_topic(run, TOPIC_FAILURE) || strncmp(run->cause, cause, sizeof(run->cause) - 1) != 0 ||
-           may_repeat(s, run, now_ns);
-}
-
 /* ---- telling ---- */
 
 /* One message on its way to those who have not heard of it. */
@@ -163,19 +76,19 @@ struct telling {
     struct json *told, *missed;
 };
 
-static bool has_endpoint(const struct notify_settings *s, enum endpoint e)
+static bool has_endpoint(const struct notify_settings *s, enum notify_endpoint e)
 {
     return e == WEBHOOK ? s->webhook != NULL : s->mail_to.count > 0;
 }
 
-static enum error_kind write_letter(const struct notify_settings *s, const struct notify_message *m, enum endpoint e,
-                                    struct buffer *out, struct error *err)
+static enum error_kind write_letter(const struct notify_settings *s, const struct notify_message *m,
+                                    enum notify_endpoint e, struct buffer *out, struct error *err)
 {
     return e == WEBHOOK ? notify_message_json(m, s->template, out, err)
                         : notify_message_mail(m, s->mail_from, &s->mail_to, out, err);
 }
 
-static enum error_kind tell(const struct notify_settings *s, const struct notify_message *m, enum endpoint e,
+static enum error_kind tell(const struct notify_settings *s, const struct notify_message *m, enum notify_endpoint e,
                             bool *taken, char **host, char why[WHY_MAX], struct error *err)
 {
     struct buffer content = BUFFER_INIT(4u << 20);
@@ -190,7 +103,7 @@ static enum error_kind tell(const struct notify_settings *s, const struct notify
     return rc;
 }
 
-static enum error_kind tell_one(struct telling *t, enum endpoint e, struct error *err)
+static enum error_kind tell_one(struct telling *t, enum notify_endpoint e, struct error *err)
 {
     char why[WHY_MAX] = "";
     char *host = NULL;
@@ -198,74 +111,55 @@ static enum error_kind tell_one(struct telling *t, enum endpoint e, struct error
     enum error_kind rc = tell(t->settings, t->message, e, &taken, &host, why, err);
 
     if (!rc && taken)
-        json_push_text(t->told, endpoint_words[e]);
+        json_push_text(t->told, notify_endpoint_word(e));
     if (!rc && !taken) {
-        json_push_text(t->missed, endpoint_words[e]);
-        progress_warn(t->progress, "%s at %s was not told: %s", endpoint_words[e], host, why);
+        json_push_text(t->missed, notify_endpoint_word(e));
+        progress_warn(t->progress, "%s at %s was not told: %s", notify_endpoint_word(e), host, why);
     }
     free(host);
     return rc;
 }
 
-static enum error_kind remember(struct catalog *cat, const char *site_id, const struct telling *t, const char *cause,
-                                bool all_told, struct json *facts, struct error *err)
-{
-    struct run_entry row = {t->message->moment_ns, clock_now(), site_id, "notify", all_told ? 0 : 3, NULL};
-    struct buffer text = BUFFER_INIT(4096);
-    enum error_kind rc;
-
-    json_put_text(facts, "event", notify_topic_word(t->message->topic));
-    json_put_text(facts, "cause", cause);
-    rc = json_print(facts, &text, err);
-    if (!rc) {
-        row.facts = (const char *)text.data;
-        rc = catalog_run_add(cat, &row, err);
-    }
-    buffer_release(&text);
-    return rc;
-}
-
-/* To every endpoint for which it is news; then what each took is remembered, also where a signal came between. */
+/*
+ * To every endpoint for which it is news; then what each took is remembered, also where a signal came between. Where nobody can say what was
+ * told before (no catalogue, or its run log can't be read) a failure is told once too often rather than not at all.
+ */
 static enum error_kind tell_all(struct catalog *cat, const char *site_id, const char *cause, struct telling *t,
                                 struct error *err)
 {
-    struct memories memories = {.any = {{.known = false}}};
+    struct notify_memories memories = {.any = {{.known = false}}};
     struct error unsaid = ERROR_INIT;
-    struct json *facts = json_object();
-    enum error_kind rc = catalog_run_each(cat, site_id, "notify", REMEMBERED, take_memory, &memories, err);
+    enum error_kind rc = OK;
 
+    if (cat && notify_memories_load(cat, site_id, &memories, &unsaid) != OK)
+        progress_warn(t->progress, "what was told before is not known: %s", unsaid.text);
+    error_clear(&unsaid);
     t->told = json_array();
     t->missed = json_array();
     for (int e = 0; e < ENDPOINTS && !rc; e++) {
         if (has_endpoint(t->settings, e) &&
-            is_news(t->settings, &memories, e, t->message->topic, cause, t->message->moment_ns))
+            notify_is_news(t->settings, &memories, e, t->message->topic, cause, t->message->moment_ns))
             rc = tell_one(t, e, err);
     }
-    if (json_length(t->told) + json_length(t->missed) > 0) {
-        bool all_told = json_length(t->missed) == 0;
-
-        json_put(facts, "told", t->told);
-        json_put(facts, "missed", t->missed);
-        if (remember(cat, site_id, t, cause, all_told, facts, &unsaid))
-            progress_warn(t->progress, "what was told could not be remembered: %s", unsaid.text);
-    } else {
+    if (!cat || json_length(t->told) + json_length(t->missed) == 0) {
         json_free(t->told);
         json_free(t->missed);
+    } else if (notify_remember(cat, site_id, t->message, cause, t->told, t->missed, &unsaid) != OK) {
+        progress_warn(t->progress, "what was told could not be remembered: %s", unsaid.text);
     }
-    json_free(facts);
     return rc;
 }
 
 static enum error_kind ping(const struct notify_settings *s, enum notify_outcome outcome,
                             const struct progress *progress, struct error *err)
 {
-    struct letter l = {s, s->ping[outcome], NULL};
+    struct letter l = {s, s->ping[outcome == NOTIFY_DOUBTFUL ? NOTIFY_FAILED : outcome], NULL};
     char why[WHY_MAX] = "";
     char *host = NULL;
     bool taken = false;
     enum error_kind rc;
 
-    if (!s->ping[outcome])
+    if (!l.url)
         return OK;
     rc = deliver_host(l.url, &host, err);
     if (!rc)
@@ -276,45 +170,85 @@ static enum error_kind ping(const struct notify_settings *s, enum notify_outcome
     return rc;
 }
 
+enum error_kind notify_ping(const struct config *config, const struct site_config *site, enum notify_outcome outcome,
+                            const struct progress *progress, struct error *err)
+{
+    struct notify_settings s = {.timeout_ms = 0};
+    struct error wrong = ERROR_INIT;
+    enum error_kind rc = notify_settings_load(config, site, &s, &wrong);
+
+    if (!rc || rc == ERR_USAGE)
+        rc = ping(&s, outcome, progress, err);
+    if (!rc)
+        rc = wrong.kind;
+    error_copy(err, &wrong);
+    notify_settings_release(&s);
+    return rc;
+}
+
+static enum error_kind tell_run(struct catalog *cat, const struct notify_settings *s, const struct notify_event *event,
+                                const struct progress *progress, struct error *err)
+{
+    struct notify_message m = {.title = NULL};
+    struct telling t = {s, progress, &m, NULL, NULL};
+    enum notify_topic topic = event->outcome == NOTIFY_FAILED     ? TOPIC_FAILURE
+                              : event->outcome == NOTIFY_DOUBTFUL ? TOPIC_DOUBTFUL
+                                                                  : TOPIC_RECOVERY;
+    enum error_kind rc = OK;
+
+    if (!s->webhook && s->mail_to.count == 0)
+        return OK;
+    rc = notify_message_make(topic, event->site_name, event->status, event->message, event->facts, &m, err);
+    if (!rc)
+        rc = tell_all(cat, event->site_id, event->cause ? event->cause : "", &t, err);
+    notify_message_release(&m);
+    return rc;
+}
+
+/* Invariant 4: of the endpoints, those that can be read are told whatever is wrong with the others. */
 enum error_kind notify_run(struct catalog *cat, const struct config *config, const struct site_config *site,
                            const struct notify_event *event, const struct progress *progress, struct error *err)
 {
     struct notify_settings s = {.timeout_ms = 0};
-    struct notify_message m = {.title = NULL};
-    struct telling t = {&s, progress, &m, NULL, NULL};
-    enum notify_topic topic = event->outcome == NOTIFY_FAILED ? TOPIC_FAILURE : TOPIC_RECOVERY;
-    enum error_kind rc = notify_settings_load(config, site, &s, err);
+    struct error wrong = ERROR_INIT;
+    enum error_kind rc = notify_settings_load(config, site, &s, &wrong);
 
-    if (!rc)
+    if (!rc || rc == ERR_USAGE)
         rc = ping(&s, event->outcome, progress, err);
-    if (!rc && event->outcome != NOTIFY_STARTED && (s.webhook || s.mail_to.count > 0)) {
-        rc = notify_message_make(topic, event->site_name, event->status, event->message, event->facts, &m, err);
-        if (!rc)
-            rc = tell_all(cat, event->site_id, event->cause ? event->cause : "", &t, err);
-    }
-    notify_message_release(&m);
+    if (!rc && event->outcome != NOTIFY_STARTED)
+        rc = tell_run(cat, &s, event, progress, err);
+    if (!rc)
+        rc = wrong.kind;
+    error_copy(err, &wrong);
     notify_settings_release(&s);
     return rc;
 }
 
 /* ---- what is overdue ---- */
 
+/* site: NULL for one that is not in the config: [nopsnap] counts. */
 static enum error_kind tell_overdue(struct catalog *cat, const struct config *config, const struct site_config *site,
-                                    const char *site_id, const char *what, const struct progress *progress,
+                                    const struct overview_site *s, const char *what, const struct progress *progress,
                                     struct error *err)
 {
-    struct notify_settings s = {.timeout_ms = 0};
+    struct notify_settings settings = {.timeout_ms = 0};
     struct notify_message m = {.title = NULL};
-    struct telling t = {&s, progress, &m, NULL, NULL};
-    enum error_kind rc = notify_settings_load(config, site, &s, err);
+    struct telling t = {&settings, progress, &m, NULL, NULL};
+    struct error wrong = ERROR_INIT;
+    enum error_kind rc = notify_settings_load(config, site, &settings, &wrong);
 
-    if (!rc && (s.webhook || s.mail_to.count > 0)) {
-        rc = notify_message_make(TOPIC_OVERDUE, site->name, 0, what, NULL, &m, err);
+    if (rc == ERR_USAGE) /* invariant 4 */
+        rc = OK;
+    if (!rc && (settings.webhook || settings.mail_to.count > 0)) {
+        rc = notify_message_make(TOPIC_OVERDUE, s->name ? s->name : s->path, 0, what, NULL, &m, err);
         if (!rc)
-            rc = tell_all(cat, site_id, "", &t, err);
+            rc = tell_all(cat, s->site_id, "", &t, err);
     }
+    if (!rc)
+        rc = wrong.kind;
+    error_copy(err, &wrong);
     notify_message_release(&m);
-    notify_settings_release(&s);
+    notify_settings_release(&settings);
     return rc;
 }
 
@@ -343,11 +277,11 @@ enum error_kind notify_overdue(struct catalog *cat, const struct config *config,
     for (size_t i = 0; i < o.count && !rc; i++) {
         const struct overview_site *s = &o.sites[i];
         const struct site_config *site = s->name ? config_find(config, s->name) : NULL;
-        const char *late = site ? find_late(s) : NULL;
+        const char *late = s->here ? find_late(s) : NULL;
         struct error why = ERROR_INIT;
 
         if (late)
-            rc = tell_overdue(cat, config, site, s->site_id, late, progress, &why);
+            rc = tell_overdue(cat, config, site, s, late, progress, &why);
         if (rc == ERR_USAGE) {
             progress_warn(progress, "%s", why.text);
             rc = OK;
@@ -402,7 +336,7 @@ enum error_kind notify_test(const struct config *config, const struct site_confi
         rc = notify_message_make(TOPIC_TEST, site ? site->name : "all sites", 0,
                                  "Nothing is wrong: somebody wanted to see that messages arrive.", NULL, &m, err);
     for (int e = 0; e < ENDPOINTS && !rc; e++) {
-        struct notify_answer a = {endpoint_words[e], NULL, false, NULL};
+        struct notify_answer a = {notify_endpoint_word(e), NULL, false, NULL};
         char why[WHY_MAX] = "";
         char *host = NULL;
 

@@ -17,7 +17,7 @@
 struct notify_settings {
     char *webhook;        /* URL, a secret; or NULL */
     const char *template; /* borrowed from the config, or NULL */
-    char *ping[3];        /* by enum notify_outcome; secrets; or NULL */
+    char *ping[3];        /* by the first three of enum notify_outcome; secrets; or NULL */
     const char *mail_server;
     struct text_list mail_to;
     const char *mail_from;
@@ -27,14 +27,14 @@ struct notify_settings {
     int timeout_ms;
     int64_t repeat_ns; /* 0: never again */
 };
-/* All zero is a value that can be released. ERR_USAGE as notify_check(). */
+/* All zero is a value that can be released. ERR_USAGE as notify_check(): the first fault; the endpoints without one are in out all the same. */
 enum error_kind notify_settings_load(const struct config *config, const struct site_config *site,
                                      struct notify_settings *out, struct error *err);
 void notify_settings_release(struct notify_settings *s);
 
 /* ---- notify_message.c: what is said ---- */
 
-enum notify_topic { TOPIC_FAILURE, TOPIC_RECOVERY, TOPIC_OVERDUE, TOPIC_TEST };
+enum notify_topic { TOPIC_FAILURE, TOPIC_DOUBTFUL, TOPIC_RECOVERY, TOPIC_OVERDUE, TOPIC_TEST };
 
 struct notify_message {
     enum notify_topic topic;
@@ -56,6 +56,34 @@ enum error_kind notify_message_json(const struct notify_message *m, const char *
 /* RFC 5322: ASCII throughout, whatever the texts hold. */
 enum error_kind notify_message_mail(const struct notify_message *m, const char *from, const struct text_list *to,
                                     struct buffer *out, struct error *err);
+
+/* ---- notify_memory.c: what was said before ---- */
+
+enum notify_endpoint { WEBHOOK, MAIL, ENDPOINTS };
+const char *notify_endpoint_word(enum notify_endpoint e);
+
+struct notify_memory {
+    bool known;
+    char topic[16];
+    char cause[256];
+    int64_t moment_ns;
+};
+
+/* What an endpoint was told last: of all, of runs alone, and of being overdue or well again. */
+struct notify_memories {
+    struct notify_memory any[ENDPOINTS];
+    struct notify_memory run[ENDPOINTS];
+    struct notify_memory late[ENDPOINTS];
+};
+enum error_kind notify_memories_load(struct catalog *cat, const char *site_id, struct notify_memories *out,
+                                     struct error *err);
+/* Invariant 2. Without any memory everything is news but that all is well. */
+bool notify_is_news(const struct notify_settings *s, const struct notify_memories *all, enum notify_endpoint e,
+                    enum notify_topic topic, const char *cause, int64_t now_ns);
+/* Who took the message and who did not, by their words; takes both lists over. Durable as catalog_run_add(). */
+struct json;
+enum error_kind notify_remember(struct catalog *cat, const char *site_id, const struct notify_message *m,
+                                const char *cause, struct json *told, struct json *missed, struct error *err);
 
 /* ---- deliver.c: one attempt ---- */
 

@@ -22,15 +22,16 @@
 
 const char *notify_topic_word(enum notify_topic topic)
 {
-    static const char *const words[] = {"failure", "recovery", "overdue", "test"};
+    static const char *const words[] = {"failure", "doubtful", "recovery", "overdue", "test"};
 
     return words[topic];
 }
 
 static const char *title_of(enum notify_topic topic)
 {
-    static const char *const titles[] = {"Backup of %s on %s failed", "Backup of %s on %s works again",
-                                         "Backup of %s on %s is overdue", "Test message from nopsnap for %s on %s"};
+    static const char *const titles[] = {"Backup of %s on %s failed", "Backup of %s on %s wants a look",
+                                         "Backup of %s on %s works again", "Backup of %s on %s is overdue",
+                                         "Test message from nopsnap for %s on %s"};
 
     return titles[topic];
 }

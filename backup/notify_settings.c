@@ -158,6 +158,16 @@ static const struct config_secret *pick_secret(const struct config_secret *own, 
     return own->path ? own : common;
 }
 
+/* The first fault is the one that is told. */
+static void note_fault(enum error_kind found, struct error *why, enum error_kind *rc, struct error *err)
+{
+    if (found && !*rc) {
+        *rc = found;
+        error_copy(err, why);
+    }
+    error_clear(why);
+}
+
 enum error_kind notify_settings_load(const struct config *config, const struct site_config *site,
                                      struct notify_settings *out, struct error *err)
 {
@@ -170,6 +180,7 @@ enum error_kind notify_settings_load(const struct config *config, const struct s
     const char *repeat = pick(own->repeat, all->repeat);
     struct notify_settings s = {.timeout_ms = TIMEOUT_MS};
     int64_t timeout_ms = timeout ? text_parse_duration(timeout) : TIMEOUT_MS;
+    struct error why = ERROR_INIT;
     enum error_kind rc = OK;
 
     s.timeout_ms = timeout_ms > TIMEOUT_MAX_MS ? TIMEOUT_MAX_MS : (int)timeout_ms;
@@ -177,16 +188,15 @@ enum error_kind notify_settings_load(const struct config *config, const struct s
     s.ca_file = pick(own->ca_file, all->ca_file);
     s.repeat_ns = repeat ? text_parse_duration(repeat) * NS_PER_MS : 0;
     if (webhook->path)
-        rc = load_webhook(webhook, &s, err);
-    if (!rc && ping->path)
-        rc = load_ping(ping, &s, err);
-    if (!rc && to)
-        rc = load_mail(to, pick(own->mail_from, all->mail_from), pick(own->mail_server, all->mail_server),
-                       pick_secret(&own->mail_login, &all->mail_login), &s, err);
-    if (rc)
-        notify_settings_release(&s);
-    else
-        *out = s;
+        note_fault(load_webhook(webhook, &s, &why), &why, &rc, err);
+    if (ping->path)
+        note_fault(load_ping(ping, &s, &why), &why, &rc, err);
+    if (to && load_mail(to, pick(own->mail_from, all->mail_from), pick(own->mail_server, all->mail_server),
+                        pick_secret(&own->mail_login, &all->mail_login), &s, &why) != OK) {
+        text_list_release(&s.mail_to); /* without the login it is of no use */
+        note_fault(why.kind, &why, &rc, err);
+    }
+    *out = s;
     return rc;
 }
 

@@ -89,6 +89,14 @@ static enum error_kind without_database(struct running *r, struct snapshot_optio
     return OK;
 }
 
+/* Not before nobody can be in the way any more: who is told of a beginning waits for an end. */
+static void tell_begun(struct running *r)
+{
+    r->result->begun = true;
+    if (r->options->begun)
+        r->options->begun(r->options->begun_arg);
+}
+
 static enum error_kind take_snapshot(struct running *r, struct error *err)
 {
     struct snapshot_options o = SNAPSHOT_OPTIONS_INIT;
@@ -104,9 +112,12 @@ static enum error_kind take_snapshot(struct running *r, struct error *err)
     if (!rc) /* one may have begun, and been killed, since */
         rc = transaction_refuse_since(r->site->path, r->seen_ns, err);
     if (!rc)
+        tell_begun(r);
+    if (!rc)
         rc = snapshot_take(r->cat, r->site, db, &o, r->progress, &taken, err);
     if (!rc) {
         memcpy(r->result->snapshot, taken.record.id, sizeof(r->result->snapshot));
+        r->result->partial = taken.record.part != SNAPSHOT_WHOLE;
         r->result->suspicion = taken.record.suspicion;
         taken.record.suspicion = NULL;
         r->result->bytes_stored = taken.record.bytes_stored;
@@ -280,6 +291,15 @@ static bool ends_the_run(enum error_kind rc, enum run_step_name name)
     return rc == ERR_CANCELLED || (name <= RUN_SNAPSHOT && (rc == ERR_BUSY || rc == ERR_PENDING));
 }
 
+/* N5: the snapshot stands; what somebody else was in the way of is the next run's. */
+static void leave_out(struct running *r, struct run_step *s, enum run_step_name name)
+{
+    progress_warn(r->progress, "%s is left to the next run: %s", run_step_word(name), s->err.text);
+    error_clear(&s->err);
+    s->outcome = RUN_SKIPPED;
+    s->why = "another command is at work on the catalogue";
+}
+
 static enum error_kind run_steps(struct running *r, struct error *err)
 {
     static step_fn *const steps[RUN_STEPS] = {clear_kept, take_snapshot, apply_retention, prune,
@@ -307,6 +327,8 @@ static enum error_kind run_steps(struct running *r, struct error *err)
             *err = s->err;
             return rc;
         }
+        if (rc == ERR_BUSY)
+            leave_out(r, s, (enum run_step_name)i);
     }
     return OK;
 }

@@ -8,6 +8,7 @@
  *   N3  nothing is forgotten unless this run's snapshot stands and what was kept is in order, so that failures never use up what is there
  *   N4  a failed step does not stop those that make sense without it: verification and drill always go on; prune follows retention, the owner's
  *       command follows a snapshot
+ *   N5  once there is a snapshot, a step that somebody else is in the way of is skipped with a warning: the run is not "busy"
  */
 #ifndef NOPSNAP_RUN_H
 #define NOPSNAP_RUN_H
@@ -35,6 +36,9 @@ struct run_options {
     /* Connect to the site's database anew; *out NULL when its settings name none. The caller closes it. */
     enum error_kind (*connect)(void *arg, const struct site *site, struct database **out, struct error *err);
     void *arg;
+    /* Told once nobody else is in the way, just before the snapshot; or NULL. */
+    void (*begun)(void *arg);
+    void *begun_arg;
 };
 
 struct run_result {
@@ -43,6 +47,8 @@ struct run_result {
     char *saved;       /* the snapshot that what was kept has become, or NULL */
     char snapshot[33]; /* this run's; "": none */
     char *suspicion;   /* why it is flagged, or NULL */
+    bool partial;      /* it is not whole */
+    bool begun;        /* nobody else was in the way */
     uint64_t bytes_stored, repaired;
     struct retention_report retention;
     struct prune_report prune;

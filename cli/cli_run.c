@@ -6,7 +6,10 @@
 
 #include "cli.h"
 #include "cli_drill.h"
+#include "cli_run.h"
+#include "metrics.h"
 #include "notify.h"
+#include "overview.h"
 #include "run.h"
 
 #define WAIT_MS (10 * 60 * 1000)
@@ -185,72 +188,90 @@ static int dry_run(struct cli *cli, const char *name, const char *keep)
     return rc ? cli_fail(cli, &err) : cli_done(cli);
 }
 
-/* A snapshot that can't be restored is a failure to whoever is told, whatever the run itself came to. */
-static enum notify_outcome outcome_of(const struct run_result *r, int status)
+static enum error_kind look(struct cli *cli, struct catalog *cat, const char *name, struct site *site,
+                            struct error *err)
 {
-    bool well = status == EXIT_DONE || status == EXIT_WARNED;
+    enum error_kind rc = cli_site_open(cli, name, true, site, err);
 
-    return well && r->steps[RUN_DRILL].outcome != RUN_FAILED ? NOTIFY_SUCCEEDED : NOTIFY_FAILED;
+    if (!rc)
+        rc = cli_catalog_check_place(cli, catalog_path(cat), site, err);
+    return rc ? rc : notify_check(&cli->config, site->config, err);
 }
 
-/* Whom the config names is told; that nobody could be is a warning, never a failure of the run. */
-static void notify(struct cli *cli, struct catalog *cat, const struct site *site, enum notify_outcome outcome,
-                   int64_t started_ns, int status, const struct run_result *r)
+static void record(struct cli *cli, struct catalog *cat, const struct site *site, const struct run_result *r,
+                   int status)
 {
-    struct notify_event e = {.outcome = outcome, .started_ns = started_ns, .status = status};
+    const struct run_step *drill = &r->steps[RUN_DRILL];
+    int drill_status = drill->outcome == RUN_FAILED ? cli_status_of(drill->err.kind) : EXIT_DONE;
     struct error err = ERROR_INIT;
-    char site_id[17];
-    enum error_kind rc = catalog_site_id(cat, site->path, site_id, &err);
 
-    e.site_id = site_id;
-    e.site_name = site->config && site->config->name ? site->config->name : site->path;
-    for (unsigned i = 0; r && outcome == NOTIFY_FAILED && i < RUN_STEPS && !e.cause; i++)
-        if (r->steps[i].outcome == RUN_FAILED) {
-            e.cause = run_step_word((enum run_step_name)i);
-            e.message = r->steps[i].err.text;
-        }
-    if (outcome == NOTIFY_FAILED && !e.cause)
-        e.cause = "run";
-    if (!rc)
-        rc = notify_run(cat, &cli->config, site->config, &e, &cli->progress, &err);
-    if (rc)
-        cli_warn(cli, "nobody was told of this run: %s", err.text);
+    if (run_record(cat, site, r, status, drill_status, &err) != OK)
+        cli_warn(cli, "this run is not in the record: %s", err.text);
 }
 
 static int run_one(struct cli *cli, struct catalog *cat, const char *name, const struct run_arguments *a)
 {
     struct cli_database database = CLI_DATABASE_INIT;
-    struct run_options o = {a->wait_ms, a->keep, cli_connect, &database};
-    struct run_result result = {.started_ns = 0};
+    struct cli_run_told told = {.cli = cli, .cat = cat, .name = name, .section = config_find(&cli->config, name)};
+    struct run_options o = {a->wait_ms, a->keep, cli_connect, &database, cli_run_begun, &told};
+    struct run_result result = {.started_ns = clock_now()};
     struct site site = SITE_INIT;
     struct error err = ERROR_INIT;
-    struct error unwritten = ERROR_INIT;
-    int drill_status;
+    bool in_the_way = false;
     int status;
-    enum error_kind rc = cli_site_open(cli, name, true, &site, &err);
+    enum error_kind rc = look(cli, cat, name, &site, &err);
 
-    if (!rc)
-        rc = cli_catalog_check_place(cli, catalog_path(cat), &site, &err);
-    if (!rc)
-        rc = notify_check(&cli->config, site.config, &err);
-    if (!rc) {
-        notify(cli, cat, &site, NOTIFY_STARTED, clock_now(), EXIT_DONE, NULL);
+    told.path = site.path;
+    if (rc) {
+        (void)snprintf(result.refused, sizeof(result.refused), "%.255s", err.text);
+    } else {
         rc = run_site(cat, &site, &o, &cli->progress, &result, &err);
+        in_the_way = rc == ERR_BUSY; /* what goes first tells of itself */
     }
     cli_progress_end(cli);
     status = rc ? cli_fail(cli, &err) : status_of(cli, &result);
     if (!rc)
         tell(cli, &site, &result, status);
-    drill_status =
-        result.steps[RUN_DRILL].outcome == RUN_FAILED ? cli_status_of(result.steps[RUN_DRILL].err.kind) : EXIT_DONE;
-    if (result.started_ns && run_record(cat, &site, &result, status, drill_status, &unwritten) != OK)
-        cli_warn(cli, "this run is not in the record: %s", unwritten.text);
-    if (result.started_ns && status < EXIT_SIGNAL && status != EXIT_BUSY) /* what goes first tells of itself */
-        notify(cli, cat, &site, outcome_of(&result, status), result.started_ns, status, &result);
+    if (site.path)
+        record(cli, cat, &site, &result, status);
+    if (!in_the_way)
+        cli_run_ended(&told, &result, rc ? &err : NULL, status);
     run_result_release(&result);
     cli_database_release(&database);
     site_release(&site);
     return cli_status_worse(status, cli_done(cli)); /* what its notifications warned of, too */
+}
+
+/* Nothing can be remembered, but whoever waits for these runs has to hear of it. */
+static int run_none(struct cli *cli, char **names, size_t count, const struct error *why)
+{
+    int status = cli_fail(cli, why);
+
+    for (size_t i = 0; i < count; i++) {
+        const char *name = names ? names[i] : cli->config.sites[i].name;
+        struct cli_run_told told = {.cli = cli, .name = name, .section = config_find(&cli->config, name)};
+        struct run_result none = {.started_ns = clock_now()};
+
+        cli_run_ended(&told, &none, why, status);
+    }
+    return cli_status_worse(status, cli_done(cli));
+}
+
+/* What is of all sites: those that are overdue, and the file for the monitoring system. Neither fails a run. */
+static void look_around(struct cli *cli, struct catalog *cat)
+{
+    struct overview o = OVERVIEW_INIT;
+    struct error err = ERROR_INIT;
+
+    if (notify_overdue(cat, &cli->config, &cli->progress, &err) != OK)
+        cli_warn(cli, "%s", err.text);
+    error_clear(&err);
+    if (!cli->config.metrics_file)
+        return;
+    if (overview_gather(cat, &cli->config, NULL, &o, &err) != OK ||
+        metrics_write(&o, cli->config.metrics_file, &err) != OK)
+        cli_warn(cli, "%s", err.text);
+    overview_release(&o);
 }
 
 int cli_run(struct cli *cli, int argc, char **argv)
@@ -269,7 +290,7 @@ int cli_run(struct cli *cli, int argc, char **argv)
     if (!count)
         return cli_usage(cli, me, "the config has no site");
     if (!a.dry_run && cli_catalog_open(cli, CATALOG_WRITE, true, &cat, &err) != OK)
-        return cli_fail(cli, &err);
+        return run_none(cli, a.all ? NULL : argv + optind, count, &err);
     for (size_t i = 0; i < count && status < EXIT_SIGNAL; i++) {
         const char *name = a.all ? cli->config.sites[i].name : argv[optind];
         int own;
@@ -278,8 +299,8 @@ int cli_run(struct cli *cli, int argc, char **argv)
         own = a.dry_run ? dry_run(cli, name, a.keep) : run_one(cli, cat, name, &a);
         status = own >= EXIT_SIGNAL ? own : cli_status_worse(status, own);
     }
-    if (cat && status < EXIT_SIGNAL && notify_overdue(cat, &cli->config, &cli->progress, &err) != OK)
-        cli_warn(cli, "%s", err.text);
+    if (cat && status < EXIT_SIGNAL)
+        look_around(cli, cat);
     catalog_close(cat);
     return cli_status_worse(status, cli_done(cli));
 }

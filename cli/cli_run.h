@@ -1,0 +1,22 @@
+/* Who is told of a run, and when. */
+#ifndef NOPSNAP_CLI_RUN_H
+#define NOPSNAP_CLI_RUN_H
+
+#include "cli.h"
+#include "run.h"
+
+struct cli_run_told {
+    struct cli *cli;
+    struct catalog *cat;               /* NULL where there is none */
+    const char *name;                  /* as it was typed */
+    const struct site_config *section; /* or NULL: [nopsnap] counts */
+    const char *path;                  /* the site's real path, or NULL */
+};
+
+/* For run_options: arg is a struct cli_run_told. */
+void cli_run_begun(void *arg);
+/* refused: what kept the run from beginning, or ended it; NULL if its steps tell. What can't be told is a warning. */
+void cli_run_ended(const struct cli_run_told *told, const struct run_result *r, const struct error *refused,
+                   int status);
+
+#endif
