@@ -47,7 +47,7 @@ static size_t hand_over(char *out, size_t size, size_t n, void *arg)
 static int interrupted(void *arg, curl_off_t x, curl_off_t y, curl_off_t z, curl_off_t w)
 {
     (void)arg, (void)x, (void)y, (void)z, (void)w;
-    return cancel_signal() != 0;
+    return cancel_is_asked();
 }
 
 static enum error_kind begin(struct attempt *a, const struct notify_settings *s, int timeout_ms, struct error *err)

@@ -63,9 +63,19 @@ int cancel_signal(void)
     return atomic_load(&received);
 }
 
+static int asked(void)
+{
+    return atomic_load(&deferred) ? 0 : cancel_signal();
+}
+
+bool cancel_is_asked(void)
+{
+    return asked() != 0;
+}
+
 enum error_kind cancel_check(struct error *err)
 {
-    int number = cancel_signal();
+    int number = asked();
 
     if (number == 0)
         return OK;
@@ -75,11 +85,6 @@ enum error_kind cancel_check(struct error *err)
 void cancel_defer(bool defer)
 {
     atomic_store(&deferred, defer);
-}
-
-enum error_kind cancel_check_child(struct error *err)
-{
-    return atomic_load(&deferred) ? OK : cancel_check(err);
 }
 
 enum error_kind cancel_wait_input(int fd, struct error *err)

@@ -464,7 +464,7 @@ static enum error_kind await(const struct process *p, int *raw, struct error *er
         if (got < 0 && errno != EINTR)
             rc = error_set(err, ERR_IO, errno, "cannot wait for %s", d->program);
         else
-            rc = cancel_check_child(err);
+            rc = cancel_check(err);
         if (!rc)
             rc = check_deadline(p, err);
         if (!rc)
@@ -536,7 +536,7 @@ static enum error_kind collect(struct process *p, struct buffer *out, struct err
     for (;;) {
         ssize_t got;
 
-        rc = cancel_check_child(err);
+        rc = cancel_check(err);
         if (rc)
             break;
         if (poll(ready, 2, WAIT_MS) < 0 && errno != EINTR) {

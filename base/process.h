@@ -49,7 +49,7 @@ enum error_kind process_start(struct process *p, const struct process_spec *spec
  * status     exit status, or 128+signal; may be NULL: then anything but 0 is ERR_REMOTE
  *            with argv[0] and the last line of its stderr in the text
  * stderr_out what the child said (the last 8 KiB), appended; may be NULL
- * Returns    ERR_CANCELLED when a signal came: the child is killed then (unless cancel_defer() is in force)
+ * Returns    ERR_CANCELLED when a signal came: the child is killed then (not while it is deferred)
  */
 enum error_kind process_wait(struct process *p, int *status, struct buffer *stderr_out, struct error *err);
 void process_kill(struct process *p); /* SIGKILL and reap; accepts one that is not running */

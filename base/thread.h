@@ -29,7 +29,8 @@ int thread_processors(void); /* online processors that this process may use, at 
  */
 enum error_kind cancel_install(struct error *err); /* also ignores SIGPIPE */
 int cancel_signal(void);                           /* which one, 0 if none */
-enum error_kind cancel_check(struct error *err);   /* ERR_CANCELLED once a signal came */
+bool cancel_is_asked(void);                        /* a signal came, and is not deferred */
+enum error_kind cancel_check(struct error *err);   /* ERR_CANCELLED once cancel_is_asked() */
 /*
  * Waits until fd has something to read or has ended, without a limit; ERR_CANCELLED once a signal came, whichever thread got it and
  * whenever it came. (A bare read(2) misses one that comes just before it.)
@@ -37,9 +38,9 @@ enum error_kind cancel_check(struct error *err);   /* ERR_CANCELLED once a signa
 enum error_kind cancel_wait_input(int fd, struct error *err);
 void cancel_reset(void); /* an undo that has begun must not be cut short by the same signal */
 /*
- * A signal also ends the wait for a child (process.h), unless what the child belongs to must finish: an undo, the end of a transaction.
+ * What must finish (an undo, the end of a transaction) defers signals, in every thread: nothing asks to stop until that is over, then what came
+ * meanwhile counts. It does not nest: one end ends it. Not around cancel_wait_input().
  */
 void cancel_defer(bool defer);
-enum error_kind cancel_check_child(struct error *err); /* as cancel_check(), OK while deferred */
 
 #endif

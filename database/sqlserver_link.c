@@ -111,7 +111,7 @@ static int take_error(DBPROCESS *process, int severity, int number, int os_error
 static int wants_to_stop(void *process)
 {
     (void)process;
-    return cancel_signal() != 0;
+    return cancel_is_asked();
 }
 
 static int stop(void *process)
@@ -322,7 +322,7 @@ static RETCODE pass_rows(struct sqlserver_link *l)
     STATUS status;
 
     while ((status = dbnextrow(l->process)) != NO_MORE_ROWS)
-        if (status == FAIL || cancel_signal())
+        if (status == FAIL || cancel_is_asked())
             return FAIL;
     return SUCCEED;
 }
@@ -341,7 +341,7 @@ enum error_kind sqlserver_link_hear(struct sqlserver_link *l, const char *sql, s
     if (dbcmd(l->process, sql) == FAIL)
         return failed(l, "the server refuses a statement", err);
     failing = dbsqlexec(l->process) == FAIL;
-    while (!ended && !cancel_signal() && !dbdead(l->process)) {
+    while (!ended && !cancel_is_asked() && !dbdead(l->process)) {
         heard = l->heard;
         more = dbresults(l->process);
         ended = more == NO_MORE_RESULTS;

@@ -537,7 +537,7 @@ static enum error_kind finish(struct transaction_context *x, struct forward_resu
 {
     enum error_kind rc;
 
-    cancel_defer(true);
+    cancel_defer(true); /* the new shop has been found well: a signal that came since is too late */
     rc = switch_end(x, true, err);
     cancel_defer(false);
     if (rc) {

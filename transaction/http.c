@@ -40,7 +40,7 @@ static size_t receive(char *data, size_t size, size_t n, void *arg)
 static int interrupted(void *arg, curl_off_t a, curl_off_t b, curl_off_t c, curl_off_t d)
 {
     (void)arg, (void)a, (void)b, (void)c, (void)d;
-    return cancel_signal() != 0;
+    return cancel_is_asked();
 }
 
 /* The name we ask for takes the place of the URL's, and the connection goes where the URL says: so the certificate is checked against the name. */

@@ -119,6 +119,10 @@ enum error_kind rollback_run(struct catalog *cat, struct site *site, struct roll
         return run_give_up(x, progress, out, err);
     cancel_defer(true);
     rc = switch_end(x, true, err);
+    if (!rc) {
+        run_note_times(x, out);
+        flush_caches(x, progress);
+    }
     cancel_defer(false);
     if (rc) {
         out->outcome = OUTCOME_HANDS;
@@ -127,8 +131,6 @@ enum error_kind rollback_run(struct catalog *cat, struct site *site, struct roll
         return ERR_PENDING;
     }
     out->outcome = OUTCOME_DONE;
-    run_note_times(x, out);
-    flush_caches(x, progress);
     reach_release(&x->reach);
     run_save_taken(x, progress, out);
     return OK;

@@ -26,6 +26,38 @@ static void cancel__first_signal_is_remembered(void **state)
     cancel_reset();
 }
 
+static void *ask(void *asked)
+{
+    *(bool *)asked = cancel_is_asked();
+    return NULL;
+}
+
+static void cancel__what_must_finish_hears_of_a_signal_only_after(void **state)
+{
+    struct error err = ERROR_INIT;
+    bool elsewhere = true;
+    pthread_t thread;
+
+    (void)state;
+    assert_int_equal(cancel_install(&err), OK);
+    assert_false(cancel_is_asked());
+    raise(SIGTERM); /* it came before, and waits as well */
+    assert_true(cancel_is_asked());
+    cancel_defer(true);
+    assert_int_equal(cancel_check(&err), OK);
+    raise(SIGINT);
+    assert_int_equal(cancel_check(&err), OK);
+    assert_int_equal(pthread_create(&thread, NULL, ask, &elsewhere), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_false(elsewhere);
+    assert_int_equal(cancel_signal(), SIGTERM); /* which one it was is still known */
+    cancel_defer(false);
+    assert_true(cancel_is_asked());
+    assert_int_equal(cancel_check(&err), ERR_CANCELLED);
+    cancel_reset();
+    assert_false(cancel_is_asked());
+}
+
 struct late {
     pthread_t whom;
     int fd; /* written to instead of a signal, if not -1 */
@@ -85,6 +117,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(cancel__first_signal_is_remembered),
+        cmocka_unit_test(cancel__what_must_finish_hears_of_a_signal_only_after),
         cmocka_unit_test(cancel__wait_for_input_sees_a_signal_of_any_thread),
         cmocka_unit_test(cancel__broken_pipe_is_an_error_not_an_end),
     };

@@ -51,10 +51,10 @@ def wait_for_fault(b, before):
         time.sleep(0.05)
 
 
-def interrupted(b, match, *argv):
+def interrupted(b, match, *argv, wait=40, skip=0):
     """SIGINT while the server takes its time over a statement."""
     before = len(b.server.endpoint.log("fault"))
-    faults(b, match=match, wait=40)
+    faults(b, match=match, wait=wait, skip=skip)
     child = begin(b, *argv)
     wait_for_fault(b, before)
     time.sleep(0.3)
@@ -84,6 +84,28 @@ def rollback__that_is_interrupted_is_undone():
                 raise Failed(f"{match}: exit status {done.status}\n{done}")
             clean(b, state)
             b.run("rollback", "shop", "--yes").expect(0)
+
+
+def rollback__that_is_interrupted_in_its_undo_or_at_its_end_goes_on():
+    """What must finish: the databases' exchange back when the shop did not start, and the last word when it did."""
+    with fresh() as b:
+        b.run("init").expect(0)
+        b.run("snapshot", "shop").expect(0)
+        b.server.sql("UPDATE [Product] SET [Name] = N'broken'")
+        state = b.database_state()
+        target = b.objects("list")[0]["id"]
+        once = os.path.join(b.folder, "tried")
+        b.write_config(f"[nopsnap]\ncatalog = {b.catalog}\n[shop]\npath = {b.site}\nstop = true\nstart = [ -e {once} ] || {{ touch {once}; exit 1; }}\n")
+        interrupted(b, "MODIFY NAME", "rollback", "shop", "--yes", wait=1.5, skip=2).expect(4, out="undone: ")
+        faults(b)
+        b.run("snapshot", "shop").expect(0)  # what was taken away becomes a snapshot
+        clean(b, state)
+        interrupted(b, "DROP TABLE [dbo].[nopsnap", "rollback", "shop", "--to", target, "--yes", wait=1.5).expect(3, out="is back at snapshot", err="signal 2")
+        faults(b)
+        b.run("snapshot", "shop").expect(0)
+        same("databases left over", b.server.others(), [])
+        if b.database_state() == state:
+            raise Failed("the database did not go back")
 
 
 def dump__that_breaks_off_is_no_snapshot():
@@ -370,7 +392,7 @@ def lock_is_held(b):
 
 with Bench("sqlserver") as SHOP:
     SHOP.keep()
-    tests = [dump__that_is_interrupted_is_no_snapshot, rollback__that_is_interrupted_is_undone, dump__that_breaks_off_is_no_snapshot, load__that_breaks_off_is_undone,
+    tests = [dump__that_is_interrupted_is_no_snapshot, rollback__that_is_interrupted_is_undone, rollback__that_is_interrupted_in_its_undo_or_at_its_end_goes_on, dump__that_breaks_off_is_no_snapshot, load__that_breaks_off_is_undone,
           recover__gets_the_seat_from_whoever_took_it, login__that_is_refused_is_not_tried_twice,
           rollback__is_refused_by_what_keeps_the_database_from_being_exchanged,
           bulk__says_the_one_hint_that_the_library_can_send, sql__runs_batches_and_tells_what_the_server_says, sql__stops_at_the_first_error_with_its_line,

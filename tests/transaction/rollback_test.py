@@ -483,6 +483,25 @@ def rollback__a_signal_undoes_it(shop):
     done(shop)
 
 
+def rollback__a_second_signal_does_not_leave_the_database_half_loaded(shop):
+    """In place, and the new state does not start. A signal that comes once the undo has begun, and another while it loads, are too late to end it."""
+    may_make_databases(shop, False)
+    try:
+        configure(shop, stop=script(shop, "stop16", "sleep 0.3\n"), start=script(shop, "start16", "[ -e $0.tried ] && exit 0; touch $0.tried; exit 1\n"))
+        argv = [shop.program, "--config", os.path.join(shop.folder, "config"), "rollback", "shop", "--to", shop.target, "--yes"]
+        child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        said = ""
+        for line in child.stderr:
+            said += line
+            if "undoing" in said and line.startswith(("undoing", "loading the database")):
+                child.send_signal(signal.SIGTERM)
+        check(child.wait(60) == 4 and said.splitlines().count("loading the database") == 2, "exit", child.returncode, said)
+        is_state(shop, "old")
+        done(shop)
+    finally:
+        may_make_databases(shop, True)
+
+
 def rollback__a_site_that_is_gone_altogether_comes_back(shop):
     shutil.rmtree(shop.site)
     check(back(shop) in (0, 3), shop.said)
