@@ -276,7 +276,7 @@ static enum error_kind drill(struct drill *d, struct error *err)
     progress_step(d->progress, "removing what was restored");
     if (scratch_end(&d->place, &last) != OK) {
         if (rc)
-            progress_warn(d->progress, "%s", last.text);
+            progress_warn(d->progress, "%s; %s", last.text, last.hint);
         else
             *err = last;
         rc = rc ? rc : last.kind;

@@ -263,9 +263,12 @@ enum error_kind rehearse_run(struct catalog *cat, struct site *site, struct upgr
     rc = begin(&r, progress, err);
     if (!rc)
         rc = rehearse(&r, progress, out, err);
-    if (end(&r, &last) != OK && !rc) {
-        error_copy(err, &last);
-        rc = last.kind;
+    if (end(&r, &last) == OK)
+        return rc;
+    if (rc) { /* customers' data stays behind: that is told as well */
+        progress_warn(progress, "%s; %s", last.text, last.hint);
+        return rc;
     }
-    return rc;
+    error_copy(err, &last);
+    return last.kind;
 }

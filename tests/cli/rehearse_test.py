@@ -156,16 +156,24 @@ def rehearse__refuses_an_address_that_nobody_knows():
 def rehearse__ended_by_a_signal_or_killed_is_cleared():
     s = SHOP
     slow = s.make_release("slow", migrate_delay_ms=400)
-    for number in (signal.SIGTERM, signal.SIGKILL):
+    template = "update pg_database set datistemplate = {} where datname like 'shop_nopsnap_%'"  # such a one can't be dropped
+    for number, stuck in ((signal.SIGTERM, False), (signal.SIGTERM, s.server.name == "postgresql"), (signal.SIGKILL, False)):
         if os.path.exists(s.told):
             os.unlink(s.told)
         child = s.popen("rehearse", "shop", slow)
         wait_until(lambda: os.path.exists(s.told) and s.found_whole(), "the start of the copy")
         time.sleep(0.3)
+        if stuck:
+            s.server.sql(template.format("true"), "postgres")
         child.send_signal(number)
-        child.communicate(timeout=60)
+        _, err = child.communicate(timeout=60)
         if number == signal.SIGTERM:
             same(child.returncode, 128 + signal.SIGTERM)
+        if stuck:
+            check("warning: removing the copy: " in err and "the next rehearsal of this shop tries it again" in err, "what stays is told:", err)
+            check(s.beside()[1], "a database that can't be dropped stays")
+            s.server.sql(template.format("false"), "postgres")
+        elif number == signal.SIGTERM:
             same(s.beside(), NOTHING, "left by a signal")
         else:
             check(s.beside() != NOTHING, "a kill leaves what the next one clears")
