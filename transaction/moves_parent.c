@@ -6,45 +6,9 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "transaction_internal.h"
-
-#define XATTR_NAMES_MAX (64u << 10) /* the kernel's own limits */
-#define XATTR_VALUE_MAX (64u << 10)
-
-/* A filesystem or a user without the right may refuse one; that keeps nobody out who was in. */
-static void copy_xattrs(int from, int to)
-{
-    char *names = malloc(XATTR_NAMES_MAX);
-    char *value = malloc(XATTR_VALUE_MAX);
-    ssize_t len = names && value ? flistxattr(from, names, XATTR_NAMES_MAX) : 0;
-
-    for (ssize_t at = 0; at < len; at += (ssize_t)strlen(names + at) + 1) {
-        ssize_t n = fgetxattr(from, names + at, value, XATTR_VALUE_MAX);
-
-        if (n >= 0)
-            (void)fsetxattr(to, names + at, value, (size_t)n, 0);
-    }
-    free(names);
-    free(value);
-}
-
-/* Owner first, which clears set-id bits; then attributes, since an ACL sets the mode. */
-static enum error_kind copy_attributes(int from, int to, const char *shown, struct error *err)
-{
-    struct stat st;
-
-    if (fstat(from, &st) != 0)
-        return error_set(err, ERR_IO, errno, "%s", shown);
-    if (fchown(to, st.st_uid, st.st_gid) != 0 && errno != EPERM)
-        return error_set(err, ERR_IO, errno, "giving %s its owner", shown);
-    copy_xattrs(from, to);
-    if (fchmod(to, st.st_mode & 07777) != 0)
-        return error_set(err, ERR_IO, errno, "giving %s its mode", shown);
-    return OK;
-}
 
 /* One folder whose parent is there. ERR_NOT_FOUND where something else has its name. */
 static enum error_kind make_like(int from, int parent, const char *path, struct error *err)
@@ -61,7 +25,7 @@ static enum error_kind make_like(int from, int parent, const char *path, struct 
     if (!rc)
         rc = file_open(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, &there, err);
     if (!rc)
-        rc = copy_attributes(here, there, path, err);
+        rc = walk_attributes_copy(here, there, path, err);
     file_close(&here);
     file_close(&there);
     return rc;

@@ -82,4 +82,16 @@ enum error_kind walk_attributes_read_open(struct walk_attributes *a, int fd, con
                                           struct tree_entry *out, struct error *err);
 void walk_attributes_free(struct walk_attributes *a);
 
+/*
+ * Give an open file or folder the owner, the extended attributes (ACLs and labels are such) and the mode of another; not its times, which whatever is
+ * done to it next changes. What this user may not set is left as it is.
+ *
+ * shown      for messages
+ * Returns    ERR_IO, ERR_MEMORY
+ */
+enum error_kind walk_attributes_copy(int from, int to, const char *shown, struct error *err);
+/* The same for a symlink, which has no mode; from and to are one name each in an open directory. ERR_NOT_FOUND: it went away. */
+enum error_kind walk_attributes_copy_link(int from_dir, const char *from, int to_dir, const char *to, const char *shown,
+                                          struct error *err);
+
 #endif
