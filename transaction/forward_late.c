@@ -16,13 +16,18 @@ struct late {
     struct transaction_context *x;
     struct text_list changed; /* sorted, as the walk goes */
     struct text_list gone;
-    int tree; /* the staged one */
+    bool root; /* the site's folder itself has changed */
+    int tree;  /* the staged one */
 };
 
 static enum error_kind note(void *arg, const struct difference *d, struct error *err)
 {
     struct late *l = arg;
 
+    if (strcmp(d->root, "site") == 0 && strcmp(d->path, ".") == 0) {
+        l->root = true;
+        return OK;
+    }
     if (strcmp(d->root, "site") != 0 || !l->x->steps->carries(l->x->steps->arg, d->path, d->type == TREE_DIRECTORY))
         return OK;
     return text_list_add(d->kind == DIFFERENCE_REMOVED ? &l->gone : &l->changed, d->path, err);
@@ -178,6 +183,21 @@ static enum error_kind bring_changed(struct late *l, struct error *err)
     return rc;
 }
 
+/* It stands in the tree, whatever is carried. The shop is stopped: what it is now is what the restore point has. */
+static enum error_kind same_root(struct late *l, struct error *err)
+{
+    int live = -1;
+    enum error_kind rc = OK;
+
+    if (!l->root)
+        return OK;
+    rc = file_open(AT_FDCWD, l->x->txn.site_path, O_RDONLY | O_DIRECTORY, 0, &live, err);
+    if (!rc)
+        rc = walk_attributes_copy(live, l->tree, l->x->txn.site_path, err);
+    file_close(&live);
+    return rc;
+}
+
 /* What was brought anew is shared no more: the old tree has the file that the shop wrote, and its record is of another. */
 static enum error_kind forget_links(struct late *l, struct error *err)
 {
@@ -202,6 +222,8 @@ enum error_kind forward_catch_up(struct transaction_context *x, const char *tree
         rc = remove_gone(&l, err);
     if (!rc)
         rc = bring_changed(&l, err);
+    if (!rc)
+        rc = same_root(&l, err);
     if (!rc)
         rc = forget_links(&l, err);
     file_close(&l.tree);
