@@ -468,6 +468,24 @@ enum error_kind site_carry_decide(const struct site_carry_request *request, cons
     return OK;
 }
 
+bool site_carry_renames_below(const struct site_carry_request *request, const char *folder)
+{
+    int old = release_of(request->old_version);
+    int new = release_of(request->new_version);
+
+    if (request->old_layout == SITE_LEGACY && new >= 400)
+        return true;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        const struct row *row = &rows[i];
+
+        if (row->head && (row->layouts & (request->old_layout == SITE_LEGACY ? LEGACY : CORE)) && row->from <= old &&
+            old <= row->to && new >= row->place_from &&strcmp(row->head, row->place) != 0 &&
+            (*folder == '\0' || below(folder, row->head) || below(row->head, folder)))
+            return true;
+    }
+    return false;
+}
+
 void site_carry_release(struct site_carry_decision *decision)
 {
     free(decision->to);

@@ -67,6 +67,8 @@ struct site_carry_decision {
 enum error_kind site_carry_decide(const struct site_carry_request *request, const char *relative, bool is_directory,
                                   struct site_carry_decision *out, struct error *err);
 void site_carry_release(struct site_carry_decision *decision);
+/* Can anything in this folder ("": the root) come over under another name than its own? Where not, nobody needs to look into it. */
+bool site_carry_renames_below(const struct site_carry_request *request, const char *folder);
 
 /* One line: "robots.custom.txt: moved to wwwroot/robots.custom.txt (the owner's rules for robots)". Caller frees. */
 enum error_kind site_carry_describe(const char *relative, const struct site_carry_decision *decision, char **out,

@@ -14,8 +14,6 @@
 #include "upgrade_internal.h"
 #include "walk.h"
 
-#define BLOCK (256u << 10)
-
 /* ---- what a release has, in whatever case ---- */
 
 static int by_folded(const void *a, const void *b)
@@ -61,18 +59,30 @@ static bool ships(void *arg, const char *path)
 
 /* ---- decisions ---- */
 
+static struct site_carry_request request_of(const struct upgrade_context *c)
+{
+    return (struct site_carry_request){.old_version = &c->from,
+                                       .new_version = &c->to,
+                                       .old_layout = c->layout,
+                                       .ships = ships,
+                                       .ships_arg = (void *)(uintptr_t)&c->names,
+                                       .old_ships = c->old_release ? ships : NULL,
+                                       .old_ships_arg = (void *)(uintptr_t)&c->old_names};
+}
+
 enum error_kind carry_decide(const struct upgrade_context *c, const char *path, bool is_folder,
                              struct site_carry_decision *out, struct error *err)
 {
-    const struct site_carry_request request = {.old_version = &c->from,
-                                               .new_version = &c->to,
-                                               .old_layout = c->layout,
-                                               .ships = ships,
-                                               .ships_arg = (void *)(uintptr_t)&c->names,
-                                               .old_ships = c->old_release ? ships : NULL,
-                                               .old_ships_arg = (void *)(uintptr_t)&c->old_names};
+    const struct site_carry_request request = request_of(c);
 
     return site_carry_decide(&request, path, is_folder, out, err);
+}
+
+bool carry_renames_below(const struct upgrade_context *c, const char *folder)
+{
+    const struct site_carry_request request = request_of(c);
+
+    return site_carry_renames_below(&request, folder);
 }
 
 bool carry_is_owners(const struct site_carry_decision *d)
@@ -120,8 +130,6 @@ static enum error_kind note(struct counting *n, const char *path, const struct s
     if (carry_is_owners(d)) {
         n->plan->carried_files++;
         n->plan->carried_bytes += (uint64_t)st->st_size;
-        if (strcmp(d->to, path) != 0)
-            rc = text_list_add(&n->c->renamed, path, err);
     }
     if (!rc && carry_is_owners(d) && (d->unknown || strcmp(d->to, path) != 0) &&
         n->plan->carried.count < UPGRADE_LINES_MAX) {
@@ -233,76 +241,6 @@ struct site_settings_request carry_settings_request(const struct upgrade_context
                                           .environment_name = c->site->config ? c->site->config->environment : NULL};
 }
 
-static enum error_kind copy_bytes(int in, int out, const char *shown, struct error *err)
-{
-    void *block = NULL;
-    size_t got = 0;
-    enum error_kind rc = memory_allocate(BLOCK, &block, err);
-
-    while (!rc) {
-        rc = file_read(in, block, BLOCK, &got, shown, err);
-        if (rc || !got)
-            break;
-        rc = file_write(out, block, got, shown, err);
-    }
-    if (block)
-        explicit_bzero(block, BLOCK); /* it may have held a secret */
-    free(block);
-    return rc;
-}
-
-static enum error_kind same_attributes(int out, const struct stat *st, const char *shown, struct error *err)
-{
-    const struct timespec times[2] = {st->st_atim, st->st_mtim};
-
-    if ((geteuid() == 0 && fchown(out, st->st_uid, st->st_gid)) || fchmod(out, st->st_mode & 07777) ||
-        futimens(out, times))
-        return error_set(err, ERR_IO, errno, "%s", shown);
-    return OK;
-}
-
-/* Into the new tree, in place of what the release may have there. One that is gone since is no loss. */
-static enum error_kind copy(int live, int tree, const char *from, const char *to, struct error *err)
-{
-    struct error why = ERROR_INIT;
-    struct stat st;
-    int in = -1;
-    int out = -1;
-    enum error_kind rc = walk_open_below(live, from, O_RDONLY | O_NONBLOCK, &in, &why);
-
-    if (rc && rc != ERR_NOT_FOUND) {
-        error_copy(err, &why);
-        return rc;
-    }
-    if (rc || fstat(in, &st) != 0 || !S_ISREG(st.st_mode)) {
-        file_close(&in);
-        return OK;
-    }
-    rc = tree_place(tree, to, &out, err);
-    if (!rc)
-        rc = copy_bytes(in, out, to, err);
-    if (!rc)
-        rc = same_attributes(out, &st, to, err);
-    file_close(&in);
-    file_close(&out);
-    return rc;
-}
-
-static enum error_kind copy_renamed(struct upgrade_context *c, int live, int tree, struct error *err)
-{
-    enum error_kind rc = OK;
-
-    for (size_t i = 0; i < c->renamed.count && !rc; i++) {
-        struct site_carry_decision d = SITE_CARRY_DECISION_INIT;
-
-        rc = carry_decide(c, c->renamed.items[i], false, &d, err);
-        if (!rc && carry_is_owners(&d))
-            rc = copy(live, tree, c->renamed.items[i], d.to, err);
-        site_carry_release(&d);
-    }
-    return rc;
-}
-
 static enum error_kind convert(struct upgrade_context *c, const char *live_path, const char *tree_path, int live,
                                int tree, struct error *err)
 {
@@ -319,14 +257,15 @@ static enum error_kind convert(struct upgrade_context *c, const char *live_path,
 }
 
 /* An older version reads what it read before, if it reads it at all: nothing is converted. */
-static enum error_kind copy_settings(int live, int tree, struct error *err)
+static enum error_kind copy_settings(struct upgrade_context *c, int live, int tree, struct error *err)
 {
     static const char *const names[] = {"App_Data/appsettings.json", "App_Data/dataSettings.json",
                                         "App_Data/plugins.json", "web.config"};
+    bool there;
     enum error_kind rc = OK;
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]) && !rc; i++)
-        rc = copy(live, tree, names[i], names[i], err);
+        rc = copy_one(c, live, tree, names[i], names[i], &there, err);
     return rc;
 }
 
@@ -344,9 +283,9 @@ enum error_kind carry_settle(void *context, const char *tree, const char *live, 
     if (!rc)
         rc = file_open(AT_FDCWD, tree, O_RDONLY | O_DIRECTORY, 0, &to, err);
     if (!rc)
-        rc = copy_renamed(c, from, to, err);
+        rc = renamed_settle(c, live, tree, progress, err);
     if (!rc)
-        rc = carry_is_downgrade(c) ? copy_settings(from, to, err) : convert(c, live, tree, from, to, err);
+        rc = carry_is_downgrade(c) ? copy_settings(c, from, to, err) : convert(c, live, tree, from, to, err);
     file_close(&from);
     file_close(&to);
     if (rc)

@@ -7,12 +7,29 @@
 #include "carry.h"
 #include "health.h"
 #include "settings_convert.h"
+#include "stat_cache.h"
 #include "upgrade.h"
 
 /* The paths that a release has, sorted without regard to case; the paths are the release's. */
 struct release_names {
     const char **items;
     size_t count;
+};
+
+/* Of the shop's own, one that comes over under another name. */
+struct renamed_item {
+    char *from, *to;
+    bool folder;
+    bool optional;       /* a folder that is made only for what is in it */
+    bool placed;         /* it stands in the new tree already */
+    bool done;           /* and is there what it is here */
+    bool young;          /* it may have changed again without a sign */
+    struct stat_key key; /* when it was listed */
+};
+
+struct renamed {
+    struct renamed_item *items; /* sorted by `from` */
+    size_t count, cap;
 };
 
 struct upgrade_context {
@@ -28,7 +45,7 @@ struct upgrade_context {
     struct site_version from, to;
     enum site_layout layout;               /* of the old tree */
     struct release_names names, old_names; /* of both */
-    struct text_list renamed;              /* the owner's files that have another name in the new version */
+    struct renamed renamed;                /* what was copied under another name while the shop was open */
     atomic_bool failed;                    /* a decision could not be made */
     const char *runs_at;                   /* of a rehearsal: where the new tree runs; NULL: in the old one's place */
     struct health_options health;
@@ -45,6 +62,7 @@ void carry_names_release(struct upgrade_context *c);
 enum error_kind carry_decide(const struct upgrade_context *c, const char *path, bool is_folder,
                              struct site_carry_decision *out, struct error *err);
 bool carry_is_owners(const struct site_carry_decision *d);
+bool carry_renames_below(const struct upgrade_context *c, const char *folder);
 /* Is a path of the old tree the shop's own, to come over under its own name? */
 bool carry_wants(void *context, const char *path, bool is_folder);
 /* Was every question answered? Asked before what was staged by the answers is believed. */
@@ -62,13 +80,36 @@ enum error_kind carry_settle(void *context, const char *tree, const char *live, 
                              struct error *err);
 
 /* upgrade_tree.c: unpack the release, and put it around what is carried (U1) */
-/* A new, empty file at `path` in the tree, in place of what may be there; its folders are made. */
-enum error_kind tree_place(int tree, const char *path, int *out, struct error *err);
+/* A folder of the tree with those above it, made where they are not there. */
+enum error_kind tree_folder(int tree, const char *path, struct error *err);
+/* Make room for a file at `path`: its folders are made, what has its name there goes. dir: caller closes; name: borrowed from path. */
+enum error_kind tree_clear(int tree, const char *path, int *dir, const char **name, struct error *err);
 /* Unpack the stage's release into `scratch`, and move it into a tree that has what is carried. Owners and modes are those of the old tree. */
 enum error_kind tree_plant(struct upgrade_context *c, const char *tree, const char *old, const char *scratch,
                            const struct progress *progress, struct error *err);
 enum error_kind tree_build(void *context, const char *tree, const char *scratch, const struct progress *progress,
                            struct error *err);
+
+/* upgrade_copy.c */
+/*
+ * A file or a symlink from the old tree into the new one, in place of what is there. Owner, mode, extended attributes and times go with it; a symlink
+ * leads where it led.
+ *
+ * Returns    OK also where it is gone since, or is neither: then *there is false
+ */
+enum error_kind copy_one(const struct upgrade_context *c, int live, int tree, const char *from, const char *to,
+                         bool *there, struct error *err);
+/* A folder's attributes and times, once all that is in it is there. */
+enum error_kind copy_folder(int live, int tree, const char *from, const char *to, struct error *err);
+
+/* upgrade_renamed.c: what comes over under another name (U5) */
+/* While the shop is open: copy what the new tree has nothing for. */
+enum error_kind renamed_begin(struct upgrade_context *c, const char *live, const char *tree,
+                              const struct progress *progress, struct error *err);
+/* The shop is stopped, or will not be: what came, changed or went since renamed_begin(), if that was called. */
+enum error_kind renamed_settle(struct upgrade_context *c, const char *live, const char *tree,
+                               const struct progress *progress, struct error *err);
+void renamed_release(struct renamed *r);
 
 /* upgrade_schema.c: does the database look like one that the first script of a stage begins with, and like the one that a script leads to? */
 enum error_kind schema_check_before(struct database *db, const struct upgrade_stage *stage, struct text_list *problems,

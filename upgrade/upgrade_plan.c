@@ -24,7 +24,7 @@ void upgrade_plan_free(struct upgrade_plan *plan)
     scripts_release(&plan->scripts);
     if (plan->context) {
         health_baseline_release(&plan->context->before);
-        text_list_release(&plan->context->renamed);
+        renamed_release(&plan->context->renamed);
         carry_names_release(plan->context);
     }
     free(plan->context);

@@ -25,6 +25,7 @@ enum error_kind stage_enter(struct upgrade_context *c, size_t stage, struct erro
     c->old_release = stage ? c->releases[stage - 1] : c->first_release;
     c->layout = stage ? release_facts(c->old_release)->layout : c->site->layout;
     c->health.target = s->to.text;
+    renamed_release(&c->renamed);
     carry_names_release(c);
     return carry_names_of(c, err);
 }
@@ -71,8 +72,6 @@ static enum error_kind decide(const struct clearing *k, const struct walk_item *
 
     *whole = !rc && (d.class == SITE_CARRY_MOVE || d.class == SITE_CARRY_OURS);
     *stays = *whole || (!rc && carry_is_owners(&d) && !strcmp(d.to, item->path));
-    if (!rc && !folder && carry_is_owners(&d) && !*stays)
-        rc = text_list_add(&k->c->renamed, item->path, err);
     site_carry_release(&d);
     return rc;
 }
@@ -143,7 +142,6 @@ static enum error_kind clear(struct upgrade_context *c, const char *live, const 
     struct clearing k = {c, -1};
     enum error_kind rc = file_open(AT_FDCWD, aside, O_RDONLY | O_DIRECTORY, 0, &k.aside, err);
 
-    text_list_release(&c->renamed);
     if (!rc)
         rc = clear_all(&k, live, err);
     file_close(&k.aside);

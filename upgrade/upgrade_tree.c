@@ -160,33 +160,44 @@ static enum error_kind plant(struct planting *p, const char *tree, int fd, struc
     return rc;
 }
 
-enum error_kind tree_place(int tree, const char *path, int *out, struct error *err)
+enum error_kind tree_folder(int tree, const char *path, struct error *err)
 {
     struct error why = ERROR_INIT;
-    const char *slash = strrchr(path, '/');
+    char *folder = NULL;
     int dir = -1;
-    enum error_kind rc = OK;
+    enum error_kind rc = memory_string(path, &folder, err);
 
-    for (const char *at = strchr(path, '/'); at && !rc; at = strchr(at + 1, '/')) {
-        char *folder = strndup(path, (size_t)(at - path));
-
-        if (!folder)
-            return error_set(err, ERR_MEMORY, 0, "out of memory");
+    for (char *at = folder; at && !rc;) {
+        at = strchr(at, '/');
+        if (at)
+            *at = '\0';
         rc = walk_open_below(tree, folder, O_RDONLY | O_DIRECTORY, &dir, &why);
         if (rc == ERR_NOT_FOUND)
             rc = directory_make(tree, folder, 0755, err);
         else if (rc)
             error_copy(err, &why);
         file_close(&dir);
-        free(folder);
+        if (at)
+            *at++ = '/';
     }
+    free(folder);
+    return rc;
+}
+
+enum error_kind tree_clear(int tree, const char *path, int *dir, const char **name, struct error *err)
+{
+    const char *slash = strrchr(path, '/');
+    char *folder = NULL;
+    enum error_kind rc = slash ? path_parent(path, &folder, err) : OK;
+
+    *name = slash ? slash + 1 : path;
+    if (!rc && folder)
+        rc = tree_folder(tree, folder, err);
     if (!rc)
-        rc = open_folder(tree, path, &dir, err);
-    if (!rc && unlinkat(dir, slash ? slash + 1 : path, 0) != 0 && errno != ENOENT)
+        rc = open_folder(tree, path, dir, err);
+    if (!rc && unlinkat(*dir, *name, 0) != 0 && errno != ENOENT)
         rc = error_set(err, ERR_IO, errno, "%s", path);
-    if (!rc)
-        rc = file_open(dir, slash ? slash + 1 : path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600, out, err);
-    file_close(&dir);
+    free(folder);
     return rc;
 }
 
@@ -226,5 +237,7 @@ enum error_kind tree_build(void *context, const char *tree, const char *scratch,
 
     for (size_t i = 1; i < c->path->count && !rc; i++)
         rc = release_check(c->releases[i], progress, err);
-    return rc ? rc : tree_plant(c, tree, c->site->path, scratch, progress, err);
+    if (!rc)
+        rc = tree_plant(c, tree, c->site->path, scratch, progress, err);
+    return rc ? rc : renamed_begin(c, c->site->path, tree, progress, err);
 }
