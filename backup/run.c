@@ -137,7 +137,20 @@ static enum error_kind prune(struct running *r, struct error *err)
 {
     struct prune_options o = {MAX_UNUSED_PERCENT, false, REMOVAL_TIMEOUT_MS};
 
-    return catalog_prune(r->cat, &o, r->progress, &r->result->prune, err);
+    enum error_kind rc = catalog_prune(r->cat, &o, r->progress, &r->result->prune, err);
+
+    if (!rc && r->result->prune.removal_postponed)
+        progress_warn(r->progress, "others are reading the catalogue: the next run removes what was forgotten");
+    return rc;
+}
+
+/* State, not memory: a prune that was postponed, failed or was killed is made up for, whoever forgot something and whatever came since. */
+static bool prune_is_due(const struct running *r)
+{
+    struct error unknown = ERROR_INIT;
+    bool due = true;
+
+    return catalog_prune_due(r->cat, &due, &unknown) != OK || due; /* prune itself says what is wrong */
 }
 
 /* ---- verification with memory ---- */
@@ -224,6 +237,20 @@ static void look_for_drill(struct running *r)
 
 /* ---- the owner's own command: a copy elsewhere ---- */
 
+/* It may take half a day, and needs no lock: packs don't change, and the prune of another site is not to wait for it (N6). */
+static enum error_kind run_aside(struct running *r, const struct process_spec *spec, int *status, struct error *err)
+{
+    struct error back = ERROR_INIT;
+    enum error_kind rc;
+
+    catalog_step_aside(r->cat);
+    rc = process_run(spec, NULL, status, err);
+    if (catalog_come_back(r->cat, &back) == OK || rc)
+        return rc;
+    *err = back;
+    return back.kind;
+}
+
 static enum error_kind after_run(struct running *r, struct error *err)
 {
     const char *argv[] = {"/bin/sh", "-c", r->site->config->after_run, NULL};
@@ -244,7 +271,7 @@ static enum error_kind after_run(struct running *r, struct error *err)
     environment[2] = site;
     progress_step(r->progress, "running the owner's command");
     if (!rc)
-        rc = process_run(&spec, NULL, &status, err);
+        rc = run_aside(r, &spec, &status, err);
     if (!rc && status != 0)
         rc = error_set(err, ERR_REMOTE, 0, "the command of after-run ended with status %d", status);
     free(catalog);
@@ -273,7 +300,7 @@ static const char *reason_against(const struct running *r, enum run_step_name na
             return "there is no new snapshot";
         return went_well(r, RUN_KEPT) ? NULL : "what was kept is not in order";
     case RUN_PRUNE:
-        return r->result->retention.dropped ? NULL : "nothing was forgotten";
+        return prune_is_due(r) ? NULL : "nothing was forgotten";
     case RUN_DRILL:
         return drill_is_left(r->cat, r->site) ? NULL : r->no_drill;
     case RUN_AFTER:

@@ -6,9 +6,10 @@
  *   N1  two runs of a site never overlap; a snapshot and retention exclude transactions by the site's lock
  *   N2  with a transaction running or pending nothing is done at all: no snapshot, nothing dropped
  *   N3  nothing is forgotten unless this run's snapshot stands and what was kept is in order, so that failures never use up what is there
- *   N4  a failed step does not stop those that make sense without it: verification and drill always go on; prune follows retention, the owner's
- *       command follows a snapshot
+ *   N4  a failed step does not stop those that make sense without it: verification and drill always go on; prune comes as long as anything
+ *       that was forgotten is not removed, the owner's command follows a snapshot
  *   N5  once there is a snapshot, a step that somebody else is in the way of is skipped with a warning: the run is not "busy"
+ *   N6  no run keeps others waiting for the owner's command: while that is at work the catalogue is not locked
  */
 #ifndef NOPSNAP_RUN_H
 #define NOPSNAP_RUN_H

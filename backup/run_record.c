@@ -46,6 +46,7 @@ struct json *run_json(const struct run_result *r)
     json_put_number(v, "repaired", (int64_t)r->repaired);
     json_put_number(v, "forgotten", (int64_t)r->retention.dropped);
     json_put_number(v, "freed_bytes", (int64_t)r->prune.bytes_freed);
+    json_put_flag(v, "removal_postponed", r->prune.removal_postponed);
     json_put_number(v, "verified_bytes", (int64_t)r->verify.bytes_read);
     json_put_number(v, "damaged", (int64_t)r->verify.damage.count);
     json_put_number(v, "oldest_unread_ns", r->verify.oldest_unread_ns);

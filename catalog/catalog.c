@@ -513,6 +513,56 @@ void catalog_close(struct catalog *cat)
     free(cat);
 }
 
+/* ---- aside ---- */
+
+static bool index_file(const struct catalog *cat, struct stat *out)
+{
+    return fstatat(cat->dirfd, INDEX_NAME, out, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+void catalog_step_aside(struct catalog *cat)
+{
+    struct stat st;
+
+    cat->index_inode = index_file(cat, &st) ? st.st_ino : 0;
+    file_lock_drop(&cat->lock);
+}
+
+/* A rebuild has put another file in the index's place: what is open leads to what was removed. */
+static enum error_kind open_index_again(struct catalog *cat, struct error *err)
+{
+    struct index *index = cat->index;
+    struct index *lookup = cat->lookup;
+    enum error_kind rc;
+
+    cat->index = cat->lookup = NULL;
+    rc = open_index(cat, err);
+    if (rc) {
+        index_close(cat->lookup);
+        index_close(cat->index);
+        cat->index = index;
+        cat->lookup = lookup;
+        return rc;
+    }
+    index_close(lookup);
+    index_close(index);
+    return OK;
+}
+
+enum error_kind catalog_come_back(struct catalog *cat, struct error *err)
+{
+    struct stat st;
+    enum error_kind rc = lock_for(cat, -1, err);
+
+    if (!rc)
+        rc = index_file(cat, &st) && st.st_ino == cat->index_inode ? check_identity(cat, err)
+                                                                   : open_index_again(cat, err);
+    chunk_cache_drop(cat, 0); /* a prune may have moved what it knows */
+    if (!rc && cat->mode != CATALOG_READ)
+        rc = catalog_check_packs(cat, err);
+    return rc;
+}
+
 const char *catalog_path(const struct catalog *cat)
 {
     return cat->path;

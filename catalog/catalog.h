@@ -88,6 +88,16 @@ enum error_kind catalog_open(const char *path, enum catalog_mode mode, int timeo
                              struct error *err);
 void catalog_close(struct catalog *cat); /* accepts NULL */
 
+/*
+ * Let go of the catalogue's lock while something runs for long that needs nothing of it, so that a prune or a rebuild need not wait for that;
+ * between the two calls the catalogue is not used. Locks of sites and runs stay.
+ *
+ * Returns    catalog_come_back() waits for the lock: ERR_CANCELLED; ERR_CORRUPT as catalog_open() says. The catalogue can be closed, and
+ *            what is said of this run can be noted in it, all the same
+ */
+void catalog_step_aside(struct catalog *cat);
+enum error_kind catalog_come_back(struct catalog *cat, struct error *err);
+
 const char *catalog_path(const struct catalog *cat);
 const struct catalog_format *catalog_format(const struct catalog *cat);
 /* Raised by every prune that removed and every rebuild. */

@@ -64,7 +64,15 @@ struct prune_report {
     uint64_t packs_removed, packs_rewritten, parts_removed;
     bool removal_postponed;
 };
+/*
+ * Remove what no snapshot needs. A removal that was postponed costs one copy of what was rewritten at most, until a later prune removes.
+ */
 enum error_kind catalog_prune(struct catalog *cat, const struct prune_options *options, const struct progress *progress,
                               struct prune_report *out, struct error *err);
+/*
+ * Has anything been forgotten that no prune has finished removing: because there was none since, or because it was postponed, failed or was
+ * killed? Tombstones go last of all, so one that stands says so. From the index: a hint, never a reason to remove anything.
+ */
+enum error_kind catalog_prune_due(struct catalog *cat, bool *out, struct error *err);
 
 #endif

@@ -18,6 +18,9 @@
  *                    files go, their folders are synced, then their rows go
  *                    last, in the same order: records whose only purpose was to void what has gone by then
  *
+ * Where readers stay, the copies stand beside what they are to replace until a later prune. That one lets them go before it copies anything
+ * again, so that there is never more than one copy, however often the removal is put off.
+ *
  * Whatever cannot be read makes prune refuse: then it isn't known what is needed.
  */
 
@@ -401,7 +404,29 @@ static void foretell(const struct prune *p)
     }
 }
 
-static enum error_kind prune_shared(struct prune *p, struct error *err)
+/* A copy that never took the place of what it was made from: nothing points into it, nor ever did. */
+static bool is_left_copy(const struct prune_pack *pack)
+{
+    return pack->row.kind == PACK_DATA && pack->row.state == PACK_IN_PLACE && pack->raw == 0 &&
+           pack->fate == FATE_REMOVE;
+}
+
+/* Nothing is copied while such copies stand: first the room. */
+static bool put_off_rewrites(struct prune *p)
+{
+    bool left = false;
+
+    if (!any_of(p, FATE_REWRITE))
+        return false;
+    for (size_t i = 0; i < p->packs.count; i++)
+        left = left || is_left_copy(&p->packs.items[i]);
+    for (size_t i = 0; left && i < p->packs.count; i++)
+        if (p->packs.items[i].fate == FATE_REWRITE)
+            p->packs.items[i].fate = FATE_KEEP;
+    return left;
+}
+
+static enum error_kind prune_shared(struct prune *p, bool *put_off, struct error *err)
 {
     enum error_kind rc = catalog_check_packs(p->cat, err);
 
@@ -415,6 +440,7 @@ static enum error_kind prune_shared(struct prune *p, struct error *err)
         foretell(p);
         return OK;
     }
+    *put_off = put_off_rewrites(p);
     if (any_of(p, FATE_REWRITE))
         progress_step(p->progress, "rewriting sparse packs");
     return prune_rewrite(p, err);
@@ -435,8 +461,10 @@ static uint64_t copied_bytes(struct prune *p)
     return total;
 }
 
-enum error_kind catalog_prune(struct catalog *cat, const struct prune_options *options, const struct progress *progress,
-                              struct prune_report *out, struct error *err)
+/* put_off: something is to be rewritten, but not before what was removed now has gone */
+static enum error_kind prune_once(struct catalog *cat, const struct prune_options *options,
+                                  const struct progress *progress, struct prune_report *out, bool *put_off,
+                                  struct error *err)
 {
     struct prune p = {.cat = cat, .options = options, .progress = progress, .report = out};
     struct error why = ERROR_INIT, later = ERROR_INIT;
@@ -448,7 +476,7 @@ enum error_kind catalog_prune(struct catalog *cat, const struct prune_options *o
     if (!rc && fstatat(cat->dirfd, INDEX_NAME, &index_file, AT_SYMLINK_NOFOLLOW) != 0)
         rc = error_set(err, ERR_IO, errno, "%s/" INDEX_NAME, cat->path);
     if (!rc)
-        rc = prune_shared(&p, err);
+        rc = prune_shared(&p, put_off, err);
     if (rc || options->dry_run)
         goto done;
     progress_step(progress, "removing what nobody needs");
@@ -479,5 +507,35 @@ done:
     free(p.copies);
     if (rc)
         error_context(err, "pruning");
+    return rc;
+}
+
+enum error_kind catalog_prune(struct catalog *cat, const struct prune_options *options, const struct progress *progress,
+                              struct prune_report *out, struct error *err)
+{
+    struct prune_report second;
+    bool put_off = false;
+    enum error_kind rc = prune_once(cat, options, progress, out, &put_off, err);
+
+    if (rc || !put_off || out->removal_postponed)
+        return rc;
+    rc = prune_once(cat, options, progress, &second, &put_off, err);
+    out->bytes_freed += second.bytes_freed;
+    out->packs_removed += second.packs_removed;
+    out->packs_rewritten += second.packs_rewritten;
+    out->parts_removed += second.parts_removed;
+    out->removal_postponed = second.removal_postponed;
+    return rc;
+}
+
+enum error_kind catalog_prune_due(struct catalog *cat, bool *out, struct error *err)
+{
+    struct index_statement *st = NULL;
+    enum error_kind rc = index_prepare(cat->index, "SELECT 1 FROM tombstones LIMIT 1", &st, err);
+
+    *out = false;
+    if (!rc)
+        rc = index_step(st, out, err);
+    index_finish(st);
     return rc;
 }

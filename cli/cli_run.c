@@ -100,7 +100,8 @@ static void tell_step(struct cli *cli, const struct run_result *r, enum run_step
         break;
     case RUN_PRUNE:
         text_size(r->prune.bytes_freed, size);
-        (void)snprintf(out, room, "%s freed", size);
+        (void)snprintf(out, room, "%s freed%s", size,
+                       r->prune.removal_postponed ? "; removal postponed: others are reading" : "");
         break;
     case RUN_VERIFY:
         text_size(r->verify.bytes_read, size);

@@ -197,6 +197,97 @@ static void prune__removal_waits_for_readers(void **state)
     catalog_close(cat);
 }
 
+/* Night after night somebody reads: the copies stand beside what they are to replace, once. */
+static void prune__removal_that_is_postponed_again_and_again_costs_one_copy(void **state)
+{
+    struct shop shop = {.seed = 4, .folders = 6, .files = 30, .big = 2000000, .dump = 1000000};
+    struct prune_options options = {.max_unused_percent = 0, .lock_timeout_ms = 0};
+    struct snapshot_record old, new;
+    struct prune_report report;
+    struct error err = ERROR_INIT;
+    struct catalog *cat = open_catalog(CATALOG_WRITE);
+    struct catalog *reader;
+    bool due = true;
+    size_t packs;
+
+    (void)state;
+    take(cat, &shop, &old);
+    shop.version = 1;
+    shop.big = 0;
+    take(cat, &shop, &new);
+    assert_int_equal(catalog_prune_due(cat, &due, &err), OK);
+    assert_false(due);
+    forget(cat, &old);
+    reader = open_catalog(CATALOG_READ);
+    assert_int_equal(catalog_prune(cat, &options, NULL, &report, &err), OK);
+    assert_true(report.removal_postponed);
+    assert_true(report.packs_rewritten > 0);
+    packs = count_files(".pack");
+    for (int night = 0; night < 3; night++) {
+        assert_int_equal(catalog_prune(cat, &options, NULL, &report, &err), OK);
+        assert_true(report.removal_postponed);
+        assert_int_equal(report.packs_rewritten, 0);
+        assert_int_equal(count_files(".pack"), packs);
+        assert_int_equal(catalog_prune_due(cat, &due, &err), OK);
+        assert_true(due);
+    }
+    catalog_close(reader);
+    assert_int_equal(catalog_prune(cat, &options, NULL, &report, &err), OK);
+    assert_false(report.removal_postponed);
+    assert_true(report.packs_rewritten > 0);
+    assert_true(report.bytes_freed > 1000000 / 4);
+    assert_int_equal(catalog_prune_due(cat, &due, &err), OK);
+    assert_false(due);
+    assert_all_good(cat, &shop, &new);
+    assert_verified(cat);
+    snapshot_record_release(&old);
+    snapshot_record_release(&new);
+    catalog_close(cat);
+}
+
+/* What had the catalogue open and needed nothing of it: a prune has moved everything, then a rebuild has replaced the index. */
+static void prune__need_not_wait_for_one_that_stepped_aside(void **state)
+{
+    struct shop shop = {.seed = 4, .folders = 3, .files = 20, .big = 1000000};
+    struct prune_options options = {.max_unused_percent = 0, .lock_timeout_ms = 0};
+    struct snapshot_record old, new, third;
+    struct text_list told = TEXT_LIST_INIT;
+    struct prune_report report;
+    struct error err = ERROR_INIT;
+    struct catalog *cat = open_catalog(CATALOG_WRITE);
+    struct catalog *aside = open_catalog(CATALOG_WRITE);
+
+    (void)state;
+    take(cat, &shop, &old);
+    shop.version = 1;
+    shop.big = 0;
+    take(cat, &shop, &new);
+    assert_all_good(aside, &shop, &new);
+    forget(cat, &old);
+    catalog_step_aside(aside);
+    assert_int_equal(catalog_prune(cat, &options, NULL, &report, &err), OK);
+    assert_false(report.removal_postponed);
+    assert_true(report.packs_rewritten > 0);
+    assert_int_equal(catalog_come_back(aside, &err), OK);
+    assert_all_good(aside, &shop, &new);
+    assert_int_equal(catalog_generation(aside), catalog_generation(cat));
+    catalog_close(cat);
+    catalog_step_aside(aside);
+    assert_int_equal(catalog_rebuild("cat", NULL, &told, &err), OK);
+    assert_int_equal(catalog_come_back(aside, &err), OK);
+    shop.version = 2;
+    take(aside, &shop, &third); /* into the index that is there now */
+    catalog_close(aside);
+    cat = open_catalog(CATALOG_WRITE);
+    assert_all_good(cat, &shop, &third);
+    assert_verified(cat);
+    text_list_release(&told);
+    snapshot_record_release(&old);
+    snapshot_record_release(&new);
+    snapshot_record_release(&third);
+    catalog_close(cat);
+}
+
 static void prune__an_unknown_pack_stops_it(void **state)
 {
     struct shop shop = {.seed = 9, .folders = 2, .files = 5};
@@ -592,6 +683,8 @@ int main(void)
         folder_test(prune__many_small_packs_become_few),
         folder_test(prune__dry_run_changes_nothing),
         folder_test(prune__removal_waits_for_readers),
+        folder_test(prune__removal_that_is_postponed_again_and_again_costs_one_copy),
+        folder_test(prune__need_not_wait_for_one_that_stepped_aside),
         folder_test(prune__an_unknown_pack_stops_it),
         folder_test(prune__a_record_that_cannot_be_read_stops_it),
         folder_test(prune__keeps_damaged_data_and_still_takes_what_nobody_needs),
