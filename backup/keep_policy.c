@@ -6,9 +6,8 @@ enum error_kind keep_policy_of(const struct site_config *config, const char *giv
     const char *all = given ? given : config ? config->keep : NULL;
     const char *const texts[RETENTION_KINDS] = {
         [RETENTION_REGULAR] = all,
-        [RETENTION_BEFORE_UPGRADE] =
-            !given && config && config->keep_before_upgrade ? config->keep_before_upgrade : all,
-        [RETENTION_SAFETY] = !given && config && config->keep_safety ? config->keep_safety : all,
+        [RETENTION_BEFORE_UPGRADE] = config && config->keep_before_upgrade ? config->keep_before_upgrade : all,
+        [RETENTION_SAFETY] = config && config->keep_safety ? config->keep_safety : all,
     };
     enum error_kind rc = OK;
 

@@ -15,7 +15,7 @@ struct keep_policy {
  * `keep` counts for each kind of snapshots by itself; `keep-before-upgrade` and `keep-safety` for theirs instead.
  *
  * config     of the site, or NULL
- * given      rules for all kinds that count instead of the config's, or NULL
+ * given      rules that count instead of `keep`, or NULL; what the config says for other kinds counts all the same
  * Returns    ERR_USAGE
  */
 enum error_kind keep_policy_of(const struct site_config *config, const char *given, struct keep_policy *out,

@@ -377,22 +377,6 @@ static enum error_kind run_locked(struct running *r, struct error *err)
     return rc;
 }
 
-/* The rules of this run: `keep` may be given, what the config says for other kinds counts all the same. */
-static enum error_kind policy_of(const struct site_config *config, const char *keep, struct keep_policy *out,
-                                 struct error *err)
-{
-    char *given = NULL;
-    struct site_config own = config ? *config : (struct site_config){.name = NULL};
-    enum error_kind rc = keep ? memory_string(keep, &given, err) : OK;
-
-    if (given)
-        own.keep = given;
-    if (!rc)
-        rc = keep_policy_of(&own, NULL, out, err);
-    free(given);
-    return rc;
-}
-
 enum error_kind run_site(struct catalog *cat, struct site *site, const struct run_options *options,
                          const struct progress *progress, struct run_result *out, struct error *err)
 {
@@ -401,7 +385,7 @@ enum error_kind run_site(struct catalog *cat, struct site *site, const struct ru
     enum error_kind rc;
 
     *out = (struct run_result){.started_ns = clock_now()};
-    rc = policy_of(site->config, options->keep, &r.policy, err);
+    rc = keep_policy_of(site->config, options->keep, &r.policy, err);
     if (!rc)
         rc = catalog_site_id(cat, site->path, r.site_id, err);
     if (!rc)

@@ -6,6 +6,8 @@
 #include "cli_retention.h"
 #include "keep_policy.h"
 
+#define SITE_LOCK_TIMEOUT_MS 60000
+
 struct telling {
     struct cli *cli;
     bool dry_run;
@@ -57,19 +59,37 @@ static enum error_kind no_rules(const struct site *site, struct error *err)
     return ERR_USAGE;
 }
 
+/* As a run does it: what a transaction took away refers to snapshots, and none begins while some go. */
+static enum error_kind exclude_transactions(struct cli *cli, struct catalog *cat, struct site *site,
+                                            const char *site_id, struct catalog_site_lock **lock, struct error *err)
+{
+    int64_t seen_ns = transaction_changed_ns(site->path);
+    enum error_kind rc = transaction_refuse_pending(site->path, err);
+
+    if (!rc)
+        rc = cli_kept_clear(cli, cat, site, false, &seen_ns, err);
+    if (!rc)
+        rc = catalog_site_lock(cat, site_id, false, SITE_LOCK_TIMEOUT_MS, lock, err);
+    if (!rc) /* one may have begun, and been killed, since */
+        rc = transaction_refuse_since(site->path, seen_ns, err);
+    return rc;
+}
+
 static enum error_kind apply(struct cli *cli, struct catalog *cat, struct site *site, const struct keep_policy *policy,
                              bool dry_run, struct error *err)
 {
     struct telling t = {cli, dry_run};
     struct retention_report report = {0, 0};
+    struct catalog_site_lock *lock = NULL;
     struct json *detail = NULL;
     char site_id[17];
     enum error_kind rc = catalog_site_id(cat, site->path, site_id, err);
 
-    if (!rc && !dry_run) /* what a transaction took away refers to snapshots */
-        rc = cli_kept_clear(cli, cat, site, false, NULL, err);
+    if (!rc && !dry_run)
+        rc = exclude_transactions(cli, cat, site, site_id, &lock, err);
     if (!rc)
         rc = retention_apply(cat, site_id, &policy->retention, dry_run, tell_one, &t, &report, err);
+    catalog_site_unlock(lock);
     if (rc)
         return rc;
     tell_all(cli, site->path, dry_run, &report);
@@ -93,8 +113,6 @@ static int forget_site(struct cli *cli, struct catalog *cat, const char *name, c
         rc = keep_policy_of(site.config, o->keep, &policy, &err);
     if (!rc && !policy.any)
         rc = no_rules(&site, &err);
-    if (!rc && !o->dry_run)
-        rc = transaction_refuse_pending(site.path, &err);
     if (!rc && o->dry_run)
         cli_warn_pending(cli, site.path);
     if (!rc)
