@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "retention.h"
 #include "scratch.h"
 #include "thread.h"
 #include "transaction.h"
@@ -31,6 +32,7 @@ struct drill {
 struct newest {
     char whole[33];
     char any[33]; /* of a site without a database every snapshot is partial */
+    int64_t now_ns;
 };
 
 /* Rows come newest first. */
@@ -39,7 +41,7 @@ static enum error_kind consider(void *arg, const struct snapshot_row *row, struc
     struct newest *n = arg;
 
     (void)err;
-    if (row->suspicious)
+    if (row->suspicious || snapshot_is_of_future(row->made_ns, n->now_ns))
         return OK;
     if (!n->any[0])
         memcpy(n->any, row->id, sizeof(n->any));
@@ -50,7 +52,7 @@ static enum error_kind consider(void *arg, const struct snapshot_row *row, struc
 
 static enum error_kind choose_newest(struct drill *d, struct error *err)
 {
-    struct newest n = {"", ""};
+    struct newest n = {"", "", clock_now()};
     enum error_kind rc = snapshot_row_each(d->cat, d->site_id, consider, &n, err);
 
     if (rc)

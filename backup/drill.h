@@ -17,7 +17,7 @@
 struct json;
 
 struct drill_options {
-    const char *snapshot; /* the beginning of an id; NULL: the newest whole, unflagged one */
+    const char *snapshot; /* the beginning of an id; NULL: the newest good one (retention.h) */
     const char
         *folder; /* an existing one, for what is restored; NULL: drill-folder of the config, else the catalogue's own */
     /* Connect to the site's database; *out NULL when its settings name none. The caller closes it. */

@@ -8,6 +8,7 @@
 #include "json.h"
 #include "maintain.h"
 #include "overview_internal.h"
+#include "retention.h"
 #include "run_log.h"
 #include "schedule.h"
 
@@ -154,8 +155,14 @@ static int by_length(const void *a, const void *b)
     return (*x > *y) - (*x < *y);
 }
 
+/* Does this snapshot say when runs come? One of the future says when the clock was wrong. */
+static bool is_of_rhythm(const struct overview_point *p, int64_t now_ns)
+{
+    return p->kind == SNAPSHOT_SCHEDULED && !snapshot_is_of_future(p->made_ns, now_ns);
+}
+
 /* The usual time between the newest scheduled snapshots; 0 where there are too few to tell. A clock that was set back makes no gap. */
-static int64_t rhythm(const struct overview_site *s)
+static int64_t rhythm(const struct overview_site *s, int64_t now_ns)
 {
     int64_t gaps[RHYTHM_GAPS];
     int64_t later = 0;
@@ -164,7 +171,7 @@ static int64_t rhythm(const struct overview_site *s)
     for (size_t i = 0; i < s->count && n < RHYTHM_GAPS; i++) {
         const struct overview_point *p = &s->points[i];
 
-        if (p->kind != SNAPSHOT_SCHEDULED)
+        if (!is_of_rhythm(p, now_ns))
             continue;
         if (later > p->made_ns)
             gaps[n++] = later - p->made_ns;
@@ -176,10 +183,10 @@ static int64_t rhythm(const struct overview_site *s)
     return gaps[n / 2];
 }
 
-static int64_t newest_scheduled(const struct overview_site *s)
+static int64_t newest_scheduled(const struct overview_site *s, int64_t now_ns)
 {
     for (size_t i = 0; i < s->count; i++)
-        if (s->points[i].kind == SNAPSHOT_SCHEDULED)
+        if (is_of_rhythm(&s->points[i], now_ns))
             return s->points[i].made_ns;
     return 0;
 }
@@ -188,11 +195,12 @@ static int64_t newest_scheduled(const struct overview_site *s)
  * What the config says counts before the timer's longest pause, and that before the rhythm so far. A run begins with a random delay and
  * takes its time: a twelfth more, half an hour at least (26 h for a nightly one).
  */
-static void expect(struct overview_site *s, const struct site_config *config, const struct schedule_entry *timer)
+static void expect(struct overview_site *s, const struct site_config *config, const struct schedule_entry *timer,
+                   int64_t now_ns)
 {
     int64_t given = config && config->expect_every ? text_parse_duration(config->expect_every) : 0;
-    int64_t seen = timer && timer->times.longest_ns ? timer->times.longest_ns : rhythm(s);
-    int64_t last = newest_scheduled(s);
+    int64_t seen = timer && timer->times.longest_ns ? timer->times.longest_ns : rhythm(s, now_ns);
+    int64_t last = newest_scheduled(s, now_ns);
     int64_t every = given > 0 ? given * NS_PER_MS : seen ? seen : DEFAULT_RHYTHM_NS;
     int64_t slack = every / 12 > SLACK_MIN_NS ? every / 12 : SLACK_MIN_NS;
 
@@ -202,7 +210,8 @@ static void expect(struct overview_site *s, const struct site_config *config, co
     if (timer && timer->delay_ms * NS_PER_MS > slack)
         slack = timer->delay_ms * NS_PER_MS;
     s->expect_ms = (every + slack) / NS_PER_MS;
-    last = last > s->run.started_ns ? last : s->run.started_ns;
+    if (s->run.started_ns > last && !snapshot_is_of_future(s->run.started_ns, now_ns))
+        last = s->run.started_ns;
     s->next_ns = s->stopped_timer ? 0 : timer && timer->times.next_ns ? timer->times.next_ns : last ? last + every : 0;
 }
 
@@ -314,7 +323,7 @@ static enum error_kind complete_site(struct catalog *cat, const struct config *c
     if (!rc && section)
         rc = memory_string(section->name, &s->name, err);
     for (size_t i = 0; i < s->count && !s->good; i++)
-        if (s->points[i].part == SNAPSHOT_WHOLE && !s->points[i].suspicious)
+        if (snapshot_is_good(s->points[i].part, s->points[i].suspicious, s->points[i].made_ns, o->now_ns))
             s->good = &s->points[i];
     if (!rc && s->good)
         rc = take_rows(cat, s, err);
@@ -322,7 +331,7 @@ static enum error_kind complete_site(struct catalog *cat, const struct config *c
         rc = take_work(cat, s, err);
     if (rc)
         return rc;
-    expect(s, section, timer);
+    expect(s, section, timer, o->now_ns);
     s->drill_ms = section && section->drill ? config_every_ms(section->drill) : 0;
     return overview_judge_site(o, s, err);
 }

@@ -63,7 +63,7 @@ struct overview_site {
     bool here;                     /* a site of this host: others can't be looked at */
     struct overview_point *points; /* newest first */
     size_t count, cap;
-    const struct overview_point *good; /* the newest whole one that is not flagged, or NULL; one of points */
+    const struct overview_point *good; /* the newest good one (retention.h), or NULL; one of points */
     uint64_t stored, stored_week, stored_month;
     uint64_t rows, tables; /* of the newest good one's dump; 0 without */
 

@@ -7,9 +7,9 @@
 #include <string.h>
 
 #include "overview_internal.h"
+#include "retention.h"
 
 #define UNREAD_DAYS 60
-#define FUTURE_NS NS_PER_HOUR
 
 enum error_kind overview_problem_add(struct overview_problems *list, enum overview_grade grade, const char *code,
                                      const char *hint, struct error *err, const char *format, ...)
@@ -99,10 +99,16 @@ static enum error_kind judge_age(const struct overview *o, struct overview_site 
     char age[TEXT_MAX];
     char may[TEXT_MAX];
     char text[256];
+    bool ahead = s->count && snapshot_is_of_future(s->points[0].made_ns, o->now_ns);
+    enum error_kind rc = OK;
 
-    if (s->count && s->points[0].made_ns > o->now_ns + FUTURE_NS)
-        return overview_problem_add(&s->problems, OVERVIEW_WARNING, "clock", "see whether this host's clock is right",
-                                    err, "the newest snapshot is of the future");
+    if (ahead) /* and whether one of today is missing is another question */
+        rc = overview_problem_add(&s->problems, OVERVIEW_WARNING, "clock", "see whether this host's clock is right",
+                                  err, "the newest snapshot is of the future");
+    if (rc)
+        return rc;
+    if (!s->good && ahead)
+        return say(s, OVERVIEW_WARNING, "none-good", "snapshot", "there is no good snapshot up to now", err);
     if (!s->good && s->count)
         return say(s, OVERVIEW_WARNING, "none-good", "snapshot", "there is no whole snapshot that is not flagged", err);
     if (!s->good)

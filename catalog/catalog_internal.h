@@ -26,7 +26,7 @@ struct catalog {
     bool read_only; /* the mount, or our rights, allow no writing: the index is immutable, nothing is recorded */
     struct catalog_format format;
     struct file_lock lock;
-    ino_t index_inode; /* while the lock is let go of: the index file that is open */
+    ino_t index_inode;   /* while the lock is let go of: the index file that is open */
     struct index *index; /* the calling thread's connection: records, prune, history */
     /* Lookups from any thread: one at a time. Never inside a transaction. */
     pthread_mutex_t lookup_lock;

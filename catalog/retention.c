@@ -47,6 +47,16 @@ static int64_t period_of(enum keep_rule rule, int64_t made_ns)
 
 /* ---- the decision ---- */
 
+bool snapshot_is_of_future(int64_t made_ns, int64_t now_ns)
+{
+    return made_ns > now_ns + FUTURE_NS;
+}
+
+bool snapshot_is_good(enum snapshot_part part, bool suspicious, int64_t made_ns, int64_t now_ns)
+{
+    return part == SNAPSHOT_WHOLE && !suspicious && !snapshot_is_of_future(made_ns, now_ns);
+}
+
 static enum retention_kind kind_of(const struct retention_item *i)
 {
     if (i->kind == SNAPSHOT_BEFORE_UPGRADE)
@@ -114,7 +124,7 @@ static void decide_group(const struct keep_rules *rules, struct retention_item *
             continue;
         if (!rules)
             keep(&items[i], "no rules for its kind"); /* R5 */
-        else if (items[i].made_ns > now_ns + FUTURE_NS)
+        else if (snapshot_is_of_future(items[i].made_ns, now_ns))
             keep(&items[i], "its date lies in the future"); /* R3 */
         else
             judge(&t, &items[i]);
@@ -139,11 +149,11 @@ static bool is_first_of_group(const struct retention_item *items, size_t at)
     return true;
 }
 
-/* R1. One of the future is no proof that there is one of today. */
+/* R1 */
 static void keep_newest_good(struct retention_item *items, size_t count, int64_t now_ns)
 {
     for (size_t i = 0; i < count; i++)
-        if (items[i].part == SNAPSHOT_WHOLE && !items[i].suspicious && items[i].made_ns <= now_ns + FUTURE_NS) {
+        if (snapshot_is_good(items[i].part, items[i].suspicious, items[i].made_ns, now_ns)) {
             keep(&items[i], "the newest good one");
             return;
         }

@@ -19,6 +19,14 @@
 #include "keep_rules.h"
 #include "record.h"
 
+/* Is this moment so far ahead that a clock must have been wrong (R3)? Those of two hosts may differ by an hour. */
+bool snapshot_is_of_future(int64_t made_ns, int64_t now_ns);
+/*
+ * R1's "good", for everything that watches, compares or goes back: whole, not flagged, and not of the future, for that is no proof that
+ * there is one of today, and would stay the newest until its day has come.
+ */
+bool snapshot_is_good(enum snapshot_part part, bool suspicious, int64_t made_ns, int64_t now_ns);
+
 enum retention_kind { RETENTION_REGULAR, RETENTION_BEFORE_UPGRADE, RETENTION_SAFETY, RETENTION_KINDS };
 
 /* NULL: R5 */

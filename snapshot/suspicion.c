@@ -12,6 +12,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "retention.h"
 #include "snapshot_internal.h"
 
 enum {
@@ -189,6 +190,7 @@ enum error_kind suspicion_compare(const struct snapshot_record *now, const struc
 
 struct measure {
     char id[33];
+    int64_t now_ns;
 };
 
 static enum error_kind take_measure(void *arg, const struct snapshot_row *row, struct error *err)
@@ -196,7 +198,8 @@ static enum error_kind take_measure(void *arg, const struct snapshot_row *row, s
     struct measure *m = arg;
 
     (void)err;
-    if (!m->id[0] && !row->suspicious && row->kind != SNAPSHOT_SAFETY && row->part == SNAPSHOT_WHOLE)
+    if (!m->id[0] && row->kind != SNAPSHOT_SAFETY &&
+        snapshot_is_good(row->part, row->suspicious, row->made_ns, m->now_ns))
         memcpy(m->id, row->id, sizeof(m->id));
     return OK;
 }
@@ -205,7 +208,7 @@ enum error_kind suspicion_flag(struct taking *t, struct error *err)
 {
     struct snapshot_record *record = &t->result->record;
     struct snapshot_record then = SNAPSHOT_RECORD_INIT;
-    struct measure m = {.id = ""};
+    struct measure m = {.id = "", .now_ns = clock_now()};
     struct error fault = ERROR_INIT;
     enum error_kind rc = OK;
 

@@ -1,11 +1,13 @@
 /*
  * Which state a rollback goes to (design, "rollback SITE"): what the last upgrade or rollback took away, unless a whole unflagged snapshot is newer than
- * its end; else the newest such snapshot. In the "unless" case both are shown and the owner chooses.
+ * its end; else the newest such snapshot. In the "unless" case both are shown and the owner chooses. So they are where a newer one is of the future: that may
+ * be the wrong one, or the clock of today.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "retention.h"
 #include "transaction_internal.h"
 
 struct candidates {
@@ -16,6 +18,9 @@ struct candidates {
     char taken_only[16];
     char whole[33]; /* the newest whole unflagged one that is no safety snapshot */
     int64_t whole_ns;
+    char ahead[33]; /* one like it, but of the future (retention.h); the newest */
+    int64_t ahead_ns;
+    int64_t now_ns;
 };
 
 static enum error_kind consider(void *arg, const struct snapshot_record *r, struct error *err)
@@ -32,10 +37,15 @@ static enum error_kind consider(void *arg, const struct snapshot_record *r, stru
             c->taken_by_upgrade = r->kind == SNAPSHOT_BEFORE_UPGRADE;
             (void)snprintf(c->taken_only, sizeof(c->taken_only), "%s", r->transaction_only ? r->transaction_only : "");
         }
-    } else if (r->kind != SNAPSHOT_SAFETY && r->part == SNAPSHOT_WHOLE && !r->suspicious &&
-               (!c->whole[0] || r->made_ns > c->whole_ns)) {
-        memcpy(c->whole, r->id, sizeof(c->whole));
-        c->whole_ns = r->made_ns;
+    } else if (r->kind != SNAPSHOT_SAFETY && r->part == SNAPSHOT_WHOLE && !r->suspicious) {
+        bool good = snapshot_is_good(r->part, r->suspicious, r->made_ns, c->now_ns);
+        char *id = good ? c->whole : c->ahead;
+        int64_t *ns = good ? &c->whole_ns : &c->ahead_ns;
+
+        if (id[0] && r->made_ns <= *ns)
+            return OK;
+        memcpy(id, r->id, sizeof(c->whole));
+        *ns = r->made_ns;
     }
     return OK;
 }
@@ -49,28 +59,35 @@ static enum error_kind nothing_there(struct catalog *cat, const struct site *sit
     return rc;
 }
 
+static enum error_kind tell_other(const struct candidates *c, bool newer, struct rollback_plan *plan, struct error *err)
+{
+    char when[TEXT_MAX];
+
+    text_moment(newer ? c->taken_ns : c->ahead_ns, when);
+    return memory_format(&plan->other_candidate, err, "%.8s of %s: %s", newer ? c->taken : c->ahead, when,
+                         !newer                ? "its date lies in the future"
+                         : c->taken_by_upgrade ? "before the last upgrade"
+                                               : "what the last rollback took away");
+}
+
 static enum error_kind choose(struct catalog *cat, const struct site *site, const char *site_id,
                               struct rollback_plan *plan, struct error *err)
 {
-    struct candidates c = {.taken = ""};
+    struct candidates c = {.taken = "", .now_ns = clock_now()};
+    bool newer;
     const char *id;
-    char when[TEXT_MAX];
     enum error_kind rc = snapshot_each(cat, site_id, consider, &c, err);
 
     if (rc)
         return rc;
-    if (!c.taken[0] && !c.whole[0])
+    if (!c.taken[0] && !c.whole[0] && !c.ahead[0])
         return nothing_there(cat, site, err);
-    plan->needs_choice = c.taken[0] && c.whole[0] && c.whole_ns > c.taken_end_ns;
-    id = c.taken[0] && !plan->needs_choice ? c.taken : c.whole;
+    newer = c.taken[0] && c.whole[0] && c.whole_ns > c.taken_end_ns;
+    id = c.taken[0] && !newer ? c.taken : c.whole[0] ? c.whole : c.ahead;
+    plan->needs_choice = newer || (c.ahead[0] && id != c.ahead);
     rc = snapshot_find(cat, site_id, id, &plan->target, err);
-    if (rc)
-        return rc;
-    if (plan->needs_choice) {
-        text_moment(c.taken_ns, when);
-        rc = memory_format(&plan->other_candidate, err, "%.8s of %s: %s", c.taken, when,
-                           c.taken_by_upgrade ? "before the last upgrade" : "what the last rollback took away");
-    }
+    if (!rc && plan->needs_choice)
+        rc = tell_other(&c, newer, plan, err);
     if (!rc)
         rc = memory_string(id != c.taken        ? "the newest whole snapshot"
                            : c.taken_by_upgrade ? "before the last upgrade"

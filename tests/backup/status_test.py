@@ -71,6 +71,21 @@ def late__is_judged_by_the_rhythm_or_by_what_is_expected():
         same("an hourly rhythm", site_of(b)["expect_ms"], 5400 * 1000)
 
 
+def good__is_nothing_of_the_future():
+    with Planted() as b:
+        b.at(-80 * DAY)
+        o = site_of(b, status=3)
+        same("only such", (codes(o), o["newest_whole_ns"], o["next_run_ns"]), (["clock", "none-good"], 0, 0))
+
+
+def rules__that_are_given_stand_for_keep_alone():
+    with Planted() as b:
+        b.more = "keep = daily 7\nkeep-before-upgrade = last 4\n"
+        b.write_config()
+        told = [o for o in b.objects("forget", "shop", "--keep", "last 1", "--dry-run") if o["type"] == "retention" and o["keep"]]
+        same("kept", sorted(o["kind"] for o in told), ["before-upgrade"] * 4 + ["scheduled"])
+
+
 def never__is_said_where_there_is_nothing():
     with Planted(snapshots=0) as b:
         o = site_of(b, status=3)

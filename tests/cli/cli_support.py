@@ -149,10 +149,10 @@ class Bench:
         self.said += out + err
         return Result(["nopsnap", *argv], done.returncode, out, err)
 
-    def objects(self, *argv, status=0):
+    def objects(self, *argv, status=0, env=None):
         """Every line of stdout is one object."""
         import json
-        result = self.run("--json", *argv).expect(status)
+        result = self.run("--json", *argv, env=env).expect(status)
         return [json.loads(line) for line in result.out.splitlines()]
 
     def newest(self):

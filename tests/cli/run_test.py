@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Nightly runs on a shop with a real PostgreSQL, by a clock of their own: weeks, a machine that was off, a clock set back, a flagged snapshot, damage."""
+"""Nightly runs on a shop with a real PostgreSQL, by a clock of their own: weeks, a machine that was off, a clock set back or ahead, a flagged snapshot, damage, others at work."""
 import fcntl
 import json
 import os
@@ -38,7 +38,7 @@ def rows(b):
 
 def live_through_weeks(b, n):
     log = os.path.join(b.folder, "copied")
-    config(b, "keep = last 2, daily 4", f"after-run = echo $NOPSNAP_CATALOG $NOPSNAP_SNAPSHOT >> {log}")
+    config(b, "keep = last 2, daily 4", f"after-run = flock -n -x $NOPSNAP_CATALOG/locks/catalog.lock echo $NOPSNAP_CATALOG $NOPSNAP_SNAPSHOT >> {log}")
     for i in range(6):
         n.run().expect(0, out=["snapshot ", "no damage"])
     same("kept", len(rows(b)), 4)
@@ -53,6 +53,21 @@ def live_through_weeks(b, n):
     if good not in [r["id"] for r in rows(b)]:
         raise Failed("a clock that was set back made a snapshot go")
     n.run(days=301).expect(0)
+
+
+def look_past_the_future(b, n):
+    """A night by a clock that was ten months ahead; then three that nobody made."""
+    good = rows(b)[0]["id"]
+    config(b, "keep = last 2, daily 4", "expect-every = 1d")
+    n.run(days=300).expect(0)
+    ahead = rows(b)[0]["id"]
+    n.now -= 297 * DAY
+    problems = [o["problems"] for o in b.objects("status", status=3, env=n.environment()) if o["type"] == "site"][0]
+    same("problems", [p["code"] for p in problems], ["clock", "late"])
+    b.run("rollback", "shop", "--dry-run", env=n.environment()).expect(0, out=[good[:8], ahead[:8], "its date lies in the future"])
+    b.run("rollback", "shop", "--yes", env=n.environment()).expect(1, hint="--to")
+    same("drilled", b.objects("drill", "shop", env=n.environment())[-1]["snapshot"], good)
+    b.run("forget", ahead).expect(0)
 
 
 def flag_what_lost_most(b, n):
@@ -169,6 +184,38 @@ def fail_without_forgetting(b, n):
     b.put("App_Data/appsettings.json", text)
 
 
+def make_up_for_a_prune(b, n):
+    """Whoever reads puts the removal off; the run is killed; the next one forgets nothing, and prunes all the same."""
+    locks = os.path.join(b.catalog, "locks")
+    n.now += DAY
+    b.put("wwwroot/new.bin", os.urandom(200000).hex())
+    n.run("--keep", "last 50").expect(0)
+    b.put("wwwroot/new.bin", "")
+    n.now += DAY
+    with open(os.path.join(locks, "catalog.lock"), "rb") as f:
+        fcntl.flock(f, fcntl.LOCK_SH)
+        p = subprocess.Popen([PROGRAM, "--config", b.config, "run", "shop", "--keep", "last 1"], env=n.environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        if not any("removing what nobody needs" in line for line in p.stderr):
+            raise Failed("the run did not come to its prune")
+        p.kill()
+        p.communicate()
+    run = b.objects("run", "shop", "--keep", "last 50", env=n.environment())[-1]
+    same("forgotten, and postponed", (run["forgotten"], run["removal_postponed"]), (0, False))
+    if run["freed_bytes"] < 100000:
+        raise Failed(f"freed {run['freed_bytes']}")
+    same("the next prune", [s["outcome"] for s in b.objects("run", "shop", "--keep", "last 50", env=n.environment())[-1]["steps"] if s["name"] == "prune"], ["skipped"])
+    before = len(rows(b))
+    # A transaction has the site: `forget SITE` waits for it.
+    with open(os.path.join(locks, next(f for f in os.listdir(locks) if f.startswith("site-"))), "rb") as f:
+        fcntl.flock(f, fcntl.LOCK_EX)
+        p = subprocess.Popen([PROGRAM, "--config", b.config, "forget", "shop", "--keep", "last 1"], env=n.environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        if "in use" not in p.stderr.readline():
+            raise Failed("forget did not wait for the site")
+        same("while another has the site", len(rows(b)), before)
+    same("forget", p.wait(timeout=60), 0)
+    same("then", len(rows(b)), before - 2)
+
+
 def survive_kills(b, n):
     config(b, "keep = last 2")
     for ms in (10, 40, 80, 120, 180, 250):
@@ -189,11 +236,13 @@ def run__looks_after_itself():
         n = Night(b)
         b.run("init").expect(0)
         live_through_weeks(b, n)
+        look_past_the_future(b, n)
         flag_what_lost_most(b, n)
         stay_away_from_others(b, n)
         stay_out_of_transactions(b, n)
         fail_without_forgetting(b, n)
         config(b, "keep = last 2")
+        make_up_for_a_prune(b, n)
         repair_damage(b, n)
         survive_kills(b, n)
 
