@@ -136,7 +136,6 @@ static enum error_kind apply_retention(struct running *r, struct error *err)
 static enum error_kind prune(struct running *r, struct error *err)
 {
     struct prune_options o = {MAX_UNUSED_PERCENT, false, REMOVAL_TIMEOUT_MS};
-
     enum error_kind rc = catalog_prune(r->cat, &o, r->progress, &r->result->prune, err);
 
     if (!rc && r->result->prune.removal_postponed)
