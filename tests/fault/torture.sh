@@ -107,6 +107,30 @@ fi
 } >>"$draft"
 side_by_side power ext4 xfs
 
+# What ./dev test sees on one engine only.
+again() {
+    local name=$1
+    shift
+    if (cd "$root/tests/$1" && NOPSNAP_SOURCE_DIR=$root NOPSNAP_PROGRAM=$program python3 "${@:2}") >"$parts/again" 2>&1; then
+        echo "| $name | passed |" >>"$draft"
+    else
+        [ $? -eq 77 ] && echo "| $name | skipped |" >>"$draft" && return
+        echo "| $name | FAILED: $(grep -m1 -iE 'failed|error' "$parts/again") |" >>"$draft"
+        failed=1
+    fi
+}
+{
+    echo
+    echo "## The other engine"
+    echo
+    echo "| tests that \`./dev test\` runs on one engine only | |"
+    echo "|---|---|"
+} >>"$draft"
+again "the stand-in for nopCommerce, MariaDB" fixture standin_test.py mysql
+again "pictures without files, PostgreSQL" cli missing_pictures_test.py postgresql
+again "pictures outside of the site, MariaDB" transaction pictures_test.py --program "$program" --engine mysql
+again "rehearsals, MariaDB" cli rehearse_test.py mysql
+
 [ $failed -eq 0 ] || echo >>"$draft" "
 Something FAILED, see above."
 cp "$draft" "$report"
