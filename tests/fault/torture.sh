@@ -130,6 +130,7 @@ again "the stand-in for nopCommerce, MariaDB" fixture standin_test.py mysql
 again "pictures without files, PostgreSQL" cli missing_pictures_test.py postgresql
 again "pictures outside of the site, MariaDB" transaction pictures_test.py --program "$program" --engine mysql
 again "rehearsals, MariaDB" cli rehearse_test.py mysql
+again "upgrades, MariaDB" cli upgrade_test.py mysql __
 
 [ $failed -eq 0 ] || echo >>"$draft" "
 Something FAILED, see above."
