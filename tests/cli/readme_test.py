@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """The README's transcripts are what really happens: every ```console block is run, in order, on a shop with a PostgreSQL database, and every
-```console upgrade block on a stand-in for nopCommerce that migrates.
+```console upgrade block on a stand-in for nopCommerce that migrates. Every ```ini block is a config that is taken.
 
     readme_test.py            compare; ids, moments, sizes and durations may differ
     readme_test.py --write    put what was seen into the README
@@ -11,6 +11,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
 
 from cli_support import FIXTURE, HERE, PROGRAM, Bench
@@ -84,6 +85,27 @@ def of_an_upgrade(blocks):
         return transcripts(blocks, places, env, s.folder)
 
 
+def refused(readme):
+    """What nopsnap says against a config of the README: nothing, it should be."""
+    said = ""
+    for config in re.findall(r"^```ini\n(.*?)^```$", readme, re.M | re.S):
+        with tempfile.TemporaryDirectory(prefix="npr") as folder:
+            path = os.path.join(folder, "config")
+            catalog = "" if "catalog = " in config else f"[nopsnap]\ncatalog = {folder}/backup/nopsnap\n"
+            for file, text in (("config", catalog + re.sub(r"(= )(/(?:etc|backup|root)/)", rf"\1{folder}\2", config)), ("etc/nopsnap/webhook", "https://chat.example/hook\n"),
+                               ("etc/nopsnap/mail", "user\nsecret\n")):
+                os.makedirs(os.path.dirname(os.path.join(folder, file)), exist_ok=True)
+                with open(os.path.join(folder, file), "w", encoding="utf-8") as f:
+                    f.write(text)
+                os.chmod(os.path.join(folder, file), 0o600)
+            os.makedirs(os.path.join(folder, "backup"))
+            for verb, wanted in (("init", 0), ("status", 3)):
+                done = subprocess.run([PROGRAM, "--config", path, verb], capture_output=True, text=True, check=False)
+                if done.returncode != wanted:
+                    said += f"{config}{verb}: {done.returncode} {done.stderr}"
+    return said
+
+
 def normal(text):
     text = re.sub(r"\b[0-9a-f]{8}\b", "ID", text)
     text = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d(:\d\d)?", "MOMENT", text)
@@ -114,8 +136,10 @@ def main():
     wrong = [(a, b) for a, b in zip(blocks, seen) if normal(a) != normal(b)]
     for told, saw in wrong:
         print(f"the README says\n{told}\nand what happens is\n{saw}")
+    against = refused(readme)
+    print(against, end="")
     print(f"{len(blocks)} blocks, {sum(len(commands(b)) for b in blocks)} commands")
-    sys.exit(1 if wrong or not blocks else 0)
+    sys.exit(1 if wrong or against or not blocks else 0)
 
 
 main()
