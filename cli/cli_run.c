@@ -224,6 +224,7 @@ static int run_one(struct cli *cli, struct catalog *cat, const char *name, const
 
     told.path = site.path;
     if (rc) {
+        result.ended_ns = clock_now();
         (void)snprintf(result.refused, sizeof(result.refused), "%.255s", err.text);
     } else {
         rc = run_site(cat, &site, &o, &cli->progress, &result, &err);
