@@ -93,4 +93,9 @@ struct schedule_founds {
 enum error_kind schedule_founds_all(struct schedule_founds *f, struct error *err);
 void schedule_founds_release(struct schedule_founds *f);
 
+/* ---- schedule_mounts.c ---- */
+
+/* Wait for what is mounted at this absolute path (not "/") and above it, and do without what can't be. Appended to a unit's text. */
+enum error_kind schedule_mount_lines(const char *path, struct buffer *out, struct error *err);
+
 #endif

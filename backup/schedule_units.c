@@ -246,7 +246,7 @@ static void put_writable(struct unit_text *t, const struct schedule_spec *s, con
     const struct site_config *c = s->site->config;
     const char *backups = !c ? NULL : c->sqlserver_backup_local ? c->sqlserver_backup_local : c->sqlserver_backup_path;
 
-    put_path(t, "ReadWritePaths=", "", s->catalog);
+    put_path(t, "ReadWritePaths=", "-", s->catalog); /* a run that finds none tells */
     put_path(t, "ReadWritePaths=", "", parent);
     put_outside(t, s);
     if (backups && backups[0] == '/') /* what SQL Server wrote there is removed after it was read */
@@ -328,6 +328,15 @@ static void put_names(struct unit_text *t, const struct schedule_spec *s, const 
     free(line);
 }
 
+/* One that nobody has named is made where it is missing: not below a mount that failed. */
+static void put_catalog_mounts(struct unit_text *t, const struct schedule_spec *s)
+{
+    if (!s->catalog_named && !s->config->catalog)
+        put_path(t, "RequiresMountsFor=", "", s->catalog);
+    else if (!t->rc)
+        t->rc = schedule_mount_lines(s->catalog, t->out, t->err);
+}
+
 enum error_kind schedule_service_text(const struct schedule_spec *s, const char *name, struct buffer *out,
                                       struct error *err)
 {
@@ -344,7 +353,7 @@ enum error_kind schedule_service_text(const struct schedule_spec *s, const char 
     if (!t.rc)
         t.rc = path_parent(s->site->path, &parent, err);
     put_names(&t, s, name, "service");
-    put_path(&t, "RequiresMountsFor=", "", s->catalog);
+    put_catalog_mounts(&t, s);
     put_path(&t, "RequiresMountsFor=", "", s->site->path);
     put(&t, "Wants=network-online.target\n"
             /* a run that is caught up after a reboot waits for the shop's server, where it is one of these */

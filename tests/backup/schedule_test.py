@@ -158,8 +158,8 @@ def units__of_odd_paths_are_what_systemd_reads():
             argv = words(values(text, "ExecStart")[0], command=True)
             same("the command", argv[:-1], [os.path.join(odd_program, "nopsnap"), "-q", "--config", b.config, "run", "--keep", "last 3, within 2d, daily 7", "--"])
             seen.add(argv[-1])
-            same("writable", [words(v)[0] for v in values(text, "ReadWritePaths")[:2]], [b.catalog, os.path.join(b.folder, "www")])
-            same("mounts", [words(v)[0] for v in values(text, "RequiresMountsFor")], [b.catalog, argv[-1]])
+            same("writable", [words(v)[0] for v in values(text, "ReadWritePaths")[:2]], ["-" + b.catalog, os.path.join(b.folder, "www")])
+            same("mounts", [words(v)[0] for v in values(text, "RequiresMountsFor")], [argv[-1]])
             same(f"enabled {name}", files.get("units/timers.target.wants/" + os.path.basename(name).replace(".service", ".timer")),
                  os.path.join(b.folder, name.replace(".service", ".timer")))
             same("mode", oct(os.stat(os.path.join(b.folder, name)).st_mode & 0o777), "0o644")
@@ -190,10 +190,11 @@ def units__keep_the_run_from_what_it_does_not_need():
         b.config_with()
         b.run("schedule", "shop").expect(3)
         # Where nothing that is needed lies in /tmp (but for this test all does), it is the run's own.
+        odd = "/.srv/cata-log é.d/new x%y"
         with tempfile.TemporaryDirectory(dir="/dev/shm") as elsewhere:
             config = os.path.join(elsewhere, "nopsnap.conf")
             with open(os.open(config, os.O_WRONLY | os.O_CREAT, 0o600), "w", encoding="utf-8") as f:
-                f.write("[nopsnap]\ncatalog = /srv/catalog\nmetrics-file = /srv/metrics/nopsnap.prom\n[far]\npath = /srv/www/far\nsqlserver-backup-path = /srv/mssql\n[top]\npath = /top\n[home]\npath = /home/home\n")
+                f.write(f"[nopsnap]\ncatalog = {odd}\nmetrics-file = /srv/metrics/nopsnap.prom\n[far]\npath = /srv/www/far\nsqlserver-backup-path = /srv/mssql\n[top]\npath = /top\n[home]\npath = /home/home\n")
             env = {**b.environment(), "HOME": "/root"}
             texts = {}
             for name in ("far", "top", "home"):
@@ -202,13 +203,18 @@ def units__keep_the_run_from_what_it_does_not_need():
                     texts[name] = texts.get(name, "") + file["text"]
                     with open(os.path.join(b.units, os.path.basename(file["path"])), "w", encoding="utf-8") as f:
                         f.write(file["text"])
-            same("written to", [words(v)[0] for v in values(texts["far"], "ReadWritePaths")], ["/srv/catalog", "/srv/www", "-/srv/mssql", "-/srv/metrics"])
+            same("written to", [words(v)[0] for v in values(texts["far"], "ReadWritePaths")], [f"-{odd}", "/srv/www", "-/srv/mssql", "-/srv/metrics"])
+            # Without its disk the run starts all the same, and tells: a unit that systemd does not start tells nobody.
+            folders = odd.split("/")[1:]
+            points = ["/" + "/".join(folders[:n + 1]) for n in range(len(folders))]
+            names = subprocess.run(["systemd-escape", "--path", "--suffix=mount", *points], capture_output=True, text=True, check=True).stdout.strip()
+            same("mounts", [[names in values(texts["far"], key) for key in ("Wants", "After")], values(texts["far"], "RequiresMountsFor")], [[True, True], ['"/srv/www/far"']])
             private = os.path.realpath(PROGRAM).startswith(("/tmp", "/var/tmp")) or any(n.startswith((".s.PGSQL", "mysql.sock")) for n in os.listdir("/tmp"))
             same("limits", [tuple(values(texts[n], k) for k in ("ProtectSystem", "ProtectHome", "PrivateTmp")) for n in ("far", "top", "home")],
                  [(["strict"], ["read-only"], [] if private else ["true"]), (["full"], [], [] if private else ["true"]), (["strict"], [], [] if private else ["true"])])
             verify(b)
         b.config_with("after-run = true\n")
-        b.run("schedule").expect(3, out="no room for it: nopsnap schedule shop", err="there is no catalogue at /srv/catalog")
+        b.run("schedule").expect(3, out="no room for it: nopsnap schedule shop", err=f"there is no catalogue at {odd}")
         verify(b)
         assert out
 
