@@ -18,6 +18,7 @@
 
 #include "file.h"
 #include "netns.h"
+#include "pidns.h"
 #include "text.h"
 #include "thread.h"
 
@@ -48,7 +49,13 @@ struct launch {
     int in;
     int out;
     int err;
-    int report; /* the child writes errno here if it gets nowhere; exec closes it */
+    int report; /* the child says here why it got nowhere; exec closes it */
+};
+
+/* What the child says of itself when there is no exec. */
+struct obstacle {
+    int sys;
+    int kept_in; /* 1: it may have no namespace of its own */
 };
 
 /* PATH */
@@ -109,7 +116,7 @@ static bool is_replaced(const char *variable, const char *const *changes)
     return false;
 }
 
-static enum error_kind make_environment(const char *const *changes, char ***out, struct error *err)
+static enum error_kind make_environment(const char *const *changes, bool clear, char ***out, struct error *err)
 {
     size_t count = 0;
     void *array = NULL;
@@ -125,7 +132,7 @@ static enum error_kind make_environment(const char *const *changes, char ***out,
     *out = array;
     count = 0;
     for (char **e = environ; e && *e; e++) {
-        if (!is_replaced(*e, changes))
+        if (!clear && !is_replaced(*e, changes))
             (*out)[count++] = *e;
     }
     for (const char *const *c = changes; c && *c; c++)
@@ -278,7 +285,7 @@ static int place_descriptors(const struct launch *l)
 static void __attribute__((noreturn)) child(const struct launch *l, const struct process_spec *spec, pid_t parent)
 {
     int report = fcntl(l->report, F_DUPFD_CLOEXEC, 3);
-    int sys;
+    struct obstacle why = {0, 0};
 
     if (report >= 0 && place_descriptors(l) == 0) {
         setsid();
@@ -287,11 +294,13 @@ static void __attribute__((noreturn)) child(const struct launch *l, const struct
             _exit(127); /* it died before the line above could take hold */
         close_all_on_exec();
         reset_signals();
-        if ((spec->netns <= 0 || netns_enter(spec->netns) == 0) && (!spec->directory || chdir(spec->directory) == 0))
+        if ((spec->netns > 0 && netns_enter(spec->netns)) || (spec->own_pids && pidns_enter()))
+            why.kept_in = 1;
+        else if (!spec->directory || chdir(spec->directory) == 0)
             execve(l->program, (char *const *)(uintptr_t)spec->argv, l->environment);
     }
-    sys = errno;
-    while (write(report >= 0 ? report : l->report, &sys, sizeof(sys)) < 0 && errno == EINTR)
+    why.sys = errno;
+    while (write(report >= 0 ? report : l->report, &why, sizeof(why)) < 0 && errno == EINTR)
         continue;
     _exit(127);
 }
@@ -334,8 +343,9 @@ static enum error_kind open_streams(struct launch *l, struct process *p, const s
 static enum error_kind launch_child(struct launch *l, const struct process_spec *spec, pid_t *pid, struct error *err)
 {
     pid_t parent = getpid();
+    struct obstacle why = {0, 0};
     int report = -1;
-    int sys = 0;
+    int sys;
     size_t got = 0;
     pid_t born;
     enum error_kind rc;
@@ -352,10 +362,13 @@ static enum error_kind launch_child(struct launch *l, const struct process_spec 
         rc = error_set(err, ERR_MEMORY, sys, "cannot start %s", spec->argv[0]);
         goto done;
     }
-    rc = file_read(report, &sys, sizeof(sys), &got, spec->argv[0], err);
-    if (!rc && got == sizeof(sys))
-        rc = error_set(err, sys == ENOENT || sys == ENOTDIR ? ERR_NOT_FOUND : ERR_IO, sys, "cannot start %s",
-                       spec->argv[0]);
+    rc = file_read(report, &why, sizeof(why), &got, spec->argv[0], err);
+    if (!rc && got == sizeof(why))
+        rc = error_set(err,
+                       why.kept_in                               ? ERR_REFUSED
+                       : why.sys == ENOENT || why.sys == ENOTDIR ? ERR_NOT_FOUND
+                                                                 : ERR_IO,
+                       why.sys, "cannot start %s", spec->argv[0]);
     if (rc) {
         kill(born, SIGKILL);
         while (waitpid(born, NULL, 0) < 0 && errno == EINTR)
@@ -379,7 +392,7 @@ enum error_kind process_start(struct process *p, const struct process_spec *spec
     rc = find_program(spec->argv[0], &l.program, err);
     if (rc)
         goto done;
-    rc = make_environment(spec->environment, &l.environment, err);
+    rc = make_environment(spec->environment, spec->clear, &l.environment, err);
     if (rc)
         goto done;
     rc = open_streams(&l, &started, spec, err);
@@ -422,6 +435,14 @@ static void last_line(const struct drain *d, char *out, size_t out_len)
     while (start > 0 && d->kept[start - 1] != '\n')
         start--;
     text_name(d->kept + start, end - start, out, out_len);
+}
+
+enum error_kind process_said(struct process *p, struct buffer *out, struct error *err)
+{
+    const struct drain *d = p->stderr_drain;
+
+    drain_stop(p->stderr_drain);
+    return d ? buffer_append(out, d->kept, d->len, err) : OK;
 }
 
 static enum error_kind blame(const struct drain *d, int status, struct error *err)

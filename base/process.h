@@ -20,11 +20,13 @@
 struct process_spec {
     const char *const *argv;        /* argv[0] is looked up in PATH */
     const char *const *environment; /* "NAME=value" to add or replace, NULL-terminated; or NULL */
+    bool clear;                     /* nothing of our own environment is passed on */
     const char *directory;          /* working directory, or NULL */
     bool pipe_stdin;                /* child's stdin is a pipe whose write end is in process.stdin_fd; else /dev/null */
     bool pipe_stdout; /* child's stdout is a pipe whose read end is in process.stdout_fd; else /dev/null */
     int stdin_fd;     /* used instead of a pipe when > 0; borrowed */
     int netns;        /* of netns_make(): the child runs in it; 0: in ours; borrowed */
+    bool own_pids;    /* it takes with it all that it starts (pidns.h); ERR_REFUSED where that can't be */
     int timeout_ms;   /* process_wait() ends it so long after its start: ERR_REMOTE; 0: never */
 };
 
@@ -52,6 +54,8 @@ enum error_kind process_start(struct process *p, const struct process_spec *spec
  * Returns    ERR_CANCELLED when a signal came: the child is killed then (not while it is deferred)
  */
 enum error_kind process_wait(struct process *p, int *status, struct buffer *stderr_out, struct error *err);
+/* The end of what it said on stderr, of one that has ended and was not waited for yet; nothing more is kept from here on. */
+enum error_kind process_said(struct process *p, struct buffer *out, struct error *err);
 void process_kill(struct process *p); /* SIGKILL and reap; accepts one that is not running */
 
 /* Start, collect stdout (up to out->max bytes; out may be NULL), wait. status as above. */

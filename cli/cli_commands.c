@@ -75,6 +75,7 @@ const struct command cli_commands[] = {
      "  --health-timeout TIME   how long the new version may take to migrate and answer\n"
      "  --shared                other sites use the same database: go on\n"
      "  --host-network          the copy has this machine's network; else, where root rehearses, it reaches its database alone\n\n"
+     "Sockets in the filesystem, and other databases that the shop's login may use, stay within the copy's reach.\n\n"
      "Example:\n"
      "  nopsnap rehearse shop nopCommerce_4.80.9_NoSource_linux_x64.zip\n",
      cli_rehearse},

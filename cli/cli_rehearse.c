@@ -149,7 +149,8 @@ static void print_result(const struct cli *cli, const struct site *site, const s
     if (r->page_count)
         printf("  pages     %zu asked of both shops: %zu differ\n", r->page_count, differing(r));
     printf("  network   %s%s\n",
-           r->apart ? "the copy reached its database and nothing else" : "the copy had this machine's: ",
+           r->apart ? "the copy reached its database's server and nothing else, but for sockets in the filesystem"
+                    : "the copy had this machine's: ",
            r->apart ? "" : r->network_why);
     printf("  emptied   %zu settings that lead outside led nowhere in the copy, and so did mail and tasks\n",
            r->emptied.count);

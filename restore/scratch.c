@@ -65,8 +65,10 @@ static enum error_kind remove_marked(struct scratch *s, const char *token, struc
 {
     struct error why = ERROR_INIT;
     char *mark = NULL;
-    enum error_kind rc = drop_copy(s, token, err);
+    enum error_kind rc = s->vacate ? s->vacate(s->tree, err) : OK;
 
+    if (!rc)
+        rc = drop_copy(s, token, err);
     if (!rc)
         rc = directory_remove_tree(AT_FDCWD, s->tree, err);
     if (!rc)
@@ -207,6 +209,7 @@ enum error_kind scratch_begin(struct scratch *s, const struct scratch_spec *spec
 
     s->what = spec->what;
     s->db = spec->db;
+    s->vacate = spec->vacate;
     if (!rc)
         rc = in_folder(s, "tree", &s->tree, err);
     if (!rc)

@@ -25,6 +25,8 @@ struct scratch_spec {
     const char *folder;  /* its parent is there; refused where visitors could read it (P10) */
     mode_t mode;         /* of the folder */
     struct database *db; /* the shop's, borrowed; NULL: no database will be made */
+    /* Ends what was started in the tree, before anything is removed, also of an earlier one; NULL: nothing is ever started there. */
+    enum error_kind (*vacate)(const char *tree, struct error *err);
 };
 
 struct scratch {
@@ -33,6 +35,7 @@ struct scratch {
     char *tree;  /* in it; not made yet */
     char *spare; /* in it, too: for whoever needs one more */
     struct database *db;
+    enum error_kind (*vacate)(const char *tree, struct error *err);
     char token[9]; /* "": nothing was marked */
     char *name;    /* the copy's, once it is made */
     bool refused;  /* the server did not let it be made */

@@ -10,9 +10,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pwd.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -29,6 +31,7 @@ struct scan {
     bool foreign; /* it has a mount namespace of its own */
     struct text_list *out;
     bool complete;
+    bool end; /* who is found is ended */
 };
 
 static bool is_root(const struct scan *s, const struct stat *st)
@@ -175,6 +178,9 @@ static enum error_kind report(struct scan *s, int pid_fd, const char *pid, const
     int fd = openat(pid_fd, "comm", O_RDONLY | O_CLOEXEC);
     ssize_t n = fd < 0 ? 0 : read(fd, command, sizeof(command) - 1);
 
+    /* By the folder in /proc, not by the number: that may be another's by now. */
+    if (s->end)
+        (void)syscall(SYS_pidfd_send_signal, pid_fd, SIGKILL, NULL, 0);
     file_close(&fd);
     if (n > 0) {
         command[n] = '\0';
@@ -219,10 +225,8 @@ static enum error_kind look_at(struct scan *s, int proc_fd, const char *pid, str
     return rc;
 }
 
-enum error_kind quiet_processes(const char *const *roots, size_t count, struct text_list *out, bool *complete,
-                                struct error *err)
+static enum error_kind look_at_all(struct scan *s, struct error *err)
 {
-    struct scan s = {.roots = roots, .count = count, .pid_fd = -1, .out = out, .complete = true};
     DIR *proc = opendir("/proc");
     struct dirent *e;
     enum error_kind rc = OK;
@@ -232,32 +236,63 @@ enum error_kind quiet_processes(const char *const *roots, size_t count, struct t
     while (!rc && (e = readdir(proc))) {
         if (!isdigit((unsigned char)e->d_name[0]) || strtol(e->d_name, NULL, 10) == (long)getpid())
             continue;
-        rc = look_at(&s, dirfd(proc), e->d_name, err);
+        rc = look_at(s, dirfd(proc), e->d_name, err);
     }
     closedir(proc);
+    return rc;
+}
+
+enum error_kind quiet_processes(const char *const *roots, size_t count, struct text_list *out, bool *complete,
+                                struct error *err)
+{
+    struct scan s = {.roots = roots, .count = count, .pid_fd = -1, .out = out, .complete = true};
+    enum error_kind rc = look_at_all(&s, err);
+
     if (complete)
         *complete = s.complete;
     return rc;
 }
 
-enum error_kind quiet_wait(const char *const *roots, size_t count, int timeout_ms, struct error *err)
+/* Until a look finds nobody, or the time is over: busy then says who. */
+static enum error_kind look_until_quiet(struct scan *s, int timeout_ms, struct error *err)
 {
     int64_t deadline = clock_monotonic_ms() + timeout_ms;
-    struct text_list busy = TEXT_LIST_INIT;
     enum error_kind rc;
 
     for (;;) {
-        text_list_release(&busy);
-        rc = quiet_processes(roots, count, &busy, NULL, err);
-        if (rc || !busy.count)
-            break;
-        if (clock_monotonic_ms() >= deadline) {
-            rc = error_set(err, ERR_REFUSED, 0, "%zu process%s still at work in the shop's folder, first: %s",
-                           busy.count, busy.count == 1 ? " is" : "es are", busy.items[0]);
-            error_hint(err, "end them, or name the shop's `service` (or `stop` and `start`) in the config");
-            break;
-        }
+        text_list_release(s->out);
+        rc = look_at_all(s, err);
+        if (rc || !s->out->count || clock_monotonic_ms() >= deadline)
+            return rc;
         nanosleep(&(struct timespec){0, 100000000}, NULL);
+    }
+}
+
+enum error_kind quiet_wait(const char *const *roots, size_t count, int timeout_ms, struct error *err)
+{
+    struct text_list busy = TEXT_LIST_INIT;
+    struct scan s = {.roots = roots, .count = count, .pid_fd = -1, .out = &busy};
+    enum error_kind rc = look_until_quiet(&s, timeout_ms, err);
+
+    if (!rc && busy.count) {
+        rc = error_set(err, ERR_REFUSED, 0, "%zu process%s still at work in the shop's folder, first: %s", busy.count,
+                       busy.count == 1 ? " is" : "es are", busy.items[0]);
+        error_hint(err, "end them, or name the shop's `service` (or `stop` and `start`) in the config");
+    }
+    text_list_release(&busy);
+    return rc;
+}
+
+enum error_kind quiet_end(const char *root, int timeout_ms, struct error *err)
+{
+    struct text_list busy = TEXT_LIST_INIT;
+    struct scan s = {.roots = &root, .count = 1, .pid_fd = -1, .out = &busy, .end = true};
+    enum error_kind rc = look_until_quiet(&s, timeout_ms, err);
+
+    if (!rc && busy.count) {
+        rc = error_set(err, ERR_REFUSED, 0, "%zu process%s in %s and can't be ended, first: %s", busy.count,
+                       busy.count == 1 ? " is" : "es are", root, busy.items[0]);
+        error_hint(err, "end them by hand");
     }
     text_list_release(&busy);
     return rc;

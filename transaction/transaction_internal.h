@@ -241,6 +241,8 @@ enum error_kind quiet_processes(const char *const *roots, size_t count, struct t
                                 struct error *err);
 /* Wait until there is none. ERR_REFUSED naming them. */
 enum error_kind quiet_wait(const char *const *roots, size_t count, int timeout_ms, struct error *err);
+/* End whoever is there (SIGKILL): for a tree of nopsnap's own that nobody else has a reason to be in. ERR_REFUSED naming who stays. */
+enum error_kind quiet_end(const char *root, int timeout_ms, struct error *err);
 
 /* ---- health.c ---- */
 

@@ -1,6 +1,7 @@
 /* The wait for a shop that may be migrating, and the verdict. */
 #include "health.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -66,6 +67,7 @@ static enum error_kind look_at_process(struct watch *w, bool *done, struct error
 {
     struct health_process p = {.known = false};
     struct error why = ERROR_INIT;
+    char reason[sizeof(p.ended) + 64];
     enum error_kind rc = w->o->probe ? w->o->probe(w->o->probe_arg, &p, &why) : OK;
 
     if (is_ours(rc)) {
@@ -74,8 +76,11 @@ static enum error_kind look_at_process(struct watch *w, bool *done, struct error
     }
     if (rc || !p.known)
         return OK;
+    p.ended[sizeof(p.ended) - 1] = '\0';
+    if (!p.alive && p.ended[0])
+        (void)snprintf(reason, sizeof(reason), "the shop's process has ended %s", p.ended);
     if (!p.alive)
-        return process_broke(w, "the shop's process has ended; its own log says why", done, err);
+        return process_broke(w, p.ended[0] ? reason : "the shop's process has ended; its own log says why", done, err);
     p.run[sizeof(p.run) - 1] = '\0';
     if (w->run[0] && strcmp(w->run, p.run) != 0)
         return process_broke(w, "the shop's process ended and was started again; its own log says why", done, err);

@@ -41,7 +41,8 @@
 struct health_process {
     bool known; /* false: nobody can tell; then only the time limit ends the wait for an answer */
     bool alive;
-    char run[64]; /* another text after each restart; "" where that can't be told */
+    char run[64];    /* another text after each restart; "" where that can't be told */
+    char ended[512]; /* how it did, and what it said last, without secrets; "" where that can't be told */
 };
 
 /* Asked before each question to the shop. A failure counts as not known, but for ERR_CANCELLED and ERR_MEMORY. */

@@ -9,8 +9,10 @@
 #include "file.h"
 #include "rehearse_internal.h"
 #include "thread.h"
+#include "transaction_internal.h"
 
 #define SITE_LOCK_TIMEOUT_MS 60000
+#define VACATE_TIMEOUT_MS 10000
 #define POLL_MS 200
 
 void rehearse_result_release(struct rehearse_result *r)
@@ -29,11 +31,17 @@ void rehearse_result_release(struct rehearse_result *r)
 
 /* ---- the place, and how it goes (H4) ---- */
 
+/* A copy that was started by way of something that forks outlives a kill of nopsnap where it could have no PID namespace. */
+static enum error_kind vacate(const char *tree, struct error *err)
+{
+    return quiet_end(tree, VACATE_TIMEOUT_MS, err);
+}
+
 static enum error_kind begin(struct rehearsal *r, const struct progress *progress, struct error *err)
 {
     char *parent = NULL;
     char *folder = NULL;
-    struct scratch_spec spec = {"rehearsal", NULL, 0711, r->db}; /* the shop's own user has to get through */
+    struct scratch_spec spec = {"rehearsal", NULL, 0711, r->db, vacate}; /* the shop's own user has to get through */
     enum error_kind rc = path_parent(r->site->path, &parent, err);
 
     if (!rc)
@@ -59,6 +67,7 @@ static enum error_kind end(struct rehearsal *r, struct error *err)
     r->copy = NULL;
     rc = scratch_end(&r->place, err);
     memory_free_secret(r->string);
+    memory_free_secret(r->password);
     free(r->provider);
     snapshot_record_release(&r->snapshot);
     return rc;

@@ -17,6 +17,7 @@ struct rehearsal {
     struct scratch place;  /* beside the site (H4) */
     struct database *copy; /* open, or NULL */
     char *string;          /* connection string of the copy; secret */
+    char *password;        /* that is in it, or NULL; secret */
     char *provider;
     int port;
     bool host_network;

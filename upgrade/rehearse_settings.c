@@ -290,6 +290,8 @@ static enum error_kind settle_connection(struct rehearsal *r, int tree, struct e
         rc = database_target_parse(now.provider, now.string, &target, err);
     if (!rc && (!target.name || strcmp(target.name, r->place.name) != 0))
         rc = error_set(err, ERR_REFUSED, 0, "the settings of the copy do not lead to its own database");
+    if (!rc && target.password && *target.password)
+        rc = memory_string(target.password, &r->password, err);
     if (!rc)
         rc = rehearse_network(r, &target, err);
     database_target_release(&target);

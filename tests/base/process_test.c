@@ -288,8 +288,76 @@ static void run__what_must_finish_is_not_ended_by_a_signal(void **state)
     cancel_reset();
 }
 
+static pid_t parent_of_a_family(int out)
+{
+    static const char *const argv[] = {
+        "sh", "-c", "exec 3>&0; setsid sh -c 'echo ready >&3; sleep 100' & exec setsid sleep 100", NULL};
+    struct process_spec spec = {.argv = argv, .stdin_fd = out, .own_pids = true};
+    pid_t pid = fork();
+
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        struct process p = PROCESS_INIT;
+        struct error err = ERROR_INIT;
+
+        _exit(process_start(&p, &spec, &err) != OK || pause());
+    }
+    return pid;
+}
+
+/* Whatever it forks and whoever leads a session of his own: the pipe that they all hold ends with the parent. */
+static void pids__all_end_with_the_parent(void **state)
+{
+    char line[16] = "";
+    int ends[2];
+    pid_t pid;
+
+    (void)state;
+    assert_int_equal(pipe(ends), 0);
+    pid = parent_of_a_family(ends[1]);
+    close(ends[1]);
+    assert_int_equal(read(ends[0], line, sizeof(line)), 6);
+    kill(pid, SIGKILL);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    assert_int_equal(read(ends[0], line, sizeof(line)), 0);
+    close(ends[0]);
+}
+
+static void pids__status_output_and_proc_are_its_own(void **state)
+{
+    static const char *const argv[] = {
+        "sh", "-c", "test -e /proc/$$/stat && echo $$ $A $SECRET; echo why >&2; kill -TERM $$", NULL};
+    static const char *const environment[] = {"A=1", "PATH=/usr/bin:/bin", NULL};
+    struct process_spec spec = {.argv = argv, .environment = environment, .clear = true, .own_pids = true};
+    struct buffer out = BUFFER_INIT(1000);
+    struct error err = ERROR_INIT;
+    int status = -1;
+
+    (void)state;
+    assert_int_equal(setenv("SECRET", "shown", 1), 0);
+    assert_int_equal(process_run(&spec, &out, &status, &err), OK);
+    assert_string_equal((char *)out.data, "2 1\n");
+    assert_int_equal(status, 128 + SIGTERM);
+    spec.directory = "/no/such/folder";
+    assert_int_equal(process_run(&spec, NULL, NULL, &err), ERR_NOT_FOUND);
+    buffer_release(&out);
+}
+
+static bool may_have_pids(void)
+{
+    static const char *const argv[] = {"true", NULL};
+    struct process_spec spec = {.argv = argv, .own_pids = true};
+    struct error err = ERROR_INIT;
+
+    return process_run(&spec, NULL, NULL, &err) != ERR_REFUSED;
+}
+
 int main(void)
 {
+    const struct CMUnitTest apart[] = {
+        cmocka_unit_test(pids__all_end_with_the_parent),
+        cmocka_unit_test(pids__status_output_and_proc_are_its_own),
+    };
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(run__collects_and_tells_the_status),
         cmocka_unit_test(run__failure_quotes_the_last_line),
@@ -307,5 +375,7 @@ int main(void)
         cmocka_unit_test(run__what_must_finish_is_not_ended_by_a_signal),
     };
 
+    if (may_have_pids() && cmocka_run_group_tests(apart, NULL, NULL))
+        return 1;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -44,6 +44,7 @@ with open("App_Data/appsettings.json", encoding="utf-8-sig") as f:
 found["environment"] = string
 found["reached"] = reaches(int(outside))
 found["cwd"] = os.getcwd()
+found["variables"] = dict(os.environ)
 with open({told!r}, "w") as f:
     json.dump(found, f)
 os.environ["STANDIN_PORT"] = port
@@ -60,9 +61,14 @@ class Rehearsed(Shop):
         self.outside = socket.create_server(("127.0.0.1", 0))
         super().prepare()
 
+    def start_command(self):
+        return f"{sys.executable} {self.starter} {{dir}} {{port}} {self.outside.getsockname()[1]}"
+
     def configure(self, **keys):
-        start = {"rehearse-start": f"{sys.executable} {self.starter} {{dir}} {{port}} {self.outside.getsockname()[1]}"}
-        super().configure(**{**start, **keys})
+        super().configure(**{"rehearse-start": self.start_command(), **keys})
+
+    def environment(self):
+        return {**super().environment(), "AzureBlobConfig__ConnectionString": "AccountName=shop", "DOTNET_Azure__Key": "x"}
 
     def begin(self):
         super().begin()
@@ -120,6 +126,7 @@ def rehearse__works_on_a_copy_and_leaves_nothing():
     same(found["file"]["ConnectionStrings"]["ConnectionString"], found["environment"], "file and environment")
     check("_nopsnap_" in found["environment"] and found["environment"] != live, "the copy's database")
     check(".nopsnap-rehearse-shop" in found["cwd"], found["cwd"])
+    check("PATH" in found["variables"] and not [v for v in found["variables"] if v.startswith(("NOPSNAP", "Azure"))], found["variables"])
     # The live shop is as it was, and nothing is left.
     same(s.files(), files, "the live tree")
     same(set(s.applied()), applied, "the live database's migrations")
@@ -132,7 +139,7 @@ def rehearse__works_on_a_copy_and_leaves_nothing():
 def rehearse__tells_what_breaks_and_leaves_nothing():
     s = SHOP
     applied = set(s.applied())
-    s.rehearse(s.make_release("broken", fail_at_row=2)).expect(1, out=["broken:", "it does not work"])
+    s.rehearse(s.make_release("broken", fail_at_row=2)).expect(1, out=["broken: the shop's process has ended by signal 6", "Unhandled exception. ", "it does not work"])
     same(set(s.applied()), applied)
     same(s.beside(), NOTHING, "left")
 
@@ -157,6 +164,8 @@ def rehearse__ended_by_a_signal_or_killed_is_cleared():
     s = SHOP
     slow = s.make_release("slow", migrate_delay_ms=400)
     template = "update pg_database set datistemplate = {} where datname like 'shop_nopsnap_%'"  # such a one can't be dropped
+    # As with runuser: who is started by nopsnap is not the shop, and the shop leads a session of its own.
+    s.configure(**{"rehearse-start": "setsid --fork --wait " + s.start_command()})
     for number, stuck in ((signal.SIGTERM, False), (signal.SIGTERM, s.server.name == "postgresql"), (signal.SIGKILL, False)):
         if os.path.exists(s.told):
             os.unlink(s.told)
@@ -177,9 +186,27 @@ def rehearse__ended_by_a_signal_or_killed_is_cleared():
             same(s.beside(), NOTHING, "left by a signal")
         else:
             check(s.beside() != NOTHING, "a kill leaves what the next one clears")
+            tree = os.path.join(os.path.dirname(s.site), s.beside()[0][0], "tree")
+            if may_set_apart():
+                wait_until(lambda: not at_work_in(tree), "the end of the copy with nopsnap")
+            left = subprocess.Popen(["sleep", "600"], cwd=tree, start_new_session=True)
     s.rehearse().expect(0)
     same(s.beside(), NOTHING, "left")
+    same(left.wait(5), -signal.SIGKILL, "who was in the tree")
+    same(at_work_in(tree), [], "processes")
     same(s.get("/").status, 200)
+
+
+def at_work_in(tree):
+    """Who has it, or what was it, as the working directory."""
+    there = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            if os.readlink(f"/proc/{pid}/cwd").startswith(tree):
+                there.append(pid)
+        except OSError:
+            pass
+    return there
 
 
 def found_whole(self):

@@ -240,6 +240,31 @@ static void quiet__waiting_ends_with_the_process(void **state)
     assert_int_equal(quiet_wait(roots, 1, 300, &err), OK);
 }
 
+static void quiet__who_is_there_is_ended_and_nobody_else(void **state)
+{
+    char root[256];
+    struct error err = ERROR_INIT;
+    pid_t inside, mapping, beside;
+    int status = 0;
+
+    make_tree();
+    snprintf(root, sizeof(root), "%s/tree", (char *)*state);
+    inside = child(WORKS_IN);
+    mapping = child(MAPS);
+    assert_int_equal(chdir("treeside"), 0);
+    beside = fork();
+    if (beside == 0) {
+        pause();
+        _exit(0);
+    }
+    assert_int_equal(quiet_end(root, 5000, &err), OK);
+    assert_int_equal(waitpid(inside, &status, 0), inside);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    assert_int_equal(waitpid(mapping, &status, 0), mapping);
+    assert_int_equal(waitpid(beside, &status, WNOHANG), 0);
+    end(beside);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -253,6 +278,7 @@ int main(void)
         folder_test(quiet__a_program_run_from_the_tree_is_found),
         folder_test(quiet__a_neighbour_whose_name_begins_alike_is_not),
         folder_test(quiet__waiting_ends_with_the_process),
+        folder_test(quiet__who_is_there_is_ended_and_nobody_else),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
