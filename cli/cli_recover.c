@@ -13,6 +13,8 @@ void cli_recover_tell(struct cli *cli, const char *path, const struct transactio
 
         json_put_bytes(v, "site", path, strlen(path));
         json_put_text(v, "outcome", words[r->outcome]);
+        if (r->unwell)
+            json_put_text(v, "unwell", r->unwell);
         cli_json(v);
     } else if (r->outcome == OUTCOME_NOTHING) {
         cli_line("", "nothing is pending at %s", path);

@@ -154,6 +154,8 @@ static void remember(struct cli *cli, struct catalog *cat, const struct site *si
     json_put_text(detail, "target", target);
     if (r->safety_snapshot)
         json_put_text(detail, "safety_snapshot", r->safety_snapshot);
+    if (r->unwell)
+        json_put_text(detail, "unwell", r->unwell);
     cli_event(cli, cat, site_id, "rollback", detail, status);
 }
 

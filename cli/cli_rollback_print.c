@@ -137,6 +137,8 @@ void cli_rollback_print_result(struct cli *cli, const struct site *site, const c
         json_put_text(v, "target", target);
         if (r->safety_snapshot)
             json_put_text(v, "safety_snapshot", r->safety_snapshot);
+        if (r->unwell)
+            json_put_text(v, "unwell", r->unwell);
         json_put_number(v, "down_ms", (int64_t)r->down_ms);
         json_put_number(v, "back_ms", (int64_t)r->back_ms);
         json_put_number(v, "files_written", (int64_t)r->files_written);

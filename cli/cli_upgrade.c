@@ -119,6 +119,8 @@ static void remember(struct cli *cli, struct catalog *cat, const struct site *si
         json_put_text(detail, "before", r->before);
     if (r->transaction.safety_snapshot)
         json_put_text(detail, "safety_snapshot", r->transaction.safety_snapshot);
+    if (r->transaction.unwell)
+        json_put_text(detail, "unwell", r->transaction.unwell);
     json_put_number(detail, "down_ms", (int64_t)r->transaction.down_ms);
     json_put_number(detail, "took_ms", (int64_t)r->transaction.back_ms);
     cli_upgrade_json_steps(detail, r);

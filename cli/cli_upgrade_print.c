@@ -188,6 +188,8 @@ static void json_result(const struct site *site, const struct upgrade_plan *plan
         json_put_text(v, "before", r->before);
     if (t->safety_snapshot)
         json_put_text(v, "safety_snapshot", t->safety_snapshot);
+    if (t->unwell)
+        json_put_text(v, "unwell", t->unwell);
     if (r->trial_end_ns)
         json_put_number(v, "trial_end_ns", r->trial_end_ns);
     json_put_number(v, "down_ms", (int64_t)t->down_ms);

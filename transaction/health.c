@@ -87,10 +87,9 @@ static enum error_kind answers_now(const struct txn *t, bool *again, struct erro
     return rc;
 }
 
-static enum error_kind answers(const struct txn *t, struct error *err)
+static enum error_kind answers(const struct txn *t, int limit_ms, struct error *err)
 {
-    int64_t limit = t->health_timeout_ms > 0 ? t->health_timeout_ms : HEALTH_TIMEOUT_MS;
-    int64_t deadline = clock_monotonic_ms() + limit;
+    int64_t deadline = clock_monotonic_ms() + limit_ms;
 
     for (;;) {
         struct error why = ERROR_INIT;
@@ -110,14 +109,36 @@ static enum error_kind answers(const struct txn *t, struct error *err)
     }
 }
 
-enum error_kind health_wait(const struct txn *t, const struct progress *progress, struct error *err)
+static enum error_kind wait_within(const struct txn *t, int limit_ms, const struct progress *progress,
+                                   struct error *err)
 {
     if (t->url) {
         progress_step(progress, "waiting for the shop to answer");
-        return answers(t, err);
+        return answers(t, limit_ms, err);
     }
     if (!t->service)
         return OK;
     progress_step(progress, "looking whether the shop stays up");
     return stays_active(t->service, err);
+}
+
+enum error_kind health_wait(const struct txn *t, const struct progress *progress, struct error *err)
+{
+    return wait_within(t, t->health_timeout_ms > 0 ? t->health_timeout_ms : HEALTH_TIMEOUT_MS, progress, err);
+}
+
+void health_tell(struct transaction_context *x, const struct progress *progress, struct transaction_result *out)
+{
+    struct error why = ERROR_INIT;
+    struct error ignored = ERROR_INIT;
+    /* A limit for migrations, which may be an hour, is none for a shop that has nothing to migrate. */
+    enum error_kind rc = wait_within(&x->txn, HEALTH_TIMEOUT_MS, progress, &why);
+
+    x->started_ms = clock_monotonic_ms();
+    if (!rc)
+        return;
+    error_context(&why, rc == ERR_CANCELLED ? "nobody waited for the shop that is back to answer"
+                                            : "the shop that is back is not well");
+    progress_warn(progress, "%s%s%s", why.text, why.hint[0] ? "; " : "", why.hint);
+    (void)memory_string(why.text, &out->unwell, &ignored);
 }

@@ -195,6 +195,8 @@ static enum error_kind go(struct recovery *r, const struct progress *progress, s
     out->outcome = d == DECISION_COMMIT ? OUTCOME_DONE : OUTCOME_UNDONE;
     if (d == DECISION_COMMIT || !place_has(&r->x.place, "kept")) /* else when that goes */
         marks_tidy(r->x.cat, &r->x.txn, d != DECISION_COMMIT, progress);
+    if (r->x.txn.fence_begun)
+        health_tell(&r->x, progress, out);
     return OK;
 }
 

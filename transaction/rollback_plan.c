@@ -48,6 +48,7 @@ void transaction_result_release(struct transaction_result *r)
 {
     free(r->transaction);
     free(r->safety_snapshot);
+    free(r->unwell);
     text_list_release(&r->left);
     text_list_release(&r->exported);
     *r = (struct transaction_result){.outcome = OUTCOME_NOTHING};

@@ -226,6 +226,8 @@ enum error_kind run_give_up(struct transaction_context *x, const struct progress
     cancel_defer(false);
     if (undone == OK) {
         out->outcome = OUTCOME_UNDONE;
+        if (x->txn.fence_begun)
+            health_tell(x, progress, out);
         return why;
     }
     out->outcome = OUTCOME_HANDS;

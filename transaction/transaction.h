@@ -114,8 +114,9 @@ struct transaction_result {
     enum transaction_outcome outcome;
     char *transaction;     /* its id (token) */
     char *safety_snapshot; /* what was taken away, or NULL when it is still kept */
-    uint64_t down_ms;      /* from stop to start */
-    uint64_t back_ms;      /* from the beginning until the shop was back */
+    char *unwell;     /* why the shop that is back is not known to be well; NULL: it is, or no way to ask is known */
+    uint64_t down_ms; /* from stop to start */
+    uint64_t back_ms; /* from the beginning until the shop was back */
     uint64_t files_written, files_linked;
     struct text_list left;     /* entries of a kept tree that could not be proved to be in a snapshot: they stay */
     struct text_list exported; /* CSV files */

@@ -462,6 +462,12 @@ void run_note_times(struct transaction_context *x, struct transaction_result *ou
 /* The lock on the journal is held until here; saving what was taken away takes it again. */
 void run_save_taken(struct transaction_context *x, const struct progress *progress, struct transaction_result *out);
 
+/*
+ * health.c, once the transaction is at its end: is the shop that is back well? There is nothing better to put in its place, so what is amiss is a
+ * warning, and goes into out->unwell. Two minutes at most; a signal ends the waiting. started_ms becomes the moment of the answer.
+ */
+void health_tell(struct transaction_context *x, const struct progress *progress, struct transaction_result *out);
+
 /* marks.c: an upgrade's marks in the catalogue */
 enum error_kind marks_hold_first(struct catalog *cat, const struct txn *t, const char *snapshot, struct error *err);
 /* At the end of an upgrade, or of what is left of one; repeatable. cat may be NULL. */

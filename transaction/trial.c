@@ -262,6 +262,7 @@ static enum error_kind stay(struct transaction_context *x, const struct progress
     cancel_defer(false);
     if (!rc) {
         out->outcome = OUTCOME_UNDONE;
+        health_tell(x, progress, out);
         return err->kind;
     }
     out->outcome = OUTCOME_HANDS;
@@ -290,7 +291,6 @@ static enum error_kind stop(struct transaction_context *x, const char *export_lo
 
 static enum error_kind back(struct transaction_context *x, const struct progress *progress, struct error *err)
 {
-    struct error why = ERROR_INIT;
     enum error_kind rc = txn_note_rest(&x->journal, &x->txn, false, err);
 
     if (!rc)
@@ -299,9 +299,6 @@ static enum error_kind back(struct transaction_context *x, const struct progress
         rc = switch_to(x, false, progress, err);
     if (!rc)
         rc = switch_start(x, false, progress, err);
-    if (!rc && health_wait(&x->txn, progress, &why) != OK) /* there is nothing better to put in its place */
-        progress_warn(progress, "%s", why.text);
-    x->started_ms = clock_monotonic_ms();
     return rc ? rc : switch_end(x, false, err);
 }
 
@@ -343,6 +340,7 @@ enum error_kind trial_run(struct transaction_context *x, const struct progress *
     if (rc)
         return hands(x, out, err);
     out->outcome = OUTCOME_DONE;
+    health_tell(x, progress, out);
     run_note_times(x, out);
     (void)memory_string(x->txn.safety, &point, &ignored);
     reach_release(&x->reach);

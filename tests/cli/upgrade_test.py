@@ -433,6 +433,23 @@ def failure__of_each_kind_is_undone():
     s.upgrade().expect(4)
     s.configure()
     is_old(s, before)
+    is_told_of_a_shop_that_does_not_come_back_to_life(s)
+
+
+def is_told_of_a_shop_that_does_not_come_back_to_life(s):
+    """Undone, and the old program runs without ever answering: a signal ends the waiting for it, and nothing else."""
+    with open(s.path("standin.json"), "w", encoding="utf-8") as f:
+        json.dump({"never_listen": True}, f)
+    child = s.popen("--json", "upgrade", "shop", os.path.join(s.folder, "release-badstart_error.zip"), "--yes", "--health-timeout", "2s")
+    err = ""
+    for line in child.stderr:
+        err += line
+        if line == "waiting for the shop to answer\n":
+            child.send_signal(signal.SIGTERM)
+    result = [json.loads(line) for line in child.communicate(timeout=60)[0].splitlines()][-1]
+    same((child.returncode, result["type"], result["outcome"]), (4, "upgrade", "undone"), err)
+    check("undoing" in err and "nobody waited for the shop that is back to answer" in err and "signal 15" in result["unwell"], err, result)
+    s.nopsnap("history", "shop").expect(0, out="nobody waited")
 
 
 def killed__while_it_migrates_and_the_machine_starts_again():

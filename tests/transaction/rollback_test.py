@@ -5,6 +5,7 @@
 """
 import argparse
 import fcntl
+import http.server
 import json
 import os
 import random
@@ -13,6 +14,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -126,6 +128,49 @@ def rollback__a_start_that_fails_once_is_undone(shop):
     is_state(shop, "old")
     safety = [line for line in shop.must("list").splitlines() if " safety " in line]
     check(len(safety) == 1, "what ran for a moment is a snapshot:", shop.said)
+
+
+class Answers(http.server.BaseHTTPRequestHandler):
+    """The shop's pages: as often as `unwell` says they lead to /install, then they are well."""
+    unwell = 0
+
+    def do_GET(self):
+        Answers.unwell -= 1
+        self.send_response(302 if Answers.unwell >= 0 else 200)
+        self.send_header("Location", "/install")
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+def object_of(shop, kind):
+    return next(json.loads(line) for line in shop.said.splitlines() if line.startswith("{") and json.loads(line)["type"] == kind)
+
+
+def rollback__an_old_shop_that_is_not_well_after_its_undo_is_told(shop):
+    """The new shop is not well, so it is undone; then neither is the old one, or it is. Told, and nothing more: that it was undone stays true."""
+    web = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answers)
+    threading.Thread(target=web.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{web.server_port}/"
+    try:
+        configure(shop, stop="true", start="true", url=url)
+        for unwell in (2, 1):
+            Answers.unwell = unwell
+            code = shop.run("--json", "rollback", "shop", "--to", shop.target, "--yes")
+            result = object_of(shop, "rollback")
+            check(code == 4 and result["outcome"] == "undone", "exit", code, shop.said)
+            check(("the shop that is back is not well: " in shop.said) == (unwell == 2), shop.said)
+            check((unwell == 2) == ("leads to /install" in result.get("unwell", "")), result)
+            is_state(shop, "old")
+            done(shop)
+        killed_at_the_start(shop, url=url)
+        Answers.unwell = 1
+        code = shop.run("--json", "recover", "shop")
+        check(code == 3 and "leads to /install" in object_of(shop, "recover")["unwell"], "exit", code, shop.said)
+        is_state(shop, "old")
+    finally:
+        web.shutdown()
 
 
 def rollback__again_is_undone_and_done(shop):
@@ -976,7 +1021,7 @@ OF_FILES = ("rollback__what_the_new_shop_rewrote_does_not_reach_the_old_tree", "
             "rollback__an_excluded_folder_is_never_lost", "rollback__excluded_files_are_never_lost", "rollback__a_mount_in_the_tree_stays_where_it_is",
             "rollback__a_shop_that_is_in_its_folder_is_refused", "rollback__a_shop_that_does_not_stop_is_undone",
             "rollback__two_at_once_one_waits_or_is_told", "rollback__broken_settings_are_no_hindrance",
-            "recover__takes_the_command_that_the_owner_has_mended", "recover__a_busy_catalogue_is_not_an_absent_one",
+            "rollback__an_old_shop_that_is_not_well_after_its_undo_is_told", "recover__takes_the_command_that_the_owner_has_mended", "recover__a_busy_catalogue_is_not_an_absent_one",
             "recover__works_while_the_catalogue_is_out_of_reach", "lock__that_a_power_cut_took_is_no_sign_of_another",
             "snapshot__looks_again_once_it_has_the_lock")
 
