@@ -228,6 +228,15 @@ enum error_kind text_list_addf(struct text_list *l, struct error *err, const cha
     return rc;
 }
 
+enum error_kind text_list_add_all(struct text_list *l, const struct text_list *more, struct error *err)
+{
+    enum error_kind rc = OK;
+
+    for (size_t i = 0; i < more->count && !rc; i++)
+        rc = text_list_add(l, more->items[i], err);
+    return rc;
+}
+
 void text_list_release(struct text_list *l)
 {
     for (size_t i = 0; i < l->count; i++)

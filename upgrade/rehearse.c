@@ -137,15 +137,6 @@ static enum error_kind build(struct rehearsal *r, const struct progress *progres
 
 /* ---- started, and judged ---- */
 
-static enum error_kind say_all(const struct text_list *from, struct text_list *to, struct error *err)
-{
-    enum error_kind rc = OK;
-
-    for (size_t i = 0; i < from->count && !rc; i++)
-        rc = text_list_add(to, from->items[i], err);
-    return rc;
-}
-
 static enum error_kind judge(struct rehearsal *r, const struct progress *progress, struct rehearse_result *out,
                              struct error *err)
 {
@@ -171,10 +162,10 @@ static enum error_kind judge(struct rehearsal *r, const struct progress *progres
     if (!rc) {
         out->well = result.verdict == HEALTH_GOOD || result.verdict == HEALTH_WARNED;
         out->warned = result.verdict == HEALTH_WARNED;
-        rc = say_all(&result.reasons, &out->reasons, err);
+        rc = text_list_add_all(&out->reasons, &result.reasons, err);
     }
     if (!rc)
-        rc = say_all(&result.warnings, &out->warnings, err);
+        rc = text_list_add_all(&out->warnings, &result.warnings, err);
     if (!rc && out->well) {
         rc = rehearse_pages(r, &h, out, err);
         out->warned = out->warnings.count > 0;

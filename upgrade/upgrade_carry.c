@@ -170,15 +170,6 @@ enum error_kind carry_count(struct upgrade_context *c, struct upgrade_plan *plan
     return rc;
 }
 
-static enum error_kind say_all(const struct text_list *from, struct text_list *to, struct error *err)
-{
-    enum error_kind rc = OK;
-
-    for (size_t i = 0; i < from->count && !rc; i++)
-        rc = text_list_add(to, from->items[i], err);
-    return rc;
-}
-
 /* Looked at with an empty folder in the new tree's place: the release is not unpacked yet. */
 static enum error_kind plan_conversion(struct upgrade_context *c, const char *empty, struct upgrade_plan *plan,
                                        struct preflight *p, struct error *err)
@@ -193,11 +184,11 @@ static enum error_kind plan_conversion(struct upgrade_context *c, const char *em
     } else if (rc) {
         error_copy(err, &why);
     } else {
-        rc = say_all(&settings.moved, &plan->settings, err);
+        rc = text_list_add_all(&plan->settings, &settings.moved, err);
         if (!rc)
-            rc = say_all(&settings.lost, &p->remarks, err);
+            rc = text_list_add_all(&p->remarks, &settings.lost, err);
         if (!rc)
-            rc = say_all(&settings.warnings, &p->remarks, err);
+            rc = text_list_add_all(&p->remarks, &settings.warnings, err);
     }
     site_settings_release(&settings);
     return rc;

@@ -70,21 +70,12 @@ static enum error_kind check_health(const struct upgrade_context *c, struct pref
                          err);
 }
 
-static enum error_kind say_all(const struct text_list *from, struct text_list *to, struct error *err)
-{
-    enum error_kind rc = OK;
-
-    for (size_t i = 0; i < from->count && !rc; i++)
-        rc = text_list_add(to, from->items[i], err);
-    return rc;
-}
-
 static enum error_kind check_release(const struct site *site, const struct release_facts *f, struct preflight *p,
                                      struct error *err)
 {
     enum error_kind rc = check_system(site, f, p, err);
 
-    return rc ? rc : say_all(&f->remarks, &p->remarks, err);
+    return rc ? rc : text_list_add_all(&p->remarks, &f->remarks, err);
 }
 
 /* Plugins have to fit the version that stays; one on the way does without those that do not fit it. */
@@ -140,9 +131,9 @@ static enum error_kind plan_forward(struct catalog *cat, struct site *site, cons
     if (rc)
         return rc;
     p = &plan->forward->preflight;
-    rc = say_all(problems, &p->problems, err);
+    rc = text_list_add_all(&p->problems, problems, err);
     if (!rc)
-        rc = say_all(remarks, &p->remarks, err);
+        rc = text_list_add_all(&p->remarks, remarks, err);
     if (!rc) /* later stages begin with what the ones before have left */
         rc = schema_check_before(forward_plan_database(plan->forward), &plan->path.stages[0], &p->problems, err);
     for (size_t i = 0; i < plan->path.count && !rc; i++)
