@@ -141,12 +141,34 @@ static enum error_kind note(struct counting *n, const char *path, const struct s
     return rc;
 }
 
+/* What can't get the name that the new version has for it. */
+static enum error_kind note_left(struct counting *n, const struct walk_item *item, const struct site_carry_decision *d,
+                                 struct error *err)
+{
+    char from[1024];
+    char to[1024];
+
+    text_name(item->path, strlen(item->path), from, sizeof(from));
+    text_name(d->to, strlen(d->to), to, sizeof(to));
+    if (item->event == WALK_SKIPPED)
+        return text_list_addf(&n->plan->carried, err,
+                              "%s: left out of snapshots, so it keeps its name; the new version looks for it at %s",
+                              from, to);
+    return text_list_addf(&n->plan->carried, err, "%s: not carried over to %s (neither a file nor a symlink)", from,
+                          to);
+}
+
 static enum error_kind count(struct counting *n, const struct walk_item *item, struct error *err)
 {
     struct site_carry_decision d = SITE_CARRY_DECISION_INIT;
-    enum error_kind rc = carry_decide(n->c, item->path, false, &d, err);
+    mode_t type = item->st.st_mode & S_IFMT;
+    enum error_kind rc = carry_decide(n->c, item->path, type == S_IFDIR, &d, err);
+    bool renamed = !rc && carry_is_owners(&d) && strcmp(d.to, item->path) != 0;
 
-    if (!rc)
+    if (renamed && (item->event == WALK_SKIPPED || (type != S_IFREG && type != S_IFLNK)) &&
+        n->plan->carried.count < UPGRADE_LINES_MAX)
+        rc = note_left(n, item, &d, err);
+    else if (!rc && item->event == WALK_ENTRY)
         rc = note(n, item->path, &d, &item->st, err);
     site_carry_release(&d);
     return rc;
@@ -163,7 +185,7 @@ enum error_kind carry_count(struct upgrade_context *c, struct upgrade_plan *plan
         rc = walk_next(walk, &item, err);
         if (rc || item.event == WALK_END)
             break;
-        if (item.event == WALK_ENTRY)
+        if (item.event == WALK_ENTRY || (item.event == WALK_SKIPPED && *item.path))
             rc = count(&n, &item, err);
     }
     walk_close(walk);

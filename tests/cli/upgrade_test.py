@@ -508,6 +508,11 @@ def era__of_440_becomes_470_with_settings_and_robots_where_they_are_read():
     before = state(s)
     string = s.json("App_Data/dataSettings.json")["DataConnectionString"]
     s.nopsnap("upgrade", "shop", s.release, "--dry-run").expect(0, out=["robots.custom.txt: moved to wwwroot/robots.custom.txt", "App_Data/dataSettings.json"])
+    os.mkfifo(s.path("robots.additions.txt"))
+    s.nopsnap("upgrade", "shop", s.release, "--dry-run").expect(0, out="robots.additions.txt: not carried over to wwwroot/robots.additions.txt (neither")
+    os.unlink(s.path("robots.additions.txt"))
+    s.configure(exclude="robots.custom.txt")
+    s.nopsnap("upgrade", "shop", s.release, "--dry-run").expect(0, out="robots.custom.txt: left out of snapshots, so it keeps its name; the new version looks for it at wwwroot/")
     # An admin goes on until the stop: what has another name in the new version is none the worse for that.
     s.stop_by("echo changed >>robots.custom.txt", "echo new >robots.additions.txt")
     s.upgrade().expect(0)
