@@ -223,7 +223,9 @@ enum error_kind carry_plan_settings(struct upgrade_context *c, struct upgrade_pl
     char *empty = NULL;
     enum error_kind rc = memory_format(&empty, err, "%s/nopsnap-XXXXXX", tmp && *tmp ? tmp : "/tmp");
 
-    if (rc || carry_is_downgrade(c)) {
+    if (!rc && carry_turns_back(c))
+        rc = turn_back_plan(c, plan, p, err);
+    if (rc || carry_turns_back(c)) {
         free(empty);
         return rc;
     }
@@ -238,11 +240,6 @@ enum error_kind carry_plan_settings(struct upgrade_context *c, struct upgrade_pl
 }
 
 /* ---- what has another name or form, once the shop is stopped ---- */
-
-bool carry_is_downgrade(const struct upgrade_context *c)
-{
-    return site_version_compare(&c->to, &c->from) < 0;
-}
 
 struct site_settings_request carry_settings_request(const struct upgrade_context *c, const char *live, const char *tree)
 {
@@ -263,22 +260,7 @@ static enum error_kind convert(struct upgrade_context *c, const char *live_path,
 
     if (!rc)
         rc = site_settings_place(&settings, live, tree, err);
-    if (!rc)
-        rc = site_settings_check(c->site, tree_path, &c->to, err); /* U3 */
     site_settings_release(&settings);
-    return rc;
-}
-
-/* An older version reads what it read before, if it reads it at all: nothing is converted. */
-static enum error_kind copy_settings(struct upgrade_context *c, int live, int tree, struct error *err)
-{
-    static const char *const names[] = {"App_Data/appsettings.json", "App_Data/dataSettings.json",
-                                        "App_Data/plugins.json", "web.config"};
-    bool there;
-    enum error_kind rc = OK;
-
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]) && !rc; i++)
-        rc = copy_one(c, live, tree, names[i], names[i], &there, err);
     return rc;
 }
 
@@ -298,7 +280,9 @@ enum error_kind carry_settle(void *context, const char *tree, const char *live, 
     if (!rc)
         rc = renamed_settle(c, live, tree, progress, err);
     if (!rc)
-        rc = carry_is_downgrade(c) ? copy_settings(c, from, to, err) : convert(c, live, tree, from, to, err);
+        rc = carry_turns_back(c) ? turn_back_settings(c, from, to, err) : convert(c, live, tree, from, to, err);
+    if (!rc)
+        rc = site_settings_check(c->site, tree, &c->to, err); /* U3 */
     file_close(&from);
     file_close(&to);
     if (rc)

@@ -74,7 +74,6 @@ enum error_kind carry_plan_settings(struct upgrade_context *c, struct upgrade_pl
                                     struct error *err);
 struct site_settings_request carry_settings_request(const struct upgrade_context *c, const char *live,
                                                     const char *tree);
-bool carry_is_downgrade(const struct upgrade_context *c);
 /* Settings and what else has another name or form in the new version; proves U3. */
 enum error_kind carry_settle(void *context, const char *tree, const char *live, const struct progress *progress,
                              struct error *err);
@@ -89,6 +88,12 @@ enum error_kind tree_plant(struct upgrade_context *c, const char *tree, const ch
                            const struct progress *progress, struct error *err);
 enum error_kind tree_build(void *context, const char *tree, const char *scratch, const struct progress *progress,
                            struct error *err);
+
+/* upgrade_back.c: to an older release. Settings are not turned back: those of the shop are copied as they are (U3 says whether they are read) */
+bool carry_turns_back(const struct upgrade_context *c);
+enum error_kind turn_back_plan(struct upgrade_context *c, struct upgrade_plan *plan, struct preflight *p,
+                               struct error *err);
+enum error_kind turn_back_settings(const struct upgrade_context *c, int live, int tree, struct error *err);
 
 /* upgrade_copy.c */
 /*

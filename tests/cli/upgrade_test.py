@@ -490,6 +490,43 @@ def refused__before_anything_is_changed():
     same([r for r in s.list() if r["type"] == "row"], [], "no snapshot")
 
 
+def downgrade__brings_every_settings_file_and_none_of_the_releases():
+    """The connection is said by the file of the environment alone; the release brings files that would be read instead."""
+    s = SHOP
+    root = os.path.join(s.folder, "release-older")
+    standin_release.make_release(root, "4.50.1", files=120)
+    for name, text in (("App_Data/dataSettings.json", '{"DataConnectionString": "Host=elsewhere", "DataProvider": "postgresql"}'), ("App_Data/appsettings.Other.json", "{}")):
+        with open(os.path.join(root, name), "w", encoding="utf-8") as f:
+            f.write(text)
+    standin_release.pack(root, root + ".zip", "nopCommerce", True)
+    shutil.rmtree(root)
+    settings = s.json("App_Data/appsettings.json")
+    own = {"App_Data/appsettings.Production.json": json.dumps({"ConnectionStrings": settings["ConnectionStrings"]}), "appsettings.Production.json": '{"Kestrel": {}}',
+           "App_Data/plugins.json": read(s.path("App_Data/plugins.json")).decode()}
+    settings["ConnectionStrings"] = {**settings["ConnectionStrings"], "ConnectionString": "Host=nowhere"}
+    own["App_Data/appsettings.json"] = json.dumps(settings)
+    for name, text in own.items():
+        with open(s.path(name), "w", encoding="utf-8") as f:
+            f.write(text)
+        os.chmod(s.path(name), 0o640)
+        os.chown(s.path(name), 33, 33)
+    s.nopsnap("upgrade", "shop", root + ".zip", "--dry-run", "--allow-downgrade").expect(
+        0, out=["App_Data/appsettings.Production.json is copied as it is", "not turned back: nopCommerce 4.50.1"])
+    s.upgrade(root + ".zip", "--allow-downgrade").expect(0)
+    for name in own:
+        if name != "App_Data/plugins.json":  # the shop writes it at its start
+            check(json.loads(read(s.path(name))).items() >= json.loads(own[name]).items(), name, "has lost something")
+        same((os.stat(s.path(name)).st_mode & 0o777, os.stat(s.path(name)).st_uid), (0o640, 33), name)
+    for name in ("App_Data/dataSettings.json", "App_Data/appsettings.Other.json"):
+        check(not os.path.exists(s.path(name)), name, "of the release is there")
+    s.nopsnap("rollback", "shop", "--yes").expect(0)
+    # One that reads another form would find no database; a patch less is nothing of the kind.
+    s.upgrade(s.make_release("old-form", "4.40.3"), "--allow-downgrade").expect(1, out="would not use the shop's database", hint="nothing was changed")
+    s.upgrade(s.make_release("patch", "4.60.2"), "--allow-downgrade").expect(0)
+    check(os.path.exists(s.path("App_Data/appsettings.Production.json")), "settings of the environment")
+    same(s.get("/").status, 200)
+
+
 def plan__names_what_the_owner_changed_in_the_old_release():
     s = SHOP
     with open(s.path("Views/_Changed.cshtml"), "w", encoding="utf-8") as f:
@@ -593,7 +630,7 @@ def era__that_fails_in_its_second_stage_is_undone_to_the_old_shop():
 OF_FILES = [f.__name__ for f in (
     trial__confirmed_frees_the_room_and_the_snapshot_still_leads_back, trial__confirmed_and_nothing_newer_goes_back_by_itself, trial__ends_by_itself,
     late__a_linked_file_that_is_rewritten_in_place_until_the_stop_is_not_lost, attributes__of_what_comes_over_are_what_they_were,
-    failure__of_each_kind_is_undone, refused__before_anything_is_changed, plan__names_what_the_owner_changed_in_the_old_release,
+    failure__of_each_kind_is_undone, downgrade__brings_every_settings_file_and_none_of_the_releases, refused__before_anything_is_changed, plan__names_what_the_owner_changed_in_the_old_release,
     era__of_440_becomes_470_with_settings_and_robots_where_they_are_read)]
 
 
