@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "retention.h"
+
 static const char *kind_word(enum error_kind kind)
 {
     switch (kind) {
@@ -83,7 +85,7 @@ static enum error_kind add_doubt(struct run_told *t, const struct run_result *r,
 
 struct last_good {
     char id[33];
-    int64_t made_ns;
+    int64_t made_ns, now_ns;
 };
 
 /* Rows come newest first. */
@@ -92,7 +94,7 @@ static enum error_kind note_good(void *arg, const struct snapshot_row *row, stru
     struct last_good *good = arg;
 
     (void)err;
-    if (good->made_ns || row->part != SNAPSHOT_WHOLE || row->suspicious)
+    if (good->made_ns || !snapshot_is_good(row->part, row->suspicious, row->made_ns, good->now_ns))
         return OK;
     memcpy(good->id, row->id, sizeof(good->id));
     good->made_ns = row->made_ns;
@@ -101,7 +103,7 @@ static enum error_kind note_good(void *arg, const struct snapshot_row *row, stru
 
 static enum error_kind add_last_good(struct run_told *t, struct catalog *cat, const char *site_id, struct error *err)
 {
-    struct last_good good = {"", 0};
+    struct last_good good = {"", 0, clock_now()};
     struct error unread = ERROR_INIT;
     char moment[TEXT_MAX];
 
