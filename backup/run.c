@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "json.h"
 #include "process.h"
 #include "run_log.h"
 
@@ -154,10 +155,21 @@ static bool prune_is_due(const struct running *r)
 
 /* ---- verification with memory ---- */
 
+struct verified {
+    int64_t last_ns, ahead_bytes;
+};
+
 static enum error_kind note_verified(void *arg, const struct run_entry *e, struct error *err)
 {
+    struct verified *v = arg;
+    struct json *facts = NULL;
+    struct error ignored = ERROR_INIT;
+
     (void)err;
-    *(int64_t *)arg = e->started_ns;
+    v->last_ns = e->started_ns;
+    if (e->facts && json_parse(e->facts, strlen(e->facts), &facts, &ignored) == OK)
+        v->ahead_bytes = json_number(json_get(facts, "ahead_bytes"), 0);
+    json_free(facts);
     return OK;
 }
 
@@ -169,21 +181,22 @@ static int64_t configured_ms(const char *value, int64_t otherwise)
 }
 
 /*
- * The share that makes everything be read once in the period, by the time since the last verification: the load is even, and runs that
- * were missed are made up for as far as the budget goes. A clock that was set back, or no run yet, counts as a day.
+ * The share that makes everything be read once in the period, by the time since the last verification: the load is even, however often runs
+ * come, and those that were missed are made up for as far as the budget goes. What the last one read beyond its share, because packs are
+ * read whole, counts. A clock that was set back, or no run yet, is taken for a day.
  */
-static enum error_kind due_percent(struct running *r, int64_t within_ms, int *out, struct error *err)
+static enum error_kind due_share(struct running *r, int64_t within_ms, struct verify_options *o, struct error *err)
 {
-    int64_t last_ns = 0;
+    struct verified v = {0, 0};
     int64_t since_ms;
-    enum error_kind rc = catalog_run_each(r->cat, "", "verify", 1, note_verified, &last_ns, err);
+    enum error_kind rc = catalog_run_each(r->cat, "", "verify", 1, note_verified, &v, err);
 
-    since_ms = last_ns > 0 && last_ns < r->result->started_ns ? (r->result->started_ns - last_ns) / 1000000 : DAY_MS;
+    since_ms =
+        v.last_ns > 0 && v.last_ns < r->result->started_ns ? (r->result->started_ns - v.last_ns) / 1000000 : DAY_MS;
     if (since_ms > within_ms)
         since_ms = within_ms;
-    *out = (int)(since_ms * 100 / within_ms) + 1;
-    if (*out > 100)
-        *out = 100;
+    o->per_million = (int32_t)((double)since_ms * 1e6 / (double)within_ms) + 1;
+    o->ahead_bytes = v.ahead_bytes;
     return rc;
 }
 
@@ -191,9 +204,10 @@ static enum error_kind verify(struct running *r, struct error *err)
 {
     const struct site_config *config = r->site->config;
     int64_t within_ms = configured_ms(config ? config->verify_within : NULL, VERIFY_WITHIN_MS);
-    struct verify_options o = {true, 0, configured_ms(config ? config->verify_budget : NULL, VERIFY_BUDGET_MS)};
+    struct verify_options o = {.read_data = true,
+                               .budget_ms = configured_ms(config ? config->verify_budget : NULL, VERIFY_BUDGET_MS)};
     char since[TEXT_MAX];
-    enum error_kind rc = due_percent(r, within_ms, &o.percent, err);
+    enum error_kind rc = due_share(r, within_ms, &o, err);
 
     if (!rc)
         rc = catalog_verify(r->cat, &o, r->progress, &r->result->verify, err);

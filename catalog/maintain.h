@@ -9,9 +9,11 @@
 #include "text.h"
 
 struct verify_options {
-    bool read_data;    /* read and check every frame, not only structure */
-    int percent;       /* 1..100 of the stored bytes, oldest-verified first; 0: all */
-    int64_t budget_ms; /* stop after this time; 0: none */
+    bool read_data;      /* read and check every frame, not only structure */
+    int32_t per_million; /* of the stored bytes, oldest-verified first; 0: all */
+    int64_t ahead_bytes; /* of that share, so much was read before: ahead_bytes of the last report */
+    int64_t
+        budget_ms; /* begin no further pack after this time; 0: none. It bounds the reading of data, not the check of structure */
 };
 
 struct verify_report {
@@ -20,6 +22,8 @@ struct verify_report {
     uint64_t healed;         /* frames that can't be read and that nothing needs, for what they held was stored again */
     struct text_list damage; /* one line each: pack, what, where */
     struct text_list touched; /* "snapshot 3f2a… path/of/file": what the damage hits */
+    /* Packs are read whole: how much more than the share that was; negative: less, for want of time. */
+    int64_t ahead_bytes;
     int64_t oldest_unread_ns; /* when the longest unread pack was last read (or made) */
 };
 void verify_report_release(struct verify_report *r);

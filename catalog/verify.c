@@ -16,6 +16,7 @@
  * What is found damaged is remembered, so that the next snapshot stores it anew (P5); what reads well again is forgotten.
  */
 
+#define MILLION 1000000
 #define LINES_MAX 1000u /* of each list in the report: damage can be as large as the shop */
 
 struct verify {
@@ -404,15 +405,20 @@ done:
 
 static enum error_kind read_packs(struct verify *v, struct verify_packs *packs, struct error *err)
 {
-    int percent = v->options->percent > 0 && v->options->percent < 100 ? v->options->percent : 100;
-    uint64_t wanted = packs->bytes / 100 * (uint64_t)percent + packs->bytes % 100 * (uint64_t)percent / 100;
-    uint64_t done = 0;
+    int32_t share =
+        v->options->per_million > 0 && v->options->per_million < MILLION ? v->options->per_million : MILLION;
+    bool all = share == MILLION;
+    int64_t wanted =
+        all ? (int64_t)packs->bytes : (int64_t)((double)packs->bytes / MILLION * share) + 1 - v->options->ahead_bytes;
+    int64_t done = 0;
+    bool late = false;
     bool whole = true;
     enum error_kind rc = OK;
 
-    progress_step(v->progress, "reading %d %% of the data", percent);
-    for (size_t i = 0; !rc && i < packs->count && (percent == 100 || done < wanted); i++) {
-        if (out_of_time(v))
+    progress_step(v->progress, "reading %.3g %% of the data", share / 1e4);
+    for (size_t i = 0; !rc && i < packs->count && (all || done < wanted); i++) {
+        late = out_of_time(v);
+        if (late)
             break;
         rc = read_pack(v, &packs->items[i].row, &whole, err);
         if (rc || !whole)
@@ -420,9 +426,13 @@ static enum error_kind read_packs(struct verify *v, struct verify_packs *packs, 
         rc = remember_read(v, packs->items[i].row.number, err);
         packs->items[i].read_ns = clock_now();
         v->report->packs_read++;
-        done += packs->items[i].row.size;
-        progress_advance(v->progress, done, percent == 100 ? packs->bytes : wanted, "B");
+        done += (int64_t)packs->items[i].row.size;
+        progress_advance(v->progress, (uint64_t)done, (uint64_t)(done > wanted ? done : wanted), "B");
     }
+    if (done > wanted || late) /* what is damaged is read each time, and puts nothing off */
+        v->report->ahead_bytes = done - wanted;
+    if (v->report->ahead_bytes < -(int64_t)packs->bytes)
+        v->report->ahead_bytes = -(int64_t)packs->bytes;
     return rc;
 }
 

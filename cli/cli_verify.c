@@ -11,8 +11,8 @@ static bool parse_amount(const char *text, struct verify_options *o)
     long percent = strtol(text, &end, 10);
 
     if (end != text && !strcmp(end, "%")) {
-        o->percent = (int)percent;
-        return percent >= 1 && percent <= 100;
+        o->per_million = percent >= 1 && percent <= 100 ? (int32_t)percent * 10000 : 0;
+        return o->per_million > 0;
     }
     o->budget_ms = text_parse_duration(text);
     return o->budget_ms > 0;
@@ -94,7 +94,7 @@ static void report_text(const struct cli *cli, const struct verify_options *o, c
 
 int cli_verify(struct cli *cli, int argc, char **argv)
 {
-    struct verify_options options = {false, 0, 0};
+    struct verify_options options = {.read_data = false};
     struct verify_report report = {0};
     struct json *detail = NULL;
     struct catalog *cat = NULL;

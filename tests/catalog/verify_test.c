@@ -224,7 +224,7 @@ static int64_t packs_remembered(struct catalog *cat)
 static void verify__a_part_each_time_reaches_everything_oldest_first(void **state)
 {
     struct shop shop = {.seed = 1, .folders = 1, .files = 4, .dump = 300000};
-    struct verify_options options = {.read_data = true, .percent = 30};
+    struct verify_options options = {.read_data = true, .per_million = 300000};
     struct snapshot_record record;
     struct verify_report report;
     struct error err = ERROR_INIT;
@@ -253,6 +253,23 @@ static void verify__a_part_each_time_reaches_everything_oldest_first(void **stat
     } while (read < packs && rounds < 20);
     assert_in_range(rounds, 3, 8);
     assert_true(oldest > 0);
+    /* A hundred runs in the time of one round: packs are read whole, so most runs read none, and all together not much more than all. */
+    options = (struct verify_options){.read_data = true, .per_million = 10000};
+    cat = open_catalog(CATALOG_READ);
+    read = 0;
+    for (rounds = 0; rounds < 100; rounds++) {
+        assert_int_equal(catalog_verify(cat, &options, NULL, &report, &err), OK);
+        read += report.packs_read;
+        options.ahead_bytes = report.ahead_bytes;
+        verify_report_release(&report);
+    }
+    assert_in_range(read, packs, packs + 2);
+    options = (struct verify_options){.read_data = true, .per_million = 10000, .ahead_bytes = -INT64_C(1000000000)};
+    assert_int_equal(catalog_verify(cat, &options, NULL, &report, &err), OK);
+    assert_int_equal(report.packs_read, packs); /* far behind */
+    assert_int_equal(report.ahead_bytes, 0);
+    verify_report_release(&report);
+    catalog_close(cat);
 }
 
 /* P11: marks take memory by a row's number, so one of an enormous number is refused and not believed. */
