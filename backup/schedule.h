@@ -129,6 +129,8 @@ enum error_kind schedule_plan_apply(const struct schedule_plan *p, struct error 
 /* Let systemd read its units again, stop what goes and start what is new. ERR_REMOTE with what to type as its hint. */
 enum error_kind schedule_deactivate(const struct schedule_plan *p, struct error *err);
 enum error_kind schedule_activate(const struct schedule_plan *p, struct error *err);
+/* After a plan that could not be applied: start what was stopped for it, as far as its files are still there. Whether that went well is not said. */
+void schedule_reactivate(const struct schedule_plan *p);
 void schedule_plan_release(struct schedule_plan *p);
 
 /* One schedule that there is. */

@@ -14,6 +14,7 @@
 #include "schedule_internal.h"
 
 #define SYSTEMCTL_MS 90000
+#define ASIDE_MAX 1000
 
 static enum error_kind parent_sync(const char *path, struct error *err)
 {
@@ -41,20 +42,26 @@ static enum error_kind folder_make(const char *path, struct error *err)
     return rc ? rc : parent_sync(path, err);
 }
 
-/* As a link, so that there is no moment without the file itself. */
+/* As a link, so that there is no moment without the file itself, under a name that is free: what was kept before stays. */
 static enum error_kind keep_aside(const struct schedule_file *f, struct error *err)
 {
-    struct error gone = ERROR_INIT;
-    char *aside = NULL;
-    enum error_kind rc = memory_format(&aside, err, "%s.bak", f->path);
+    struct error taken = ERROR_INIT;
+    char number[16] = "";
+    enum error_kind rc = ERR_EXISTS;
 
-    if (!rc && file_unlink(AT_FDCWD, aside, &gone) && gone.kind != ERR_NOT_FOUND) {
-        error_copy(err, &gone);
-        rc = gone.kind;
+    for (unsigned i = 1; rc == ERR_EXISTS && i <= ASIDE_MAX; i++) {
+        char *aside = NULL;
+
+        error_clear(&taken);
+        if (i > 1)
+            (void)snprintf(number, sizeof(number), ".%u", i);
+        rc = memory_format(&aside, &taken, "%s.bak%s", f->path, number);
+        if (!rc)
+            rc = file_link(AT_FDCWD, f->path, AT_FDCWD, aside, &taken);
+        free(aside);
     }
-    if (!rc)
-        rc = file_link(AT_FDCWD, f->path, AT_FDCWD, aside, err);
-    free(aside);
+    if (rc)
+        error_copy(err, &taken);
     return rc;
 }
 
@@ -153,6 +160,15 @@ enum error_kind schedule_deactivate(const struct schedule_plan *p, struct error 
             error_hint(err, "systemctl stop %s", p->stop.items[i]);
     }
     return rc;
+}
+
+void schedule_reactivate(const struct schedule_plan *p)
+{
+    struct error ignored = ERROR_INIT;
+
+    (void)systemctl("daemon-reload", NULL, NULL, &ignored); /* some of the new files may be there */
+    for (size_t i = 0; i < p->stop.count; i++)
+        (void)systemctl("start", NULL, p->stop.items[i], &ignored);
 }
 
 enum error_kind schedule_activate(const struct schedule_plan *p, struct error *err)

@@ -97,6 +97,16 @@ static int parse(struct cli *cli, const struct command *me, int argc, char **arg
 
 /* ---- removing ---- */
 
+/* The old timer goes on where the new one can't be written. */
+static enum error_kind apply(const struct schedule_plan *plan, struct error *err)
+{
+    enum error_kind rc = schedule_plan_apply(plan, err);
+
+    if (rc && schedule_has_systemd())
+        schedule_reactivate(plan);
+    return rc;
+}
+
 static int remove_schedule(struct cli *cli, const char *name, const struct schedule_arguments *a)
 {
     struct schedule_plan plan = SCHEDULE_PLAN_INIT;
@@ -111,7 +121,7 @@ static int remove_schedule(struct cli *cli, const char *name, const struct sched
     if (!rc && !a->dry_run) {
         if (running && plan.stop.count && schedule_deactivate(&plan, &deaf) != OK) /* S4 */
             cli_warn(cli, "%s; type: %s", deaf.text, deaf.hint);
-        rc = schedule_plan_apply(&plan, &err);
+        rc = apply(&plan, &err);
         error_clear(&deaf);
         if (!rc && running && plan.stop.count && schedule_activate(&plan, &deaf) != OK)
             cli_warn(cli, "%s; type: %s", deaf.text, deaf.hint);
@@ -312,7 +322,7 @@ static int write_schedule(struct cli *cli, const char *name, struct schedule_arg
     if (!rc && !a->dry_run && plan.stop.count && schedule_has_systemd() && schedule_deactivate(&plan, &deaf) != OK)
         cli_warn(cli, "%s; type: %s", deaf.text, deaf.hint);
     if (!rc && !a->dry_run)
-        rc = schedule_plan_apply(&plan, &err);
+        rc = apply(&plan, &err);
     if (!rc) {
         cli_schedule_tell_plan(cli, &plan, site.path, a->dry_run);
         tell_risks(cli, &spec, a);

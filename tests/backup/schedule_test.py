@@ -294,6 +294,11 @@ def hand_edits__are_not_lost():
             os.remove(os.path.join(b.units, f"nopsnap-{name}.timer"))
         b.systemd("--force", "--at", "04:00")
         same("aside", (read(unit + ".bak"), "CPUQuota" in read(unit), "04:00" in read(timer)), (edited, False, True))
+        with open(unit, "a", encoding="utf-8") as f:
+            f.write("CPUQuota=20%\n")
+        b.systemd("--force", "--at", "04:00")
+        same("both aside", (read(unit + ".bak"), "CPUQuota=20%" in read(unit + ".bak.2")), (edited, True))
+        os.remove(unit + ".bak.2")
         # A file that nopsnap never wrote, and one of another site.
         os.makedirs(os.path.join(b.folder, "www", "two"))
         b.write_config(f"[nopsnap]\ncatalog = {b.catalog}\n[shop]\npath = {b.folder}/www/two\n")
@@ -516,6 +521,10 @@ def systemd__is_told_in_the_right_order():
         in_namespace(b, booted, "schedule", "shop", "--remove").expect(3, err=["systemctl stop nopsnap-shop.timer"])
         same("it is gone all the same", b.written(), {})
         in_namespace(b, booted, "schedule", "shop", "--at", "04:00").expect(3)
+        # What was stopped for a schedule that can't be written goes on.
+        systemctl("exit 0")
+        in_namespace(b, booted + f" && mount -t tmpfs -o nr_inodes=1 none {b.cron}", "schedule", "shop", "--cron", "--at", "05:00").expect(1)
+        same("goes on", told(), ["stop nopsnap-shop.timer", "clean --what=state nopsnap-shop.timer", "daemon-reload", "start nopsnap-shop.timer"])
         systemctl("exit 0")
         in_namespace(b, booted, "schedule", "shop", "--remove").expect(0)
         same("stopped before it goes", told(), ["stop nopsnap-shop.timer", "clean --what=state nopsnap-shop.timer", "daemon-reload"])
