@@ -112,7 +112,6 @@ static void put_catalog(struct page *p, struct catalog *cat, const struct overvi
     page_put(p, "<section><h2>Catalogue</h2><div class=mute>");
     page_words(p, o->catalog);
     page_put(p, "</div>");
-    put_problems(p, &o->problems);
     page_put(p, "<div class=cards>");
     put_card(p, "stored", "%s", size);
     text_size((uint64_t)logical, size);
@@ -271,6 +270,11 @@ enum error_kind report_print(struct catalog *cat, const struct overview *o, stru
     page_put(&p, "</style></head><body><main><header><div><h1>nopsnap report</h1><div class=mute>%s</div></div>", when);
     put_badge(&p, overview_grade(o));
     page_put(&p, "</header>");
+    if (o->problems.count) { /* what is wrong with all of it comes before any site */
+        page_put(&p, "<section>");
+        put_problems(&p, &o->problems);
+        page_put(&p, "</section>");
+    }
     if (!o->count)
         page_put(&p, "<section>No shop is known yet: <code>nopsnap snapshot SITE</code></section>");
     for (int grade = OVERVIEW_PENDING; grade >= OVERVIEW_WELL; grade--) /* who needs somebody comes first */

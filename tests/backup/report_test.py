@@ -73,6 +73,10 @@ def page__is_whole_and_escapes_every_name():
         b.at(3 * 86400)
         if "problem warning" not in report_of(b)[1] or "look at it" not in report_of(b)[1]:
             raise Failed("what is wrong is not on the page")
+        b.at(70 * 86400)
+        text = report_of(b)[1]
+        if not text.index("</header>") < text.index("was not read for") < text.index("<h2>"):
+            raise Failed("what is wrong with the catalogue does not come first")
 
 
 def page__works_without_data():
