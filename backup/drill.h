@@ -39,9 +39,10 @@ struct drill_result {
  * Is a drill due by `drill = ...` of the config?
  *
  * why        why not, constant text; NULL: it is
+ * before     what the last one failed with, where that is why: one that fails is not tried again by every run, but counts as failed by then
  */
 enum error_kind drill_due(struct catalog *cat, const struct site *site, int64_t now_ns, const char **why,
-                          struct error *err);
+                          struct error *before, struct error *err);
 /*
  * Drill. Damaged files are warned of by name.
  *

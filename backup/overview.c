@@ -13,7 +13,6 @@
 #include "schedule.h"
 
 #define RHYTHM_GAPS 8 /* the newest ones: a rhythm that was changed is soon the new one */
-#define DRILLS_SEEN 50
 #define DEFAULT_RHYTHM_NS NS_PER_DAY
 #define SLACK_MIN_NS (NS_PER_HOUR / 2)
 
@@ -218,8 +217,8 @@ static void expect(struct overview_site *s, const struct site_config *config, co
 /* ---- what was done ---- */
 
 struct work_seen {
-    struct overview_work *last, *good; /* good may be NULL */
-    char **failed;                     /* or NULL: nobody asks */
+    struct overview_work *last;
+    char **failed; /* or NULL: nobody asks */
 };
 
 /* What a run came to by its record, as run_json() writes it; the first failed step tells. Facts of another shape tell nothing. */
@@ -256,18 +255,19 @@ static enum error_kind on_work(void *arg, const struct run_entry *e, struct erro
 
     if (!seen->last->ended_ns)
         *seen->last = work;
-    if (seen->good && !seen->good->ended_ns && (e->status == 0 || e->status == 3))
-        *seen->good = work;
     return seen->failed && !*seen->failed ? take_failed(e->facts, seen->failed, err) : OK;
 }
 
 static enum error_kind take_work(struct catalog *cat, struct overview_site *s, struct error *err)
 {
-    struct work_seen run = {&s->run, NULL, &s->run_failed};
-    struct work_seen drill = {&s->drill, &s->drill_good, NULL};
+    struct work_seen run = {&s->run, &s->run_failed};
+    struct work_seen drill = {&s->drill, NULL};
+    struct work_seen good = {&s->drill_good, NULL};
     enum error_kind rc = catalog_run_each(cat, s->site_id, "run", 1, on_work, &run, err);
 
-    return rc ? rc : catalog_run_each(cat, s->site_id, "drill", DRILLS_SEEN, on_work, &drill, err);
+    if (!rc)
+        rc = catalog_run_each(cat, s->site_id, "drill", 1, on_work, &drill, err);
+    return rc ? rc : catalog_run_good(cat, s->site_id, "drill", on_work, &good, err);
 }
 
 /* Rows are in the record alone. One that can't be read costs the count, and is told. */
@@ -338,7 +338,7 @@ static enum error_kind complete_site(struct catalog *cat, const struct config *c
 
 static enum error_kind take_catalog(struct catalog *cat, struct overview *o, struct error *err)
 {
-    struct work_seen verify = {&o->verify, NULL, NULL};
+    struct work_seen verify = {&o->verify, NULL};
     struct catalog_figures figures = {0, 0, 0};
     enum error_kind rc = catalog_figures(cat, &figures, err);
 

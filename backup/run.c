@@ -244,7 +244,7 @@ static void look_for_drill(struct running *r)
 {
     struct error unknown = ERROR_INIT;
 
-    if (drill_due(r->cat, r->site, r->result->started_ns, &r->no_drill, &unknown) != OK)
+    if (drill_due(r->cat, r->site, r->result->started_ns, &r->no_drill, &r->result->drill_before, &unknown) != OK)
         r->no_drill = NULL; /* the record can't be read: one too many does no harm */
 }
 

@@ -55,7 +55,8 @@ struct run_result {
     struct prune_report prune;
     struct verify_report verify;
     struct drill_result drill;
-    char refused[256]; /* not empty: the run did not begin, and why */
+    struct error drill_before; /* of the last drill, which failed, while it is not yet tried again; kind OK: none */
+    char refused[256];         /* not empty: the run did not begin, and why */
 };
 void run_result_release(struct run_result *r);
 

@@ -138,6 +138,8 @@ enum error_kind run_told_make(struct catalog *cat, const char *site_id, const st
         if (r->steps[i].outcome == RUN_FAILED)
             rc = add_failure(&t, run_step_word((enum run_step_name)i), &r->steps[i].err, err);
     }
+    if (!rc && !refused && r->drill_before.kind) /* the run that does not try it again is no recovery */
+        rc = add_failure(&t, run_step_word(RUN_DRILL), &r->drill_before, err);
     if (!rc && (r->suspicion || r->partial))
         rc = add_doubt(&t, r, err);
     if (!rc)

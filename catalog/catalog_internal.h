@@ -39,6 +39,9 @@ struct catalog {
 /* The newest events of one kind first, at most limit of them; site_id NULL: of every site. See catalog_event_each(). */
 enum error_kind history_recent(struct catalog *cat, const char *site_id, const char *what, int64_t limit,
                                catalog_event_fn *fn, void *arg, struct error *err);
+/* The newest one of a site that went well. */
+enum error_kind history_good(struct catalog *cat, const char *site_id, const char *what, catalog_event_fn *fn,
+                             void *arg, struct error *err);
 
 /* ERR_REFUSED when this catalogue is open for reading only. */
 enum error_kind catalog_require_write(const struct catalog *cat, struct error *err);

@@ -101,3 +101,22 @@ enum error_kind history_recent(struct catalog *cat, const char *site_id, const c
     index_finish(st);
     return rc;
 }
+
+enum error_kind history_good(struct catalog *cat, const char *site_id, const char *what, catalog_event_fn *fn,
+                             void *arg, struct error *err)
+{
+    struct index_statement *st = NULL;
+    enum error_kind rc =
+        index_prepare(cat->index,
+                      "SELECT moment, site, what, detail, status, sum FROM history WHERE what = ?1 AND site = ?2"
+                      " AND status IN (0, 3) ORDER BY row DESC LIMIT 1",
+                      &st, err);
+
+    if (!rc) {
+        index_bind_text(st, 1, what);
+        index_bind_text(st, 2, site_id);
+        rc = read_rows(st, fn, arg, err);
+    }
+    index_finish(st);
+    return rc;
+}

@@ -105,3 +105,11 @@ enum error_kind catalog_run_each(struct catalog *cat, const char *site_id, const
 
     return history_recent(cat, site_id, kind, limit, read_row, &reader, err);
 }
+
+enum error_kind catalog_run_good(struct catalog *cat, const char *site_id, const char *kind, catalog_run_fn *fn,
+                                 void *arg, struct error *err)
+{
+    struct log_reader reader = {fn, arg};
+
+    return history_good(cat, site_id, kind, read_row, &reader, err);
+}

@@ -39,5 +39,8 @@ typedef enum error_kind catalog_run_fn(void *arg, const struct run_entry *entry,
  */
 enum error_kind catalog_run_each(struct catalog *cat, const char *site_id, const char *kind, int64_t limit,
                                  catalog_run_fn *fn, void *arg, struct error *err);
+/* The newest one of a site that went well (status 0 or 3), however many have failed since; fn is not called where there is none. */
+enum error_kind catalog_run_good(struct catalog *cat, const char *site_id, const char *kind, catalog_run_fn *fn,
+                                 void *arg, struct error *err);
 
 #endif

@@ -45,6 +45,8 @@ static void add(struct catalog *cat, const char *site, const char *kind, int64_t
 static void run_log__newest_first_by_site_and_kind(void **state)
 {
     struct catalog *cat = open_catalog(CATALOG_WRITE);
+    struct seen good = {0};
+    struct error err = ERROR_INIT;
 
     (void)state;
     add(cat, SITE, "run", 100, 0, "{\"steps\":1}");
@@ -58,6 +60,16 @@ static void run_log__newest_first_by_site_and_kind(void **state)
     assert_non_null(strstr(look(cat, SITE, "run", 10).facts, "\"steps\":2"));
     assert_int_equal(look(cat, NULL, "run", 10).count, 3);
     assert_int_equal(look(cat, SITE, "drill", 10).status, 7);
+    /* However often it failed since. */
+    assert_int_equal(catalog_run_good(cat, SITE, "drill", see, &good, &err), OK);
+    assert_int_equal(good.count, 0);
+    add(cat, SITE, "drill", 400, 3, NULL);
+    add(cat, OTHER, "drill", 450, 0, NULL);
+    for (int i = 0; i < 60; i++)
+        add(cat, SITE, "drill", 500 + i, 1, NULL);
+    assert_int_equal(catalog_run_good(cat, SITE, "drill", see, &good, &err), OK);
+    assert_int_equal(good.count, 1);
+    assert_int_equal(good.started, 400);
     catalog_close(cat);
 }
 
