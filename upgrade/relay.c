@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -20,17 +21,21 @@
 
 #define ADDRESSES_MAX 4
 #define WAITING_MAX 128
+#define CONNECT_TIMEOUT_MS 10000
+#define FULL_WAIT_MS 100 /* before the next try to take somebody when there is no descriptor for him */
 
 struct way {
     int from, to; /* borrowed from the pair */
-    atomic_uint *ended;
-    pthread_t thread;
 };
 
+/* Its own thread connects, then leads what comes from inside, and ends last. */
 struct pair {
+    const struct relay *relay;
+    nfds_t address;
     int inside, outside;
     struct way up, down;
-    atomic_uint ended; /* ways */
+    pthread_t thread;
+    atomic_bool ended;
     struct pair *next;
 };
 
@@ -69,7 +74,46 @@ static void *lead(void *arg)
 over:
     shutdown(w->to, SHUT_WR);
     shutdown(w->from, SHUT_RD);
-    atomic_fetch_add(w->ended, 1);
+    return NULL;
+}
+
+static bool set_blocking(int fd, bool blocking)
+{
+    int flags = fcntl(fd, F_GETFL);
+
+    return flags >= 0 && fcntl(fd, F_SETFL, blocking ? flags & ~O_NONBLOCK : flags | O_NONBLOCK) == 0;
+}
+
+/* A server that has no room lets its clients wait for minutes: not longer than this, nor after the relay is told to stop. */
+static bool connect_within(const struct relay *r, nfds_t i, int fd)
+{
+    struct pollfd ready[2] = {{fd, POLLOUT, 0}, {r->stop, POLLIN, 0}};
+    int sys = 0;
+    socklen_t len = sizeof(sys);
+
+    if (!set_blocking(fd, false))
+        return false;
+    if (connect(fd, (const struct sockaddr *)&r->addresses[i], r->lengths[i])) {
+        if (errno != EINPROGRESS || poll(ready, 2, CONNECT_TIMEOUT_MS) <= 0 || ready[1].revents ||
+            getsockopt(fd, SOL_SOCKET, SO_ERROR, &sys, &len) || sys)
+            return false;
+    }
+    return set_blocking(fd, true);
+}
+
+static void *lead_pair(void *arg)
+{
+    struct pair *p = arg;
+    struct error ignored = ERROR_INIT;
+    pthread_t down;
+
+    if (connect_within(p->relay, p->address, p->outside) && thread_start(&down, lead, &p->down, &ignored) == OK) {
+        (void)lead(&p->up);
+        pthread_join(down, NULL);
+    }
+    shutdown(p->inside, SHUT_RDWR);
+    shutdown(p->outside, SHUT_RDWR);
+    atomic_store(&p->ended, true);
     return NULL;
 }
 
@@ -77,8 +121,7 @@ static void pair_end(struct pair *p)
 {
     shutdown(p->inside, SHUT_RDWR);
     shutdown(p->outside, SHUT_RDWR);
-    pthread_join(p->up.thread, NULL);
-    pthread_join(p->down.thread, NULL);
+    pthread_join(p->thread, NULL);
     file_close(&p->inside);
     file_close(&p->outside);
     free(p);
@@ -89,7 +132,7 @@ static void reap(struct relay *r)
     for (struct pair **at = &r->pairs; *at;) {
         struct pair *p = *at;
 
-        if (atomic_load(&p->ended) < 2) {
+        if (!atomic_load(&p->ended)) {
             at = &p->next;
             continue;
         }
@@ -98,7 +141,8 @@ static void reap(struct relay *r)
     }
 }
 
-static enum error_kind pair_start(struct relay *r, int *inside, int *outside, struct error *err)
+/* Takes over both descriptors when it succeeds. */
+static enum error_kind pair_start(struct relay *r, nfds_t i, int *inside, int *outside, struct error *err)
 {
     void *memory = NULL;
     struct pair *p;
@@ -107,53 +151,45 @@ static enum error_kind pair_start(struct relay *r, int *inside, int *outside, st
     if (rc)
         return rc;
     p = memory;
+    p->relay = r;
+    p->address = i;
     p->inside = *inside;
     p->outside = *outside;
-    p->up = (struct way){.from = *inside, .to = *outside, .ended = &p->ended};
-    p->down = (struct way){.from = *outside, .to = *inside, .ended = &p->ended};
-    rc = thread_start(&p->up.thread, lead, &p->up, err);
+    p->up = (struct way){.from = *inside, .to = *outside};
+    p->down = (struct way){.from = *outside, .to = *inside};
+    rc = thread_start(&p->thread, lead_pair, p, err);
     if (rc) {
         free(p);
         return rc;
     }
     *inside = -1;
     *outside = -1;
-    rc = thread_start(&p->down.thread, lead, &p->down, err);
-    if (rc) {
-        shutdown(p->inside, SHUT_RDWR);
-        shutdown(p->outside, SHUT_RDWR);
-        pthread_join(p->up.thread, NULL);
-        file_close(&p->inside);
-        file_close(&p->outside);
-        free(p);
-        return rc;
-    }
     p->next = r->pairs;
     r->pairs = p;
     return OK;
 }
 
-static int connect_to(const struct relay *r, nfds_t i)
+static int make_socket(const struct relay *r, nfds_t i)
 {
-    int fd = socket(r->addresses[i].ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-    if (fd >= 0 && connect(fd, (const struct sockaddr *)&r->addresses[i], r->lengths[i]))
-        file_close(&fd);
-    return fd;
+    return socket(r->addresses[i].ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 }
 
-/* Whoever can't be led on is let go, as a server does that has no room. */
-static void take(struct relay *r, nfds_t i)
+/* Whoever can't be led on is let go, as a server does that has no room. False where nobody could be taken for want of descriptors. */
+static bool take(struct relay *r, nfds_t i)
 {
     struct error ignored = ERROR_INIT;
-    int inside = accept4(r->listeners[i].fd, NULL, NULL, SOCK_CLOEXEC);
-    int outside = inside < 0 ? -1 : connect_to(r, i);
+    int inside, outside;
+    bool full;
 
     reap(r);
+    inside = accept4(r->listeners[i].fd, NULL, NULL, SOCK_CLOEXEC);
+    full = inside < 0 && errno != EINTR && errno != ECONNABORTED;
+    outside = inside < 0 ? -1 : make_socket(r, i);
     if (outside >= 0)
-        (void)pair_start(r, &inside, &outside, &ignored);
+        (void)pair_start(r, i, &inside, &outside, &ignored);
     file_close(&inside);
     file_close(&outside);
+    return !full;
 }
 
 static void *run(void *arg)
@@ -166,8 +202,9 @@ static void *run(void *arg)
         if (r->listeners[r->count].revents)
             return NULL;
         for (nfds_t i = 0; i < r->count; i++)
-            if (r->listeners[i].revents)
-                take(r, i);
+            if (r->listeners[i].revents && !take(r, i))
+                (void)poll(&r->listeners[r->count], 1,
+                           FULL_WAIT_MS); /* he stays in the queue: no turning on the spot */
     }
 }
 
@@ -185,14 +222,16 @@ static enum error_kind listen_at(struct relay *r, int netns, const struct addrin
 {
     int fd = -1;
     int probe;
+    bool answers;
     enum error_kind rc;
 
     memcpy(&r->addresses[r->count], a->ai_addr, a->ai_addrlen);
     r->lengths[r->count] = a->ai_addrlen;
-    probe = connect_to(r, r->count);
-    if (probe < 0)
-        return OK;
+    probe = make_socket(r, r->count);
+    answers = probe >= 0 && connect_within(r, r->count, probe);
     file_close(&probe);
+    if (!answers)
+        return OK;
     rc = netns_socket(netns, a->ai_family, SOCK_STREAM, 0, &fd, err);
     if (!rc && (bind(fd, a->ai_addr, a->ai_addrlen) || listen(fd, WAITING_MAX)))
         rc = error_set(err, ERR_IO, errno, "listening in the network namespace");

@@ -140,6 +140,42 @@ static void relay__leads_there_and_nowhere_else(void **state)
     close(netns);
 }
 
+/* A server that takes nobody holds up its own client, not the relay, and not its end. */
+static void relay__ends_while_a_server_lets_its_clients_wait(void **state)
+{
+    struct error err = ERROR_INIT;
+    struct relay *relay = NULL;
+    int netns = apart();
+    int port, one, two;
+    int listener = listen_here(&port);
+    int filling[8];
+    struct sockaddr_in to;
+
+    (void)state;
+    assert_int_equal(relay_start(netns, "127.0.0.1", port, &relay, &err), OK);
+    assert_int_equal(listen(listener, 0), 0);
+    to = loopback(port);
+    for (size_t i = 0; i < 8; i++) {
+        filling[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        (void)connect(filling[i], (struct sockaddr *)&to, sizeof(to));
+    }
+    alarm(100); /* connect(2) alone gives up later */
+    one = connect_inside(netns, port);
+    two = connect_inside(netns, port);
+    assert_true(one >= 0 && two >= 0);
+    usleep(100000); /* both are taken */
+    relay_stop(relay);
+    assert_true(read(one, &(char){0}, 1) <= 0);
+    assert_true(read(two, &(char){0}, 1) <= 0);
+    alarm(0);
+    for (size_t i = 0; i < 8; i++)
+        close(filling[i]);
+    close(one);
+    close(two);
+    close(listener);
+    close(netns);
+}
+
 static void relay__to_another_machine_or_to_nobody_is_refused(void **state)
 {
     struct error err = ERROR_INIT;
@@ -186,6 +222,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(relay__leads_there_and_nowhere_else),
+        cmocka_unit_test(relay__ends_while_a_server_lets_its_clients_wait),
         cmocka_unit_test(relay__to_another_machine_or_to_nobody_is_refused),
         cmocka_unit_test(process__in_a_namespace_has_its_loopback_alone),
     };
