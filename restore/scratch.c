@@ -141,18 +141,37 @@ static enum error_kind clear_left(struct scratch *s, const struct progress *prog
     return rc;
 }
 
-/* P8, P11: in a folder that somebody else put there his mark would say what is removed. */
-static enum error_kind refuse_of_others(const char *folder, struct error *err)
+static enum error_kind refuse_folder(const char *folder, struct error *err)
 {
-    struct stat st;
-
-    if (lstat(folder, &st))
-        return error_set(err, ERR_IO, errno, "%s", folder);
-    if (S_ISDIR(st.st_mode) && st.st_uid == geteuid())
-        return OK;
     error_set(err, ERR_REFUSED, 0, "%s is not this user's own folder", folder);
     error_hint(err, "look what it is, and move it away");
     return ERR_REFUSED;
+}
+
+/* P8, P11: in a folder that somebody else put there his mark would say what is removed. The one that is looked at is the one that is opened. */
+static enum error_kind open_own(const char *folder, mode_t mode, int *out, struct error *err)
+{
+    struct stat st;
+
+    *out = open(folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (*out < 0)
+        return errno == ENOTDIR || errno == ELOOP ? refuse_folder(folder, err)
+                                                  : error_set(err, ERR_IO, errno, "%s", folder);
+    if (fstat(*out, &st))
+        return error_set(err, ERR_IO, errno, "%s", folder);
+    if (st.st_uid != geteuid())
+        return refuse_folder(folder, err);
+    return fchmod(*out, mode) ? error_set(err, ERR_IO, errno, "%s", folder) : OK; /* whatever the umask says */
+}
+
+/* The lock was taken by the name: is that still the folder's? */
+static enum error_kind check_same(const char *folder, int dir, struct error *err)
+{
+    struct stat opened, named;
+
+    if (fstat(dir, &opened) || lstat(folder, &named))
+        return error_set(err, ERR_IO, errno, "%s", folder);
+    return opened.st_dev == named.st_dev && opened.st_ino == named.st_ino ? OK : refuse_folder(folder, err);
 }
 
 bool scratch_is_left(const char *folder)
@@ -162,7 +181,7 @@ bool scratch_is_left(const char *folder)
 
 /* ---- the beginning ---- */
 
-static enum error_kind make_folder(struct scratch *s, mode_t mode, struct error *err)
+static enum error_kind make_folder(const struct scratch *s, mode_t mode, int *dir, struct error *err)
 {
     struct error there = ERROR_INIT;
     char *parent = NULL;
@@ -175,9 +194,7 @@ static enum error_kind make_folder(struct scratch *s, mode_t mode, struct error 
         rc = there.kind;
     }
     if (!rc)
-        rc = refuse_of_others(s->folder, err);
-    if (!rc && chmod(s->folder, mode)) /* whatever the umask says */
-        rc = error_set(err, ERR_IO, errno, "%s", s->folder);
+        rc = open_own(s->folder, mode, dir, err);
     free(parent);
     return rc;
 }
@@ -205,6 +222,7 @@ enum error_kind scratch_begin(struct scratch *s, const struct scratch_spec *spec
 {
     char *lock = NULL;
     char *what = NULL;
+    int dir = -1;
     enum error_kind rc = memory_string(spec->folder, &s->folder, err);
 
     s->what = spec->what;
@@ -219,13 +237,16 @@ enum error_kind scratch_begin(struct scratch *s, const struct scratch_spec *spec
     if (!rc)
         rc = memory_format(&what, err, "the %s of this shop", s->what);
     if (!rc)
-        rc = make_folder(s, spec->mode, err);
+        rc = make_folder(s, spec->mode, &dir, err);
     if (!rc)
         rc = file_lock_take(&s->lock, lock, LOCK_EXCLUSIVE, 0, what, err);
+    if (!rc)
+        rc = check_same(s->folder, dir, err);
     if (!rc)
         rc = clear_left(s, progress, err);
     if (!rc)
         rc = mark(s, err);
+    file_close(&dir);
     free(lock);
     free(what);
     return rc;
