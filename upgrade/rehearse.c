@@ -23,7 +23,9 @@ void rehearse_result_release(struct rehearse_result *r)
     for (size_t i = 0; i < r->page_count; i++) {
         free(r->pages[i].path);
         free(r->pages[i].live.title);
+        free(r->pages[i].live.location);
         free(r->pages[i].copy.title);
+        free(r->pages[i].copy.location);
     }
     free(r->pages);
     *r = (struct rehearse_result){.well = false};
@@ -89,6 +91,8 @@ static enum error_kind take(struct rehearsal *r, const struct progress *progress
     if (!rc)
         rc = catalog_site_lock(r->cat, site_id, false, SITE_LOCK_TIMEOUT_MS, &lock, err);
     if (!rc)
+        rc = transaction_refuse_pending(r->site->path, err); /* one may have begun since the plan */
+    if (!rc)
         rc = snapshot_take(r->cat, r->site, r->db, &o, progress, &result, err);
     catalog_site_unlock(lock);
     if (!rc && result.record.unread.count)
@@ -137,11 +141,21 @@ static enum error_kind build(struct rehearsal *r, const struct progress *progres
 
 /* ---- started, and judged ---- */
 
+static uint64_t lap(int64_t *since)
+{
+    int64_t now = clock_monotonic_ms();
+    uint64_t ms = (uint64_t)(now - *since);
+
+    *since = now;
+    return ms;
+}
+
 static enum error_kind judge(struct rehearsal *r, const struct progress *progress, struct rehearse_result *out,
                              struct error *err)
 {
     struct health_options h = r->context->health;
     struct health_result result = HEALTH_RESULT_INIT;
+    int64_t since = clock_monotonic_ms();
     enum error_kind rc = health_baseline_renew(&r->context->before, r->copy, err);
 
     /* The owner's own checks are about the shop, not about a copy of it. */
@@ -159,6 +173,7 @@ static enum error_kind judge(struct rehearsal *r, const struct progress *progres
         rc = rehearse_start(r, err);
     if (!rc)
         rc = health_judge(&h, &r->context->before, r->copy, progress, &result, err);
+    out->migrate_ms = lap(&since);
     if (!rc) {
         out->well = result.verdict == HEALTH_GOOD || result.verdict == HEALTH_WARNED;
         out->warned = result.verdict == HEALTH_WARNED;
@@ -199,13 +214,13 @@ static enum error_kind check(const struct site *site, const struct upgrade_plan 
     return rc;
 }
 
-static uint64_t lap(int64_t *since)
+/* Where the server can't copy a database, the upgrade dumps and loads it while the shop is closed: that was measured here. */
+static uint64_t closed_for(const struct rehearsal *r, const struct rehearse_result *out)
 {
-    int64_t now = clock_monotonic_ms();
-    uint64_t ms = (uint64_t)(now - *since);
+    const struct forward_plan *plan = r->plan->forward;
+    uint64_t copy = database_copies(r->db) ? plan->copy_ms : out->snapshot_ms + out->load_ms;
 
-    *since = now;
-    return ms;
+    return copy + plan->other_ms + out->migrate_ms;
 }
 
 static enum error_kind rehearse(struct rehearsal *r, const struct progress *progress, struct rehearse_result *out,
@@ -235,8 +250,7 @@ static enum error_kind rehearse(struct rehearsal *r, const struct progress *prog
         rc = cancel_check(err);
     if (!rc)
         rc = judge(r, progress, out, err);
-    out->migrate_ms = lap(&since);
-    out->closed_ms = r->plan->forward->copy_ms + r->plan->forward->other_ms + out->migrate_ms;
+    out->closed_ms = closed_for(r, out);
     if (!rc)
         (void)snprintf(out->snapshot, sizeof(out->snapshot), "%s", r->snapshot.id);
     return rc;

@@ -18,13 +18,14 @@
 struct rehearse_seen {
     long status; /* 0: no answer */
     size_t bytes;
-    char *title; /* as shown */
+    char *title;    /* as shown */
+    char *location; /* of a redirect, without the shop's address; "": none */
 };
 
 struct rehearse_page {
     char *path;
     struct rehearse_seen live, copy;
-    bool differs; /* in status or title, or twice as long or half */
+    bool differs; /* in status, title or where it leads, or twice as long or half */
 };
 
 struct rehearse_result {

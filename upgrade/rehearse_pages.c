@@ -34,6 +34,23 @@ static enum error_kind take_title(const struct http_answer *a, char **out, struc
     return rc;
 }
 
+/* Below the base path and without the query, which may name the shop's own address again. */
+static enum error_kind take_location(const struct health_options *o, const struct http_answer *a, char **out,
+                                     struct error *err)
+{
+    const char *path = a->location ? http_url_path(a->location) : "";
+    const char *base = http_url_path(o->url);
+    size_t n = strcspn(base, "?");
+    char shown[TITLE_MAX];
+
+    while (n > 0 && base[n - 1] == '/')
+        n--;
+    if (!strncmp(path, base, n) && (path[n] == '/' || !path[n]))
+        path += n;
+    text_name(path, strcspn(path, "?#"), shown, sizeof(shown));
+    return memory_string(shown, out, err);
+}
+
 static enum error_kind look(const struct health_options *o, const char *path, struct rehearse_seen *out,
                             struct error *err)
 {
@@ -45,6 +62,8 @@ static enum error_kind look(const struct health_options *o, const char *path, st
     out->status = a.status;
     out->bytes = a.body.len;
     rc = take_title(&a, &out->title, err);
+    if (!rc)
+        rc = take_location(o, &a, &out->location, err);
     http_answer_release(&a);
     return rc;
 }
@@ -52,7 +71,13 @@ static enum error_kind look(const struct health_options *o, const char *path, st
 static bool is_other(const struct rehearse_page *p)
 {
     return p->live.status != p->copy.status || strcmp(p->live.title, p->copy.title) != 0 ||
-           p->live.bytes > TIMES_LONGER * p->copy.bytes || p->copy.bytes > TIMES_LONGER * p->live.bytes;
+           strcmp(p->live.location, p->copy.location) != 0 || p->live.bytes > TIMES_LONGER * p->copy.bytes ||
+           p->copy.bytes > TIMES_LONGER * p->live.bytes;
+}
+
+static const char *leads(const struct rehearse_seen *seen)
+{
+    return seen->location[0] ? ", leads to " : "";
 }
 
 static enum error_kind compare(const struct health_options *live, const struct health_options *copy,
@@ -70,12 +95,14 @@ static enum error_kind compare(const struct health_options *live, const struct h
     if (rc)
         return rc;
     p->differs = is_other(p);
-    return p->differs ? text_list_addf(&out->warnings, err,
-                                       "%s (%s) is another page in the copy: status %ld, %zu bytes, \"%s\"; the live "
-                                       "shop: status %ld, %zu bytes, \"%s\"",
-                                       page->what, page->path, p->copy.status, p->copy.bytes, p->copy.title,
-                                       p->live.status, p->live.bytes, p->live.title)
-                      : OK;
+    return p->differs
+               ? text_list_addf(&out->warnings, err,
+                                "%s (%s) is another page in the copy: status %ld, %zu bytes, \"%s\"%s%s; the live "
+                                "shop: status %ld, %zu bytes, \"%s\"%s%s",
+                                page->what, page->path, p->copy.status, p->copy.bytes, p->copy.title, leads(&p->copy),
+                                p->copy.location, p->live.status, p->live.bytes, p->live.title, leads(&p->live),
+                                p->live.location)
+               : OK;
 }
 
 enum error_kind rehearse_pages(const struct rehearsal *r, const struct health_options *copy,

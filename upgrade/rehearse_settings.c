@@ -1,11 +1,13 @@
 /* The settings of a rehearsal's copy: whose database, and nothing that leads out (H2, H3). */
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "file.h"
 #include "json.h"
@@ -14,13 +16,14 @@
 #include "walk.h"
 
 #define FILE_MAX (4u << 20)
-#define DEPTH_MAX 8
+#define DEPTH_MAX 16
 #define BETWEEN '\n' /* between two keys of a path: no key has it */
 
 struct looking {
     const struct rehearsal *r;
-    char path[512]; /* of the object that is looked at */
+    char path[512]; /* of the object or array that is looked at */
     int depth;
+    int arrays;                          /* that we are in */
     struct text_list *emptied, *unknown; /* paths */
     struct error *err;
     enum error_kind rc;
@@ -82,33 +85,72 @@ static enum error_kind settle_rows(struct rehearsal *r, struct text_list *emptie
 
 /* ---- files ---- */
 
+/* The database is settled by settle_connection(), and the environment says it once more. */
+static bool is_of_database(const struct looking *l, const char *name, const char *text)
+{
+    return !strcasecmp(name, "ConnectionStrings.ConnectionString") ||
+           !strcasecmp(name, "ConnectionStrings.DataProvider") || !strcasecmp(name, "DataProvider") ||
+           (!strcasecmp(name, "DataConnectionString") && !strcmp(text, l->r->string));
+}
+
+static enum site_outside judge_value(const struct looking *l, const char *name, const char *text)
+{
+    if (!text || !*text || is_of_database(l, name, text) || is_allowed(l->r, name) ||
+        !strncmp(text, l->r->place.tree, strlen(l->r->place.tree)))
+        return SITE_OUTSIDE_NONE;
+    if (!strcasecmp(name, "InstalledPluginNames") || strcasestr(name, "PluginNames."))
+        return SITE_OUTSIDE_NONE;
+    if (!strncasecmp(name, "AzureBlobConfig.", 16) || !strcasecmp(name, "DistributedCacheConfig.ConnectionString") ||
+        !strcasecmp(name, "DataConnectionString"))
+        return SITE_OUTSIDE_EMPTY;
+    return site_outside_setting(name, text);
+}
+
+static void look_at_member(const char *key, struct json *value, void *arg);
+
+/* An element has its number for a key; one that would have to be emptied is refused, since only members are put in anew. */
+static void look_into(struct looking *l, struct json *value)
+{
+    char number[24];
+
+    l->depth++;
+    json_each(value, look_at_member, l);
+    l->arrays++;
+    for (size_t i = 0; i < json_length(value) && !l->rc; i++) {
+        (void)snprintf(number, sizeof(number), "%zu", i);
+        look_at_member(number, json_at(value, i), l);
+    }
+    l->arrays--;
+    l->depth--;
+}
+
 static void look_at_member(const char *key, struct json *value, void *arg)
 {
     struct looking *l = arg;
     const char *text = json_text(value);
     size_t n = strlen(l->path);
-    enum site_outside kind = SITE_OUTSIDE_NONE;
-    char *dot;
-    char name[512];
+    bool is_deep = json_is_object(value) || json_length(value);
+    enum site_outside kind;
+    char name[sizeof(l->path)];
 
-    if (l->rc || n + strlen(key) + 2 > sizeof(l->path) || (!l->depth && !strcasecmp(key, "ConnectionStrings")))
+    if (l->rc)
         return;
-    (void)snprintf(l->path + n, sizeof(l->path) - n, "%.1s%s", n ? "\n" : "", key);
-    if (json_is_object(value) && l->depth < DEPTH_MAX) {
-        l->depth++;
-        json_each(value, look_at_member, l);
-        l->depth--;
+    if (n + strlen(key) + 2 > sizeof(l->path) || (is_deep && l->depth >= DEPTH_MAX)) {
+        l->rc = error_set(l->err, ERR_REFUSED, 0, "its settings are nested too deep to be looked at: %.64s...", key);
+        return;
     }
+    if (n)
+        l->path[n] = BETWEEN;
+    memcpy(l->path + n + (n > 0), key, strlen(key) + 1);
+    if (is_deep)
+        look_into(l, value);
     (void)snprintf(name, sizeof(name), "%s", l->path);
-    while ((dot = strchr(name, BETWEEN)))
+    for (char *dot = name; (dot = strchr(dot, BETWEEN));)
         *dot = '.';
-    if (!strncasecmp(name, "AzureBlobConfig.", 16) || !strcasecmp(name, "DistributedCacheConfig.ConnectionString"))
-        kind = text && *text ? SITE_OUTSIDE_EMPTY : SITE_OUTSIDE_NONE;
-    else if (text && strncmp(text, l->r->place.tree, strlen(l->r->place.tree)) != 0)
-        kind = site_outside_setting(name, text);
-    if (kind == SITE_OUTSIDE_EMPTY && !is_allowed(l->r, name))
+    kind = l->rc ? SITE_OUTSIDE_NONE : judge_value(l, name, text);
+    if (kind == SITE_OUTSIDE_EMPTY && !l->arrays)
         l->rc = text_list_add(l->emptied, l->path, l->err);
-    else if (kind == SITE_OUTSIDE_UNKNOWN && !is_allowed(l->r, name))
+    else if (kind != SITE_OUTSIDE_NONE)
         l->rc = text_list_add(l->unknown, name, l->err);
     l->path[n] = '\0';
 }
@@ -137,9 +179,17 @@ static enum error_kind put_value(struct buffer *bytes, const char *path, struct 
     return rc;
 }
 
+/* .NET's configuration takes "true" for true. */
+static bool is_on(struct json *v)
+{
+    const char *text = json_text(v);
+
+    return text ? strcasecmp(text, "true") == 0 : json_flag(v, false);
+}
+
 /* Numbers and switches that only mean something with what was emptied. */
-static enum error_kind put_all(struct buffer *bytes, struct json *root, const struct text_list *emptied,
-                               struct text_list *told, struct error *err)
+static enum error_kind put_all(const struct rehearsal *r, struct buffer *bytes, struct json *root,
+                               const struct text_list *emptied, struct text_list *told, struct error *err)
 {
     struct json *none = NULL;
     struct json *box = json_object();
@@ -156,7 +206,8 @@ static enum error_kind put_all(struct buffer *bytes, struct json *root, const st
         for (char *at = told->count ? told->items[told->count - 1] : NULL; !rc && at && (at = strchr(at, BETWEEN));)
             *at = '.';
     }
-    if (!rc && json_is_object(cache) && json_flag(json_get_nocase(cache, "Enabled"), false)) {
+    if (!rc && is_on(json_get_nocase(cache, "Enabled")) && !is_allowed(r, "DistributedCacheConfig.Enabled") &&
+        !is_allowed(r, "DistributedCacheConfig.ConnectionString")) {
         rc = put_value(bytes, "DistributedCacheConfig\nEnabled", json_get(box, "off"), err);
         if (!rc)
             rc = text_list_add(told, "DistributedCacheConfig.Enabled", err);
@@ -203,19 +254,20 @@ static enum error_kind settle_file(struct rehearsal *r, int tree, const char *pa
     struct buffer bytes = BUFFER_INIT(FILE_MAX);
     struct json *root = NULL;
     struct looking l = {.r = r, .emptied = &emptied, .unknown = &unknown, .err = err};
+    size_t before = told->count;
     enum error_kind rc = read_file(tree, path, &bytes, err);
 
     if (!rc)
         rc = json_parse(bytes.data, bytes.len, &root, err);
     if (!rc) {
-        json_each(root, look_at_member, &l);
+        look_into(&l, root);
         rc = l.rc;
     }
     if (!rc && unknown.count)
         rc = refuse(&unknown, err);
     if (!rc)
-        rc = put_all(&bytes, root, &emptied, told, err);
-    if (!rc)
+        rc = put_all(r, &bytes, root, &emptied, told, err);
+    if (!rc && told->count > before)
         rc = write_back(tree, path, &bytes, err);
     if (rc)
         error_context(err, "%s", path);
@@ -226,35 +278,45 @@ static enum error_kind settle_file(struct rehearsal *r, int tree, const char *pa
     return rc;
 }
 
-static bool is_settings(const char *name)
+/* In App_Data also what plugins keep there. */
+static bool is_settings(const char *folder, const char *name)
 {
     size_t n = strlen(name);
 
-    return !strncasecmp(name, "appsettings", 11) && n > 16 - 1 && !strcasecmp(name + n - 5, ".json");
+    return n > 5 && !strcasecmp(name + n - 5, ".json") && (*folder != '.' || !strncasecmp(name, "appsettings", 11));
+}
+
+static enum error_kind settle_entry(struct rehearsal *r, int tree, const char *folder, const char *name,
+                                    struct text_list *told, struct error *err)
+{
+    char *path = NULL;
+    enum error_kind rc = *folder == '.' ? memory_string(name, &path, err) : path_join(folder, name, &path, err);
+
+    if (!rc && !is_allowed(r, path)) {
+        rc = settle_file(r, tree, path, told, err);
+        if (rc == ERR_CORRUPT)
+            error_hint(err, "where it is no settings of the shop, say so in the config: rehearse-allow = %s", path);
+    }
+    free(path);
+    return rc;
 }
 
 static enum error_kind settle_folder(struct rehearsal *r, int tree, const char *folder, struct text_list *told,
                                      struct error *err)
 {
-    char *full = NULL;
-    DIR *dir = NULL;
-    enum error_kind rc = path_join(r->place.tree, folder, &full, err);
+    int fd = openat(tree, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    enum error_kind rc = OK;
 
-    if (!rc)
-        dir = opendir(full);
-    for (struct dirent *e = dir ? readdir(dir) : NULL; e && !rc; e = readdir(dir)) {
-        char *path = NULL;
-
-        if (!is_settings(e->d_name))
-            continue;
-        rc = *folder == '.' ? memory_string(e->d_name, &path, err) : path_join(folder, e->d_name, &path, err);
-        if (!rc)
-            rc = settle_file(r, tree, path, told, err);
-        free(path);
-    }
+    if (!dir && errno != ENOENT)
+        rc = error_set(err, ERR_IO, errno, "%s/%s", r->place.tree, folder);
+    if (!dir && fd >= 0)
+        (void)close(fd);
+    for (struct dirent *e = dir ? readdir(dir) : NULL; e && !rc; e = readdir(dir))
+        if (is_settings(folder, e->d_name))
+            rc = settle_entry(r, tree, folder, e->d_name, told, err);
     if (dir)
         closedir(dir);
-    free(full);
     return rc;
 }
 

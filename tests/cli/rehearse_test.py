@@ -150,7 +150,12 @@ def rehearse__refuses_an_address_that_nobody_knows():
     s.rehearse().expect(1, err="acme.erp", hint="rehearse-allow")
     check(not os.path.exists(s.told), "it was started")
     same(s.beside(), NOTHING, "left")
+    plugin = os.path.join(s.site, "App_Data", "acme.json")
+    with open(plugin, "w", encoding="utf-8") as f:
+        json.dump({"ApiKey": "sk_live", "Servers": [{"Host": "erp:8443"}]}, f)
     s.configure(**{"rehearse-allow": "acme.erp"})
+    s.rehearse().expect(1, err=["acme.json", "Servers.0.Host"], hint="rehearse-allow")
+    os.unlink(plugin)
     s.rehearse(None, "--host-network").expect(0, out=[f"{TO} on a copy of", "it works", "closed for about", "had this machine's: so you asked", "the copy is removed"])
     check(s.found()["reached"], "it has the machine's network, as asked")
     s.rehearse(s.make_release("titles", other_titles=True)).expect(3, out="differ", err=["is another page in the copy", "(new)"])
