@@ -153,10 +153,29 @@ static void tell(struct cli *cli, const struct site *site, const struct run_resu
     }
 }
 
+static void plan_json(const struct site *site, const struct keep_policy *policy)
+{
+    const struct site_config *c = site->config;
+    struct json *v = cli_json_new("run_plan");
+
+    json_put_bytes(v, "site", site->path, strlen(site->path));
+    json_put_flag(v, "forgets", policy->any);
+    json_put_text(v, "verify_budget", c && c->verify_budget ? c->verify_budget : "10m");
+    json_put_text(v, "verify_within", c && c->verify_within ? c->verify_within : "30d");
+    json_put_text(v, "drill", c && c->drill ? c->drill : "never");
+    json_put_flag(v, "after_run", c && c->after_run);
+    cli_json(v);
+}
+
 static void tell_plan(struct cli *cli, const struct site *site, const struct keep_policy *policy)
 {
     const struct site_config *c = site->config;
 
+    if (cli->json) {
+        plan_json(site, policy);
+        cli_warn_pending(cli, site->path);
+        return;
+    }
     cli_line("", "a run of %s would", site->path);
     printf("  clear what a transaction kept, if its time has come\n");
     printf("  take a snapshot\n");

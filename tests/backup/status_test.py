@@ -86,6 +86,14 @@ def rules__that_are_given_stand_for_keep_alone():
         same("kept", sorted(o["kind"] for o in told), ["before-upgrade"] * 4 + ["scheduled"])
 
 
+def plan__of_a_run_is_one_object():
+    with Planted(snapshots=3) as b:
+        b.more = "keep = daily 7\ndrill = weekly\nafter-run = true\n"
+        b.write_config()
+        plan = {"type": "run_plan", "site": b.site, "forgets": True, "verify_budget": "10m", "verify_within": "30d", "drill": "weekly", "after_run": True}
+        same("plan", [o for o in b.objects("run", "shop", "--dry-run") if o["type"] != "note"], [plan])
+
+
 def never__is_said_where_there_is_nothing():
     with Planted(snapshots=0) as b:
         o = site_of(b, status=3)
