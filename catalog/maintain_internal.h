@@ -75,6 +75,14 @@ void mark_free(struct mark *m); /* accepts NULL */
 enum error_kind mark_snapshot(struct mark *m, const struct snapshot_record *record, mark_wrong_fn *wrong, void *arg,
                               bool *whole, struct error *err);
 bool mark_has(const struct mark *m, int64_t row);
+/*
+ * Does the index place a chunk of this frame in this pack, one that is marked?
+ *
+ * m          NULL: any chunk counts
+ * at         the pack's first chunk to look at: that of the frame, or one before it
+ */
+enum error_kind mark_frame(struct catalog *cat, const struct mark *m, const struct pack *pack, uint64_t number,
+                           uint32_t frame, uint32_t at, bool *out, struct error *err);
 /* Raw bytes and chunks that are marked in a pack. */
 uint64_t mark_pack_bytes(const struct mark *m, uint64_t pack);
 uint64_t mark_pack_chunks(const struct mark *m, uint64_t pack);

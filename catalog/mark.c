@@ -57,6 +57,28 @@ bool mark_has(const struct mark *m, int64_t row)
     return row >= 0 && byte < m->bits_len && (m->bits[byte] >> (row % 8) & 1);
 }
 
+enum error_kind mark_frame(struct catalog *cat, const struct mark *m, const struct pack *pack, uint64_t number,
+                           uint32_t frame, uint32_t at, bool *out, struct error *err)
+{
+    enum error_kind rc = OK;
+
+    *out = false;
+    for (; !rc && !*out && at < pack_chunk_count(pack); at++) {
+        struct footer_chunk c;
+        struct chunk_row row;
+        bool found = false;
+
+        pack_chunk_at(pack, at, &c);
+        if (c.frame < frame)
+            continue;
+        if (c.frame > frame)
+            break;
+        rc = index_chunk_find(cat->index, &c.id, &row, &found, err);
+        *out = !rc && found && row.pack == number && (!m || mark_has(m, row.row));
+    }
+    return rc;
+}
+
 uint64_t mark_pack_bytes(const struct mark *m, uint64_t pack)
 {
     return pack < m->pack_cap ? m->packs[pack].bytes : 0;

@@ -48,9 +48,6 @@ enum error_kind prune_survey(struct prune *p, struct error *err);
 void prune_survey_release(struct prune *p); /* the marks stay: they belong to the caller */
 /* Choose each pack's fate, and what is to be rewritten. */
 void prune_decide(struct prune *p);
-/* Does a standing snapshot reach this chunk, and the index place it in this pack? */
-enum error_kind prune_chunk_is_used(struct prune *p, const struct prune_pack *pack, const struct footer_chunk *chunk,
-                                    bool *out, struct error *err);
 struct prune_pack *prune_pack_find(struct prune *p, uint64_t number); /* NULL: none */
 /* Bytes of the file that nothing needs: an estimate by the chunks' share. */
 uint64_t prune_pack_unused(const struct prune *p, const struct prune_pack *pack);

@@ -107,18 +107,6 @@ static enum error_kind add_up_chunks(struct prune *p, struct error *err)
     return rc;
 }
 
-enum error_kind prune_chunk_is_used(struct prune *p, const struct prune_pack *pack, const struct footer_chunk *chunk,
-                                    bool *out, struct error *err)
-{
-    struct chunk_row row;
-    bool found = false;
-    enum error_kind rc = index_chunk_find(p->cat->index, &chunk->id, &row, &found, err);
-
-    if (!rc)
-        *out = found && row.pack == pack->row.number && mark_has(p->mark, row.row);
-    return rc;
-}
-
 /* A pack whose list of chunks can't be read counts as needed. */
 static enum error_kind frame_is_used(struct prune *p, const struct prune_pack *pack, int64_t frame, bool *out,
                                      struct error *err)
@@ -128,13 +116,8 @@ static enum error_kind frame_is_used(struct prune *p, const struct prune_pack *p
     enum error_kind rc = OK;
 
     *out = frame == DAMAGE_WHOLE_PACK || pack_open(p->cat->dirfd, pack->row.name, &p->cat->format, &from, &ignored);
-    for (uint32_t i = 0; from && !rc && !*out && i < pack_chunk_count(from); i++) {
-        struct footer_chunk chunk;
-
-        pack_chunk_at(from, i, &chunk);
-        if (chunk.frame == frame)
-            rc = prune_chunk_is_used(p, pack, &chunk, out, err);
-    }
+    if (from)
+        rc = mark_frame(p->cat, p->mark, from, pack->row.number, (uint32_t)frame, 0, out, err);
     pack_close(from);
     return rc;
 }

@@ -163,6 +163,18 @@ struct frame_use {
     uint32_t used;
 };
 
+static enum error_kind is_used(struct prune *p, const struct prune_pack *pack, const struct footer_chunk *chunk,
+                               bool *out, struct error *err)
+{
+    struct chunk_row row;
+    bool found = false;
+    enum error_kind rc = index_chunk_find(p->cat->index, &chunk->id, &row, &found, err);
+
+    if (!rc)
+        *out = found && row.pack == pack->row.number && mark_has(p->mark, row.row);
+    return rc;
+}
+
 static enum error_kind look_at_frame(struct rewriter *w, const struct prune_pack *pack, const struct pack *from,
                                      uint32_t frame, struct frame_use *use, struct error *err)
 {
@@ -177,7 +189,7 @@ static enum error_kind look_at_frame(struct rewriter *w, const struct prune_pack
         pack_chunk_at(from, use->to, &chunk);
         if (chunk.frame != frame)
             break;
-        rc = prune_chunk_is_used(w->p, pack, &chunk, &used, err);
+        rc = is_used(w->p, pack, &chunk, &used, err);
         use->used += used;
     }
     return rc;
@@ -244,7 +256,7 @@ static enum error_kind copy_pieces(struct rewriter *w, const struct prune_pack *
         bool used = false;
 
         pack_chunk_at(from, i, &chunk);
-        rc = prune_chunk_is_used(w->p, pack, &chunk, &used, err);
+        rc = is_used(w->p, pack, &chunk, &used, err);
         if (rc || !used)
             continue;
         rc = blame_frame(w, frame, copy_piece(w, &chunk, err));

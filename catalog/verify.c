@@ -320,32 +320,12 @@ static bool out_of_time(const struct verify *v)
 }
 
 /* Nothing leads there any more where what is damaged was stored again, somewhere else. */
-static enum error_kind is_led_to(struct verify *v, const struct pack_row *row, const struct pack *pack, uint32_t frame,
-                                 bool *out, struct error *err)
-{
-    enum error_kind rc = OK;
-
-    *out = false;
-    for (uint32_t i = 0; !rc && !*out && i < pack_chunk_count(pack); i++) {
-        struct footer_chunk chunk;
-        struct chunk_row found;
-        bool there = false;
-
-        pack_chunk_at(pack, i, &chunk);
-        if (chunk.frame != frame)
-            continue;
-        rc = index_chunk_find(v->cat->index, &chunk.id, &found, &there, err);
-        *out = there && found.pack == row->number;
-    }
-    return rc;
-}
-
 static enum error_kind frame_is_damaged(struct verify *v, const struct pack_row *row, const struct pack *pack,
                                         uint32_t frame, const struct error *why, struct error *err)
 {
     bool led_to = false;
     char *note = NULL;
-    enum error_kind rc = is_led_to(v, row, pack, frame, &led_to, err);
+    enum error_kind rc = mark_frame(v->cat, NULL, pack, row->number, frame, 0, &led_to, err);
 
     if (rc == ERR_CORRUPT) { /* the index can't tell: no reason to keep silent */
         error_clear(err);
@@ -624,26 +604,6 @@ enum error_kind catalog_verify(struct catalog *cat, const struct verify_options 
 /* ---- one snapshot ---- */
 
 /* Is anything of this frame reached? *at is its first footer entry. */
-static enum error_kind frame_is_reached(struct verify *v, const struct mark *mark, const struct pack *pack,
-                                        uint64_t number, uint32_t frame, uint32_t at, bool *out, struct error *err)
-{
-    enum error_kind rc = OK;
-
-    *out = false;
-    for (; !rc && !*out && at < pack_chunk_count(pack); at++) {
-        struct footer_chunk c;
-        struct chunk_row row;
-        bool found = false;
-
-        pack_chunk_at(pack, at, &c);
-        if (c.frame != frame)
-            break;
-        rc = index_chunk_find(v->cat->index, &c.id, &row, &found, err);
-        *out = !rc && found && row.pack == number && mark_has(mark, row.row);
-    }
-    return rc;
-}
-
 static void pass_frame(const struct pack *pack, uint32_t frame, uint32_t *at)
 {
     struct footer_chunk c;
@@ -684,7 +644,7 @@ static enum error_kind read_reached(struct verify *v, const struct mark *mark, c
     for (uint32_t i = 0; !rc && i < pack_frame_count(pack); i++) {
         rc = cancel_check(err);
         if (!rc)
-            rc = frame_is_reached(v, mark, pack, row->number, i, at, &reached, err);
+            rc = mark_frame(v->cat, mark, pack, row->number, i, at, &reached, err);
         if (rc || !reached) {
             pass_frame(pack, i, &at);
             continue;
