@@ -16,17 +16,6 @@
 #define SYSTEMCTL_MS 90000
 #define ASIDE_MAX 1000
 
-static enum error_kind parent_sync(const char *path, struct error *err)
-{
-    char *parent = NULL;
-    enum error_kind rc = path_parent(path, &parent, err);
-
-    if (!rc)
-        rc = directory_sync(AT_FDCWD, parent, err);
-    free(parent);
-    return rc;
-}
-
 /* Folders of units are for everybody to read, whatever this process keeps private otherwise. */
 static enum error_kind folder_make(const char *path, struct error *err)
 {
@@ -39,7 +28,7 @@ static enum error_kind folder_make(const char *path, struct error *err)
         error_copy(err, &why);
     else if (chmod(path, 0755))
         rc = error_set(err, ERR_IO, errno, "cannot set the mode of %s", path);
-    return rc ? rc : parent_sync(path, err);
+    return rc ? rc : directory_sync_parent(path, err);
 }
 
 /* As a link, so that there is no moment without the file itself, under a name that is free: what was kept before stays. */
@@ -115,7 +104,7 @@ static enum error_kind remove_file(const struct schedule_file *f, struct error *
 
     if (!rc)
         rc = file_unlink(AT_FDCWD, f->path, err);
-    return rc ? rc : parent_sync(f->path, err);
+    return rc ? rc : directory_sync_parent(f->path, err);
 }
 
 enum error_kind schedule_plan_apply(const struct schedule_plan *p, struct error *err)

@@ -111,6 +111,17 @@ enum error_kind directory_sync(int dirfd, const char *path, struct error *err)
     return rc;
 }
 
+enum error_kind directory_sync_parent(const char *path, struct error *err)
+{
+    char *parent = NULL;
+    enum error_kind rc = path_parent(path, &parent, err);
+
+    if (!rc)
+        rc = directory_sync(AT_FDCWD, parent, err);
+    free(parent);
+    return rc;
+}
+
 /*
  * Removal of a tree.
  *

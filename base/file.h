@@ -51,6 +51,7 @@ enum error_kind directory_make_all(const char *path, struct error *err);
 /* Bytes that this user may still write on the filesystem that path lies on. */
 enum error_kind directory_room(const char *path, uint64_t *out, struct error *err);
 enum error_kind directory_sync(int dirfd, const char *path, struct error *err); /* open, fsync, close */
+enum error_kind directory_sync_parent(const char *path, struct error *err);     /* of the folder that it is in */
 
 /* The next four do not sync; the caller names when. */
 enum error_kind file_rename(int from_dirfd, const char *from, int to_dirfd, const char *to, struct error *err);

@@ -75,17 +75,6 @@ static bool stands(bool there, const struct file_identity *is, bool wanted, cons
     return there && file_identity_equal(is, want);
 }
 
-static enum error_kind sync_parent(const char *path, struct error *err)
-{
-    char *parent = NULL;
-    enum error_kind rc = path_parent(path, &parent, err);
-
-    if (!rc)
-        rc = directory_sync(AT_FDCWD, parent, err);
-    free(parent);
-    return rc;
-}
-
 static enum error_kind misplaced(const struct unit *t, struct error *err)
 {
     enum error_kind rc =
@@ -123,9 +112,9 @@ static enum error_kind unit_ensure(const struct unit *t, bool new_side, struct e
         rc = file_rename_new(AT_FDCWD, t->live, AT_FDCWD, t->slot, err);
 sync:
     if (!rc)
-        rc = sync_parent(t->live, err);
+        rc = directory_sync_parent(t->live, err);
     if (!rc)
-        rc = sync_parent(t->slot, err);
+        rc = directory_sync_parent(t->slot, err);
     return rc;
 }
 

@@ -55,17 +55,6 @@ enum error_kind fence_problems(const struct txn *t, struct text_list *out, struc
     return rc;
 }
 
-static enum error_kind sync_folder(const struct fence *f, struct error *err)
-{
-    char *folder = NULL;
-    enum error_kind rc = path_parent(f->file, &folder, err);
-
-    if (!rc)
-        rc = directory_sync(AT_FDCWD, folder, err);
-    free(folder);
-    return rc;
-}
-
 static enum error_kind put_file(const struct fence *f, struct error *err)
 {
     static const char text[] = "nopsnap keeps the shop from starting while this file exists; see `nopsnap recover`\n";
@@ -187,7 +176,7 @@ enum error_kind fence_start(const struct fence *f, struct error *err)
         error_copy(err, &gone);
         return rc;
     }
-    rc = sync_folder(f, err);
+    rc = directory_sync_parent(f->file, err);
     if (!rc && f->txn->start)
         rc = owners_command("start", f->txn->start, err);
     else if (!rc && f->txn->service)
@@ -210,7 +199,7 @@ enum error_kind fence_down(const struct fence *f, struct error *err)
         error_copy(err, &gone);
         return rc;
     }
-    rc = sync_folder(f, err);
+    rc = directory_sync_parent(f->file, err);
     if (!rc && f->dropin)
         rc = fence_unit_remove(f->dropin, err);
     return rc;
