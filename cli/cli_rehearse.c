@@ -128,7 +128,7 @@ static void print_result(const struct cli *cli, const struct site *site, const s
         put_list(v, "warnings", &r->warnings);
         put_list(v, "emptied", &r->emptied);
         put_pages(v, r);
-        if (!r->apart)
+        if (r->network_why[0])
             json_put_text(v, "host_network", r->network_why);
         cli_json(v);
         return;
@@ -149,9 +149,10 @@ static void print_result(const struct cli *cli, const struct site *site, const s
     if (r->page_count)
         printf("  pages     %zu asked of both shops: %zu differ\n", r->page_count, differing(r));
     printf("  network   %s%s\n",
-           r->apart ? "the copy reached its database's server and nothing else, but for sockets in the filesystem"
-                    : "the copy had this machine's: ",
-           r->apart ? "" : r->network_why);
+           r->network_why[0]
+               ? "the copy had this machine's: "
+               : "the copy reached its database's server and nothing else, but for sockets in the filesystem",
+           r->network_why);
     printf("  emptied   %zu settings that lead outside led nowhere in the copy, and so did mail and tasks\n",
            r->emptied.count);
     printf("  the copy is removed; it was made from snapshot %.8s\n", r->snapshot);

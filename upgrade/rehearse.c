@@ -243,7 +243,6 @@ static enum error_kind rehearse(struct rehearsal *r, const struct progress *prog
         rc = build(r, progress, err);
     if (!rc)
         rc = rehearse_settings(r, out, err);
-    out->apart = r->netns > 0;
     memcpy(out->network_why, r->network_why, sizeof(out->network_why));
     out->build_ms = lap(&since);
     if (!rc)

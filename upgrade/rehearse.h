@@ -35,8 +35,8 @@ struct rehearse_result {
     struct text_list emptied;  /* settings that lead nowhere in the copy */
     struct rehearse_page *pages;
     size_t page_count;
-    bool apart;            /* the copy had a network without a way out but to the database */
-    char network_why[256]; /* else: why it had the machine's */
+    char network_why
+        [256]; /* why the copy had the machine's network; "": it had its own, without a way out but to the database */
     uint64_t snapshot_ms, load_ms, build_ms, migrate_ms;
     uint64_t closed_ms; /* for how long the upgrade will keep the shop closed, roughly */
     char snapshot[65];  /* that the copy was made from; stays in the catalogue */

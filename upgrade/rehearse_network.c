@@ -12,11 +12,9 @@ static int port_of(const struct database_target *t)
     return t->engine == DATABASE_POSTGRESQL ? 5432 : t->engine == DATABASE_MYSQL ? 3306 : 1433;
 }
 
-static void leave(struct rehearsal *r, const char *why)
+static void use_host_network(struct rehearsal *r, const char *why)
 {
-    relay_stop(r->relay);
-    r->relay = NULL;
-    file_close(&r->netns);
+    rehearse_network_end(r);
     text_name(why, strlen(why), r->network_why, sizeof(r->network_why));
 }
 
@@ -26,7 +24,7 @@ enum error_kind rehearse_network(struct rehearsal *r, const struct database_targ
     enum error_kind rc;
 
     if (r->host_network) {
-        leave(r, "so you asked");
+        use_host_network(r, "so you asked");
         return OK;
     }
     rc = netns_make(&r->netns, &why);
@@ -36,7 +34,7 @@ enum error_kind rehearse_network(struct rehearsal *r, const struct database_targ
     if (!rc && target->host[0] != '/')
         rc = relay_start(r->netns, target->host, port_of(target), &r->relay, &why);
     if (rc == ERR_REFUSED || rc == ERR_IO) {
-        leave(r, why.text);
+        use_host_network(r, why.text);
         return OK;
     }
     if (rc)
