@@ -479,7 +479,7 @@ bool site_carry_renames_below(const struct site_carry_request *request, const ch
         const struct row *row = &rows[i];
 
         if (row->head && (row->layouts & (request->old_layout == SITE_LEGACY ? LEGACY : CORE)) && row->from <= old &&
-            old <= row->to && new >= row->place_from &&strcmp(row->head, row->place) != 0 &&
+            old <= row->to && new >= row->place_from && (strcmp(row->head, row->place) != 0) &&
             (*folder == '\0' || below(folder, row->head) || below(row->head, folder)))
             return true;
     }
