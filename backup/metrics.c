@@ -88,31 +88,42 @@ static int64_t drill(const struct overview_site *s)
     return moment(s->drill_good.ended_ns);
 }
 
+/* As long as the record says: without the removal of what was restored. */
+static int64_t drill_took_ms(const struct overview_site *s)
+{
+    return s->drill_good.ended_ns ? (s->drill_good.ended_ns - s->drill_good.started_ns) / NS_PER_MS : -1;
+}
+
 static int64_t trial_end(const struct overview_site *s)
 {
     return moment(s->kept.trial_end_ns);
 }
 
+enum unit { WHOLE, THOUSANDTHS };
+
 static const struct family {
     const char *name, *help;
     site_value *value;
+    enum unit unit; /* what the value counts */
 } families[] = {
-    {"nopsnap_site_state", "0 well, 1 note, 2 warning, 3 damage, 4 something unfinished.", state},
-    {"nopsnap_site_snapshots", "Snapshots of the site.", snapshots},
-    {"nopsnap_site_stored_bytes", "What its snapshots added to the catalogue.", stored},
-    {"nopsnap_site_last_snapshot_timestamp_seconds", "When the newest snapshot was made.", newest},
+    {"nopsnap_site_state", "0 well, 1 note, 2 warning, 3 damage, 4 something unfinished.", state, WHOLE},
+    {"nopsnap_site_snapshots", "Snapshots of the site.", snapshots, WHOLE},
+    {"nopsnap_site_stored_bytes", "What its snapshots added to the catalogue.", stored, WHOLE},
+    {"nopsnap_site_last_snapshot_timestamp_seconds", "When the newest snapshot was made.", newest, WHOLE},
     {"nopsnap_site_last_good_snapshot_timestamp_seconds",
-     "When the newest whole snapshot that is not flagged was made.", newest_good},
-    {"nopsnap_site_expected_age_seconds", "How old the newest good snapshot may be.", expected},
-    {"nopsnap_site_files", "Files in the newest good snapshot.", files},
-    {"nopsnap_site_files_bytes", "Bytes of those files.", files_bytes},
-    {"nopsnap_site_dump_bytes", "Bytes of the database dump in the newest good snapshot.", dump_bytes},
-    {"nopsnap_site_database_rows", "Rows in that dump.", rows},
-    {"nopsnap_site_next_run_timestamp_seconds", "When the next run is expected.", next_run},
-    {"nopsnap_site_last_run_timestamp_seconds", "When the last scheduled run ended.", run},
-    {"nopsnap_site_last_run_status", "Exit status of the last scheduled run.", run_status},
-    {"nopsnap_site_last_good_drill_timestamp_seconds", "When a restore was last proved to work.", drill},
-    {"nopsnap_site_trial_end_timestamp_seconds", "When the trial of an upgrade ends.", trial_end},
+     "When the newest whole snapshot that is not flagged was made.", newest_good, WHOLE},
+    {"nopsnap_site_expected_age_seconds", "How old the newest good snapshot may be.", expected, WHOLE},
+    {"nopsnap_site_files", "Files in the newest good snapshot.", files, WHOLE},
+    {"nopsnap_site_files_bytes", "Bytes of those files.", files_bytes, WHOLE},
+    {"nopsnap_site_dump_bytes", "Bytes of the database dump in the newest good snapshot.", dump_bytes, WHOLE},
+    {"nopsnap_site_database_rows", "Rows in that dump.", rows, WHOLE},
+    {"nopsnap_site_next_run_timestamp_seconds", "When the next run is expected.", next_run, WHOLE},
+    {"nopsnap_site_last_run_timestamp_seconds", "When the last scheduled run ended.", run, WHOLE},
+    {"nopsnap_site_last_run_status", "Exit status of the last scheduled run.", run_status, WHOLE},
+    {"nopsnap_site_last_good_drill_timestamp_seconds", "When a restore was last proved to work.", drill, WHOLE},
+    {"nopsnap_site_last_good_drill_duration_seconds", "How long the last restore that was proved to work took.",
+     drill_took_ms, THOUSANDTHS},
+    {"nopsnap_site_trial_end_timestamp_seconds", "When the trial of an upgrade ends.", trial_end, WHOLE},
 };
 
 /* Printable, then as the format wants it: backslash, quote and line end escaped. */
@@ -130,6 +141,13 @@ static enum error_kind put_label(struct buffer *out, const char *value, struct e
 static enum error_kind put_head(struct buffer *out, const char *name, const char *help, struct error *err)
 {
     return buffer_append_format(out, err, "# HELP %s %s\n# TYPE %s gauge\n", name, help, name);
+}
+
+static enum error_kind put_value(struct buffer *out, int64_t value, enum unit unit, struct error *err)
+{
+    if (unit == THOUSANDTHS)
+        return buffer_append_format(out, err, "%lld.%03d", (long long)(value / 1000), (int)(value % 1000));
+    return buffer_append_format(out, err, "%lld", (long long)value);
 }
 
 static enum error_kind put_family(const struct overview *o, const struct family *f, struct buffer *out,
@@ -150,7 +168,11 @@ static enum error_kind put_family(const struct overview *o, const struct family 
         if (!rc)
             rc = put_label(out, o->sites[i].path, err);
         if (!rc)
-            rc = buffer_append_format(out, err, "\"} %lld\n", (long long)value);
+            rc = buffer_append_text(out, "\"} ", err);
+        if (!rc)
+            rc = put_value(out, value, f->unit, err);
+        if (!rc)
+            rc = buffer_append_text(out, "\n", err);
     }
     return rc;
 }

@@ -39,7 +39,7 @@ static void turn_into(struct snapshot_record *r, const char *path, int64_t made_
 static enum error_kind log_work(struct catalog *cat, const char *site_id, const char *kind, int64_t at_ns, int status,
                                 const char *facts, struct error *err)
 {
-    struct run_entry e = {at_ns - 252 * NS, at_ns, site_id, kind, status, facts};
+    struct run_entry e = {at_ns - 252 * NS - NS / 4, at_ns, site_id, kind, status, facts};
 
     return catalog_run_add(cat, &e, err);
 }

@@ -138,6 +138,7 @@ def metrics__are_what_a_parser_reads():
         same("written", value["nopsnap_written_timestamp_seconds"], NOW)
         same("bytes", value["nopsnap_site_files_bytes"], 40000000 + 12 * 90000)
         same("may be", value["nopsnap_site_expected_age_seconds"], 26 * 3600)
+        same("the last proof took", value["nopsnap_site_last_good_drill_duration_seconds"], 252.25)
         same("no trial", "nopsnap_site_trial_end_timestamp_seconds" in value, False)
         same("left over", [n for n in os.listdir(b.folder) if n.startswith(".")], [])
         b.run("status", "--metrics", "/nowhere/x.prom").expect(1, err="/nowhere")

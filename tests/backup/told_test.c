@@ -160,6 +160,7 @@ static void metrics__are_of_this_host_alone(void **state)
     first = strstr((const char *)out.data, "nopsnap_site_snapshots{site=\"\",path=\"/srv/shop\"} 0\n");
     assert_non_null(first);
     assert_null(strstr(first + 1, "nopsnap_site_snapshots{"));
+    assert_null(strstr((const char *)out.data, "_duration_seconds{")); /* of what never was */
     buffer_release(&out);
 }
 
