@@ -123,6 +123,10 @@ enum error_kind cli_site_open(struct cli *cli, const char *name, bool loose, str
  */
 enum error_kind cli_site_known(struct cli *cli, struct catalog *cat, const char *name, const char *path,
                                struct error *err);
+/* Is this folder where visitors of any site could read what is put there (P10), or in the tree of a site of the config (P2)? */
+bool cli_is_in_site(const struct cli *cli, const char *folder);
+/* ERR_REFUSED for a file to be written whose folder is. */
+enum error_kind cli_refuse_in_site(const struct cli *cli, const char *file, struct error *err);
 /* Connect to the site's database; *out NULL when it has none. The targets live in r. */
 struct cli_database {
     struct database_target target, admin;

@@ -25,20 +25,6 @@ static void tell(struct cli *cli, const struct snapshot_record *r, const char *f
     }
 }
 
-/* The archive holds the shop's passwords: never where visitors could read it (P10). */
-static enum error_kind check_place(const char *file, struct error *err)
-{
-    char *parent = NULL;
-    enum error_kind rc = path_parent(file, &parent, err);
-
-    if (!rc && site_serves(parent)) {
-        rc = error_set(err, ERR_REFUSED, 0, "%s is inside a site: visitors could read it", file);
-        error_hint(err, "name a file elsewhere");
-    }
-    free(parent);
-    return rc;
-}
-
 int cli_export(struct cli *cli, int argc, char **argv)
 {
     struct snapshot_record record = SNAPSHOT_RECORD_INIT;
@@ -50,7 +36,7 @@ int cli_export(struct cli *cli, int argc, char **argv)
 
     if (status >= 0)
         return status;
-    rc = check_place(argv[optind + 1], &err);
+    rc = cli_refuse_in_site(cli, argv[optind + 1], &err); /* it holds the shop's passwords (P10) */
     if (!rc)
         rc = cli_catalog_open(cli, CATALOG_READ, false, &cat, &err);
     if (!rc)

@@ -1,7 +1,6 @@
 /*
  * The page that an owner looks at.
  */
-#include <stdlib.h>
 #include <string.h>
 
 #include "cli.h"
@@ -9,23 +8,6 @@
 #include "report.h"
 
 #define REPORT_MAX ((size_t)64 << 20)
-
-static enum error_kind refuse_served(const char *file, struct error *err)
-{
-    char *parent = NULL;
-    char *real = NULL;
-    enum error_kind rc = path_parent(file, &parent, err);
-
-    if (!rc)
-        rc = path_real(parent, &real, err);
-    if (!rc && site_serves(real)) {
-        rc = error_set(err, ERR_REFUSED, 0, "%s would be where visitors could read it", file);
-        error_hint(err, "write it elsewhere");
-    }
-    free(parent);
-    free(real);
-    return rc;
-}
 
 static enum error_kind write_report(struct cli *cli, struct catalog *cat, const char *file, struct error *err)
 {
@@ -70,7 +52,7 @@ int cli_report(struct cli *cli, int argc, char **argv)
     }
     if (!file || argc != optind)
         return cli_usage(cli, me, "report takes --html FILE");
-    rc = refuse_served(file, &err);
+    rc = cli_refuse_in_site(cli, file, &err);
     if (!rc)
         rc = cli_catalog_open(cli, CATALOG_READ, false, &cat, &err);
     if (!rc)

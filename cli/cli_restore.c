@@ -93,9 +93,8 @@ static enum error_kind outside_sites(struct cli *cli, const struct snapshot_reco
 
     if (rc)
         return rc;
-    inside = site_serves(target) || (record->site_path && site_holds(record->site_path, parent));
-    for (size_t i = 0; i < cli->config.count && !inside; i++)
-        inside = cli->config.sites[i].path && site_holds(cli->config.sites[i].path, parent);
+    inside = site_serves(target) || cli_is_in_site(cli, parent) ||
+             (record->site_path && site_holds(record->site_path, parent));
     free(parent);
     if (!inside)
         return OK;

@@ -289,7 +289,8 @@ static void look_around(struct cli *cli, struct catalog *cat)
     error_clear(&err);
     if (!cli->config.metrics_file)
         return;
-    if (overview_gather(cat, &cli->config, NULL, &o, &err) != OK ||
+    if (cli_refuse_in_site(cli, cli->config.metrics_file, &err) != OK ||
+        overview_gather(cat, &cli->config, NULL, &o, &err) != OK ||
         metrics_write(&o, cli->config.metrics_file, &err) != OK)
         cli_warn(cli, "%s", err.text);
     overview_release(&o);

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "cli.h"
+#include "file.h"
 
 static void tell(struct cli *cli, const struct site *site)
 {
@@ -104,6 +105,28 @@ enum error_kind cli_site_known(struct cli *cli, struct catalog *cat, const char 
         error_hint(err, "known are: %s", k.names);
     else
         error_hint(err, "none is known yet: nopsnap snapshot SITE");
+    return rc;
+}
+
+bool cli_is_in_site(const struct cli *cli, const char *folder)
+{
+    bool inside = site_serves(folder);
+
+    for (size_t i = 0; i < cli->config.count && !inside; i++)
+        inside = cli->config.sites[i].path && site_holds(cli->config.sites[i].path, folder);
+    return inside;
+}
+
+enum error_kind cli_refuse_in_site(const struct cli *cli, const char *file, struct error *err)
+{
+    char *parent = NULL;
+    enum error_kind rc = path_parent(file, &parent, err);
+
+    if (!rc && cli_is_in_site(cli, parent)) {
+        rc = error_set(err, ERR_REFUSED, 0, "%s is inside a site: visitors could read it", file);
+        error_hint(err, "name a file elsewhere");
+    }
+    free(parent);
     return rc;
 }
 

@@ -293,7 +293,9 @@ int cli_status(struct cli *cli, int argc, char **argv)
     if (status >= 0)
         return status;
     one = argc - optind == 1;
-    rc = cli_catalog_open(cli, CATALOG_READ, false, &cat, &err);
+    rc = metrics ? cli_refuse_in_site(cli, metrics, &err) : OK;
+    if (!rc)
+        rc = cli_catalog_open(cli, CATALOG_READ, false, &cat, &err);
     if (!rc && one)
         rc = cli_site_open(cli, argv[optind], true, &site, &err);
     if (!rc && one)

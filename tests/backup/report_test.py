@@ -67,9 +67,6 @@ def page__is_whole_and_escapes_every_name():
         same("the run that failed", len(re.findall(r"<i class=b title='[^']*exit status 1'>", text)), 1)
         if not re.search(r"Order</td><td class=n>\+11<", text):
             raise Failed("rows that came are not told")
-        served = os.path.join(b.site, "wwwroot")
-        os.makedirs(served)
-        os.makedirs(os.path.join(b.site, "App_Data"))
         b.at(3 * 86400)
         if "problem warning" not in report_of(b)[1] or "look at it" not in report_of(b)[1]:
             raise Failed("what is wrong is not on the page")
@@ -77,6 +74,20 @@ def page__is_whole_and_escapes_every_name():
         text = report_of(b)[1]
         if not text.index("</header>") < text.index("was not read for") < text.index("<h2>"):
             raise Failed("what is wrong with the catalogue does not come first")
+
+
+def page__is_written_nowhere_where_visitors_could_read_it():
+    with Planted(snapshots=3) as b:
+        b.write_config(f"[nopsnap]\ncatalog = {b.catalog}\n")  # no section names that shop
+        served = os.path.join(b.site, "wwwroot", "seo")
+        os.makedirs(served)
+        os.makedirs(os.path.join(b.site, "App_Data"))
+        os.symlink(served, os.path.join(b.folder, "pages"))
+        for file in (os.path.join(served, "r.html"), os.path.join(b.folder, "pages", "r.html")):
+            b.run("report", "--html", file).expect(1, err=f"{file} is inside a site: visitors could read it", hint="elsewhere")
+        b.write_config()
+        b.run("report", "--html", os.path.join(b.site, "App_Data", "r.html")).expect(1, err="is inside a site", hint="elsewhere")
+        same("written", [os.listdir(served), os.listdir(os.path.join(b.site, "App_Data"))], [[], []])
 
 
 def page__works_without_data():

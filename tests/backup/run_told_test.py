@@ -160,6 +160,13 @@ def a_site_of_no_section_is_told_of_too(b):
     b.tell(common="metrics-file = /nowhere/x.prom\n", section=False)
     b.now += 5 * DAY
     b.expect(b.night(3, b.site, err="/nowhere"), ["start", "success"], ["recovery"])
+    # Nobody reads the figures from the web: a copy of a shop's folder is enough to know what is served.
+    served = os.path.join(b.folder, "copy", "wwwroot")
+    os.makedirs(os.path.join(b.folder, "copy", "App_Data"))
+    os.makedirs(served)
+    b.tell(common=f"metrics-file = {served}/x.prom\n", section=False)
+    b.expect(b.night(3, b.site, err=f"{served}/x.prom is inside a site"), ["start", "success"], [])
+    same("written", os.listdir(served), [])
 
 
 def run__tells_whom_it_concerns():
