@@ -42,8 +42,8 @@ enum error_kind sqlserver_probe(struct database *db, struct database_info *out, 
 /* ---- sqlserver_places.c ---- */
 
 /*
- * The databases of a server. A database is known by its number and the moment of its making, which a rename leaves alone and a
- * restore does not: "db:7 2026-11-26 21:01:02.123".
+ * The databases of a server. A database is known by its number and the GUID of its first file, which a rename leaves alone:
+ * "db:7 5EED0001-0007-4E4F-5053-4E4150545354". Where the server does not show that, by the moment of its making, which a rename does not.
  */
 struct sqlserver_places {
     struct sqlserver_rows rows;

@@ -11,8 +11,10 @@ enum error_kind sqlserver_places_read(struct sqlserver_link *master, struct sqls
     struct sqlserver_places p = {{0}};
     enum error_kind rc = sqlserver_link_run(master,
                                             "/* nopsnap: databases */ SELECT d.name, CAST(d.database_id AS int) AS id, "
-                                            "d.create_date, CAST(d.user_access AS int) AS access, "
-                                            "CAST(d.state AS int) AS state FROM sys.databases d",
+                                            "d.create_date, CAST(f.file_guid AS nvarchar(36)) AS file_guid, "
+                                            "CAST(d.user_access AS int) AS access, CAST(d.state AS int) AS state FROM "
+                                            "sys.databases d LEFT JOIN sys.master_files f ON f.database_id = "
+                                            "d.database_id AND f.file_id = 1",
                                             sqlserver_rows_add, &p.rows, err);
 
     if (rc) {
@@ -50,20 +52,29 @@ const char *sqlserver_place_name(const struct sqlserver_places *p, const char *n
     return i == SIZE_MAX ? NULL : sqlserver_cell(&p->rows, i, "name");
 }
 
+/*
+ * What is fresh in it, besides its number, which the server gives away again: its first file's GUID. The moment of its making is second best,
+ * because a rename sets it anew; whoever may not look at the files of databases may not rename them either.
+ */
+static const char *proof_of(const struct sqlserver_places *p, size_t i)
+{
+    const char *guid = sqlserver_cell(&p->rows, i, "file_guid");
+
+    return guid ? guid : sqlserver_cell_or(&p->rows, i, "create_date", "");
+}
+
 static enum error_kind identity_of(const struct sqlserver_places *p, size_t i, char **out, struct error *err)
 {
-    return memory_format(out, err, "db:%s %s", sqlserver_cell_or(&p->rows, i, "id", ""),
-                         sqlserver_cell_or(&p->rows, i, "create_date", ""));
+    return memory_format(out, err, "db:%s %s", sqlserver_cell_or(&p->rows, i, "id", ""), proof_of(p, i));
 }
 
 static bool is_identity_of(const struct sqlserver_places *p, size_t i, const char *identity)
 {
     const char *id = sqlserver_cell_or(&p->rows, i, "id", "");
-    const char *made = sqlserver_cell_or(&p->rows, i, "create_date", "");
     size_t len = strlen(id);
 
     return strncmp(identity, "db:", 3) == 0 && strncmp(identity + 3, id, len) == 0 && identity[3 + len] == ' ' &&
-           strcmp(identity + 3 + len + 1, made) == 0;
+           strcmp(identity + 3 + len + 1, proof_of(p, i)) == 0;
 }
 
 const char *sqlserver_place_of(const struct sqlserver_places *p, const char *identity)

@@ -1,7 +1,7 @@
 /*
  * The fence, the exchange of two databases by name, and the end of kept ones.
  *
- *   S1  a database is known by its number and the moment of its making (sqlserver_places), which a rename leaves alone
+ *   S1  a database is known by its number and its first file's GUID (sqlserver_places), which a rename leaves alone
  *   S2  the server has no way to rename two databases at once: between the two renames nobody has the live name. From there as from
  *       everywhere else either side is reached by looking who is where
  *   S3  the fence is SINGLE_USER, the seat held by a session of ours that is inside: a site that reconnects is refused. Whoever has the

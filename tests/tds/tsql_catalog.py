@@ -394,13 +394,13 @@ def scoped(_m, db):
         yield {"configuration_id": n, "name": name, "value": Variant(Type("nvarchar", 60), shown), "is_value_default": name not in db.scoped}
 
 
-FILES = """database_id int!, file_id int!, type tinyint!, type_desc nvarchar(60), name sysname, physical_name nvarchar(260), state tinyint!,
+FILES = """database_id int!, file_id int!, file_guid uniqueidentifier, type tinyint!, type_desc nvarchar(60), name sysname, physical_name nvarchar(260), state tinyint!,
 state_desc nvarchar(60), size int!, max_size int!, growth int!, is_percent_growth bit!, data_space_id int!, is_sparse bit!"""
 
 
 def _files(d):
     for n, (kind, end) in enumerate((("ROWS", ".mdf"), ("LOG", "_log.ldf")), 1):
-        yield {"database_id": d.number, "file_id": n, "type": n - 1, "type_desc": kind, "name": d.name + ("_log" if n == 2 else ""),
+        yield {"database_id": d.number, "file_id": n, "file_guid": d.guid if n == 1 and d.state != "RESTORING" else None, "type": n - 1, "type_desc": kind, "name": d.name + ("_log" if n == 2 else ""),
                "physical_name": f"/var/opt/mssql/data/{d.name}{end}", "state_desc": "ONLINE", "size": 1024, "max_size": -1, "growth": 8192,
                "data_space_id": 2 - n}
 

@@ -46,6 +46,7 @@ class Change(Native):
             s.database = to
         del self.model.databases[db.name.lower()]
         db.name = to
+        db.made = (db.made[0], db.made[1] + 300 * 60)  # "created or renamed"
         self.model.databases[to.lower()] = db
         self.reply.info(f"The database name '{to}' has been set.")
 

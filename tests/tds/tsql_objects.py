@@ -1,6 +1,7 @@
 """What a database of the model holds."""
 import copy
 import itertools
+import struct
 
 from tds_types import DEFAULT_COLLATION, BadValue, Collation, Type
 
@@ -12,6 +13,7 @@ SYSTEM_TYPES = {"image": 34, "text": 35, "uniqueidentifier": 36, "date": 40, "ti
 USER_TYPES = {**SYSTEM_TYPES, "hierarchyid": 128, "geometry": 129, "geography": 130, "sysname": 256}
 PRECISIONS = {"bit": (1, 0), "tinyint": (3, 0), "smallint": (5, 0), "int": (10, 0), "bigint": (19, 0), "real": (24, 0), "float": (53, 0),
               "money": (19, 4), "smallmoney": (10, 4), "datetime": (23, 3), "smalldatetime": (16, 0), "date": (10, 0)}
+GUIDS = itertools.count(0x5eed0001)
 CLOCK_LENGTH = {"time": 8, "datetime2": 19, "datetimeoffset": 26}
 FIXED_SCHEMAS = {"dbo": 1, "guest": 2, "INFORMATION_SCHEMA": 3, "sys": 4, "db_owner": 16384, "db_accessadmin": 16385,
                  "db_securityadmin": 16386, "db_ddladmin": 16387, "db_backupoperator": 16389, "db_datareader": 16390,
@@ -110,6 +112,7 @@ class Database:
         self.state, self.access, self.snapshot_of, self.files = "ONLINE", "MULTI_USER", None, []
         self.paths = self.differential_base = None  # files that a restore was told; backups that are no copies
         self.made = (737790, 300 * number)
+        self.guid = struct.pack("<IHH8s", next(GUIDS), number, 0x4e4f, b"PSNAPTST")  # of its first file
         self.options = {"RECOVERY": "FULL", "PAGE_VERIFY": "CHECKSUM", "COMPATIBILITY_LEVEL": 150, "PARAMETERIZATION": "SIMPLE",
                         "CURSOR_DEFAULT": "GLOBAL", "AUTO_CREATE_STATISTICS": True, "AUTO_UPDATE_STATISTICS": True, "READ_ONLY": False,
                         "BROKER": False}
