@@ -107,11 +107,38 @@ def a_catalogue_out_of_reach_is_told_for_each_site(b):
     b.expect(b.night(0), ["start", "success"], [])
 
 
+def a_catalogue_that_can_not_be_opened_is_told(b):
+    """Somebody has it for himself for more than a minute; its index is damaged. Nothing of it can be remembered."""
+    b.tell("notify-timeout = 10m\n")  # which is ten seconds here
+    with open(os.path.join(b.catalog, "locks", "catalog.lock"), "rb") as f:
+        fcntl.flock(f, fcntl.LOCK_EX)
+        b.now += DAY
+        b.clock(b.now)
+        b.run("run", "shop", env=b.hurried()).expect(6, err="in use")
+        b.expect(b.heard(), ["failure"], ["failure"], "run: the catalogue ", "in use")
+    b.tell()
+    index = os.path.join(b.catalog, "catalog.sqlite")
+    os.rename(index, index + ".away")
+    b.secret("catalog/catalog.sqlite", "This was a database once. " * 400)
+    for _ in range(2):
+        b.expect(b.night(7, err="not a database"), ["failure"], ["failure"], "run: ", "not a database", "nopsnap rebuild")
+    os.rename(index + ".away", index)
+    b.expect(b.night(0), ["start", "success"], [])
+
+
 def somebody_else_at_work_is_not_told(b):
     locks = os.path.join(b.catalog, "locks")
     with open(os.path.join(locks, next(f for f in os.listdir(locks) if f.startswith("run-"))), "rb") as f:
         fcntl.flock(f, fcntl.LOCK_EX)
         b.expect(b.night(6, "shop", "--skip"), [], [])
+        # Nor when a signal ends the waiting: nobody was told of a beginning.
+        p = subprocess.Popen([PROGRAM, "--config", b.config, "run", "shop"], env=b.environment(), stderr=subprocess.PIPE, text=True)
+        if not any("in use" in line for line in p.stderr):
+            raise Failed("the run did not wait")
+        p.send_signal(signal.SIGTERM)
+        p.communicate(timeout=60)
+        same("status", p.returncode, 143)
+        b.expect(b.heard(), [], [])
 
 
 def a_signal_ends_what_was_begun(b):
@@ -175,7 +202,7 @@ def run__tells_whom_it_concerns():
         b.tell()
         b.expect(b.night(0), ["start", "success"], [])
         for part in (a_step_that_fails_is_a_failure, what_keeps_a_run_from_beginning_is_told_by_its_cause, a_catalogue_out_of_reach_is_told_for_each_site,
-                     somebody_else_at_work_is_not_told, a_signal_ends_what_was_begun, a_flagged_snapshot_is_a_doubt_and_no_recovery,
+                     a_catalogue_that_can_not_be_opened_is_told, somebody_else_at_work_is_not_told, a_signal_ends_what_was_begun, a_flagged_snapshot_is_a_doubt_and_no_recovery,
                      a_site_of_no_section_is_told_of_too):
             try:
                 part(b)

@@ -16,6 +16,7 @@ sys.path.insert(0, os.path.join(HERE, "..", "fault"))
 from harness import ENGINES, tree_digest  # noqa: E402
 
 PROGRAM = os.environ.get("NOPSNAP_PROGRAM") or os.path.join(HERE, "..", "..", "build", "gcc", "cli", "nopsnap")
+HURRY = os.environ.get("HURRY") or os.path.join(os.path.dirname(PROGRAM), "..", "tests", "fixture", "hurry.so")
 PASSWORD = "secret of shop"
 
 
@@ -124,6 +125,10 @@ class Bench:
             text = f"[nopsnap]\ncatalog = {self.catalog}\n[shop]\npath = {self.site}\nstop = true\nstart = true\n"
         with open(os.open(self.config, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as f:
             f.write(text)
+
+    def hurried(self, env=None):
+        """nopsnap waits for locks as if a minute were a second."""
+        return {**(env or self.environment()), "LD_PRELOAD": HURRY}
 
     def environment(self):
         env = {k: v for k, v in os.environ.items() if not k.startswith(("NOPSNAP", "PG", "XDG", "MYSQL"))}
