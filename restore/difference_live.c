@@ -130,8 +130,9 @@ static bool was_left_out(const struct comparing *c, const char *path)
 static enum error_kind only_old(struct comparing *c, struct error *err)
 {
     bool directory = c->old.entry.type == TREE_DIRECTORY;
+    bool folder_or_link = directory || c->old.entry.type == TREE_SYMLINK; /* as a walk asks */
 
-    if (c->site && site_classify(c->site, c->old.path, directory, NULL) != SITE_KEEP) {
+    if (c->site && site_classify(c->site, c->old.path, folder_or_link, NULL) != SITE_KEEP) {
         if (directory)
             descent_prune(c->descent);
         return OK;

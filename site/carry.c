@@ -8,6 +8,9 @@
  *   K5  What no rule names is the new release's if it has it, is dropped if the old release is known to have had it, and else is the
  *       owner's, who is told.
  *   K6  Placeholders are the new release's.
+ *   K7  A link to a folder is the owner's arrangement, and comes over as a link where its folder would come over, or hold the owner's files beside
+ *       some of the release's: those have no place then. Thumbnails, logs and backups behind a link stay there, and the link goes with the tree.
+ *       Where the new tree needs a folder of its own for the release's program or for settings, there is nothing right to do.
  * A shop of 3.x serves its root; 4.x serves wwwroot: what keeps its address there moves into it.
  */
 #include "carry.h"
@@ -172,7 +175,7 @@ static int release_of(const struct site_version *v)
     return v->major * 100 + v->minor;
 }
 
-static bool is_placeholder(const char *relative)
+bool site_carry_is_placeholder(const char *relative)
 {
     const char *name = path_base(relative);
 
@@ -370,9 +373,10 @@ static bool is_culture(const char *name)
     return *name == '\0';
 }
 
-static enum error_kind by_default(const struct site_carry_request *r, const char *relative, bool is_directory,
+static enum error_kind by_default(const struct site_carry_request *r, const char *relative, enum site_carry_kind kind,
                                   struct site_carry_decision *out, struct error *err)
 {
+    bool is_directory = kind != SITE_CARRY_FILE;
     char *to = NULL;
     enum error_kind rc = place_by_address(r, relative, &to, err);
 
@@ -383,7 +387,7 @@ static enum error_kind by_default(const struct site_carry_request *r, const char
                     err);
     else if (old_had(r, relative))
         rc = decide(out, SITE_CARRY_DROP, NULL, "the new release no longer has it", err);
-    else if (is_directory && r->old_layout == SITE_CORE && is_culture(relative) && !r->old_ships)
+    else if (kind == SITE_CARRY_FOLDER && r->old_layout == SITE_CORE && is_culture(relative) && !r->old_ships)
         rc = decide(out, SITE_CARRY_FROM_PACKAGE, NULL, code, err);
     else {
         rc = decide(out, SITE_CARRY_COPY, to, "the owner's: no release is known to have it", err);
@@ -423,9 +427,10 @@ static enum error_kind by_pictures(const struct site_carry_request *r, const cha
     return decide(out, SITE_CARRY_COPY, relative, pictures, err);
 }
 
-static enum error_kind by_rules(const struct site_carry_request *r, const char *relative, bool is_directory,
+static enum error_kind by_rules(const struct site_carry_request *r, const char *relative, enum site_carry_kind kind,
                                 struct site_carry_decision *out, struct error *err)
 {
+    bool is_directory = kind != SITE_CARRY_FILE;
     const struct row *row = find_row(r, relative);
     const char *in_plugins = below("Plugins", relative);
     const char *in_themes = below("Themes", relative);
@@ -438,11 +443,30 @@ static enum error_kind by_rules(const struct site_carry_request *r, const char *
         return by_collection(r, relative, in_plugins, is_directory, true, out, err);
     if (in_themes)
         return by_collection(r, relative, in_themes, is_directory, false, out, err);
-    return by_default(r, relative, is_directory, out, err);
+    return by_default(r, relative, kind, out, err);
 }
 
-enum error_kind site_carry_decide(const struct site_carry_request *request, const char *relative, bool is_directory,
-                                  struct site_carry_decision *out, struct error *err)
+/* K7 */
+static enum error_kind by_link(const struct site_carry_request *r, const char *relative,
+                               struct site_carry_decision *out, struct error *err)
+{
+    const struct row *row = find_row(r, relative);
+
+    if (out->class == SITE_CARRY_MOVE)
+        out->class = SITE_CARRY_COPY;
+    if (out->class != SITE_CARRY_INSIDE)
+        return OK;
+    if (row && (row->kind == ROW_COPY || row->kind == ROW_ADDITIONS) && strcasecmp(relative, "App_Data") != 0) {
+        site_carry_release(out);
+        return by_row(r, row, relative, true, out, err);
+    }
+    out->class = SITE_CARRY_BLOCKED;
+    out->reason = "the new version needs a folder of its own there";
+    return OK;
+}
+
+enum error_kind site_carry_decide(const struct site_carry_request *request, const char *relative,
+                                  enum site_carry_kind kind, struct site_carry_decision *out, struct error *err)
 {
     bool decided = false;
     enum error_kind rc;
@@ -456,10 +480,12 @@ enum error_kind site_carry_decide(const struct site_carry_request *request, cons
         return decide(out, SITE_CARRY_OURS, NULL, "nopsnap's own", err);
     rc = by_pictures(request, relative, &decided, out, err);
     if (!rc && !decided)
-        rc = by_rules(request, relative, is_directory, out, err);
+        rc = by_rules(request, relative, kind, out, err);
+    if (!rc && kind == SITE_CARRY_FOLDER_LINK)
+        rc = by_link(request, relative, out, err);
     if (rc)
         return rc;
-    if (!is_directory && is_placeholder(relative) &&
+    if (kind == SITE_CARRY_FILE && site_carry_is_placeholder(relative) &&
         (out->class == SITE_CARRY_MOVE || out->class == SITE_CARRY_DROP ||
          (out->to && new_has(request, out->to)))) { /* K6 */
         site_carry_release(out);
@@ -506,6 +532,7 @@ enum error_kind site_carry_describe(const char *relative, const struct site_carr
         [SITE_CARRY_DROP] = "dropped",
         [SITE_CARRY_FROM_PACKAGE] = "from the package",
         [SITE_CARRY_OURS] = "not touched",
+        [SITE_CARRY_BLOCKED] = "in the way",
     };
     char shown[1024];
 

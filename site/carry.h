@@ -3,7 +3,7 @@
  *
  *     struct site_carry_request request = {...};
  *     for each path of the old tree:
- *         rc = site_carry_decide(&request, path, is_directory, &decision, err);
+ *         rc = site_carry_decide(&request, path, kind, &decision, err);
  *         rc = site_carry_describe(path, &decision, &line, err);       for the plan
  *         site_carry_release(&decision);
  *
@@ -29,7 +29,11 @@ enum site_carry_class {
     SITE_CARRY_DROP,         /* made again by the application, or of no use to the new release */
     SITE_CARRY_FROM_PACKAGE, /* code: the new release's own takes its place */
     SITE_CARRY_OURS,         /* nopsnap's folder: never touched */
+    SITE_CARRY_BLOCKED, /* a link to a folder in the place of one that both releases fill, or in which settings are made: neither way is right */
 };
+
+/* What a path of the old tree is. A link to a file is judged as the file. */
+enum site_carry_kind { SITE_CARRY_FILE, SITE_CARRY_FOLDER, SITE_CARRY_FOLDER_LINK };
 
 /* Does a release have this path, a file or a folder? As its package spells it, or in another case. */
 typedef bool site_carry_ships_fn(void *arg, const char *relative);
@@ -64,9 +68,11 @@ struct site_carry_decision {
  * out        SITE_CARRY_DECISION_INIT, or released
  * Returns    ERR_REFUSED for a path that is no safe relative one (P11), or a layout that is no shop's; ERR_MEMORY
  */
-enum error_kind site_carry_decide(const struct site_carry_request *request, const char *relative, bool is_directory,
-                                  struct site_carry_decision *out, struct error *err);
+enum error_kind site_carry_decide(const struct site_carry_request *request, const char *relative,
+                                  enum site_carry_kind kind, struct site_carry_decision *out, struct error *err);
 void site_carry_release(struct site_carry_decision *decision);
+/* "placeholder.txt", "Index.htm": only there so that a folder is. */
+bool site_carry_is_placeholder(const char *relative);
 /* Can anything in this folder ("": the root) come over under another name than its own? Where not, nobody needs to look into it. */
 bool site_carry_renames_below(const struct site_carry_request *request, const char *folder);
 

@@ -127,8 +127,9 @@ enum site_class {
 
 /*
  * Classify. Placeholders (placeholder.txt, Index.htm) and the directories themselves are SITE_KEEP even where their other content
- * is regenerated, so that a restored tree has the folders that the application expects.
+ * is regenerated, so that a restored tree has the folders that the application expects. So are symlinks in the place of such a directory.
  *
+ * is_directory  true also for a symlink
  * reason     static text such as "thumbnails", or the matching pattern; may be NULL
  */
 enum site_class site_classify(const struct site *site, const char *relative, bool is_directory, const char **reason);
@@ -201,6 +202,8 @@ bool site_serves(const char *directory);
 
 /* Is a directory, or what of its path exists already, this root or below it? Links are followed. */
 bool site_holds(const char *root, const char *directory);
+/* A path below another, lexically: the part after "root/", "" for the root itself, NULL if it is elsewhere. */
+const char *site_path_below(const char *root, const char *path);
 
 /* "4.60", "4.60.5", "3.90" and nothing else. ERR_USAGE. Where the patch is not known it compares as the lowest. */
 enum error_kind site_version_parse(const char *text, struct site_version *out, struct error *err);

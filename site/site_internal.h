@@ -40,8 +40,6 @@ bool site_directory_exists(const char *root, const char *relative);
 enum error_kind site_file_text(const char *root, const char *relative, size_t max, struct buffer *out,
                                struct error *err);
 
-/* A path below another, lexically: the part after "root/", "" for the root itself, NULL if it is elsewhere. */
-const char *site_path_below(const char *root, const char *path);
 /* "a/./b/../c//d" to "a/c/d"; an absolute path stays absolute. ".." that climbs out of a relative path is kept. */
 enum error_kind site_path_normalize(const char *path, char **out, struct error *err);
 

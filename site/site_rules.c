@@ -5,7 +5,8 @@
  *       or in wwwroot, where alone a second site could be).
  *   R2  The last of the owner's patterns that matches decides: exclude or include.
  *   R3  Else the built-in rules of the site's layout and version.
- *   R4  Folders that the application expects, and placeholders in them, are kept where the rest is regenerated.
+ *   R4  Folders that the application expects, and placeholders in them, are kept where the rest is regenerated; so is a link in the place of such
+ *       a folder, which nobody makes again. (Whoever asks calls a link a folder.)
  *   R5  A folder under which an include could match is kept, so that a walk gets there.
  * Built-in rules disregard case, since trees that grew on Windows do (logs/ beside Logs/).
  */

@@ -49,7 +49,7 @@ static enum error_kind list_folder(const struct upgrade_context *c, int tree, co
         if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, ".."))
             continue;
         (void)snprintf(path, sizeof(path), "%s%s%s", folder, *folder ? "/" : "", entry->d_name);
-        rc = carry_decide(c, path, entry->d_type == DT_DIR, &d, err);
+        rc = carry_decide(c, path, entry->d_type == DT_DIR ? SITE_CARRY_FOLDER : SITE_CARRY_FILE, &d, err);
         if (!rc && entry->d_type != DT_DIR && (d.class == SITE_CARRY_SETTINGS || d.class == SITE_CARRY_MERGE))
             rc = text_list_add(out, path, err);
         site_carry_release(&d);

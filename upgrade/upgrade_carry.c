@@ -18,7 +18,10 @@
 
 static int by_folded(const void *a, const void *b)
 {
-    return strcasecmp(*(const char *const *)a, *(const char *const *)b);
+    const struct release_entry *const *x = a;
+    const struct release_entry *const *y = b;
+
+    return strcasecmp((*x)->path, (*y)->path);
 }
 
 static enum error_kind names_of(const struct release *r, struct release_names *out, struct error *err)
@@ -30,7 +33,7 @@ static enum error_kind names_of(const struct release *r, struct release_names *o
         return rc;
     out->count = list->count;
     for (size_t i = 0; i < list->count; i++)
-        out->items[i] = list->items[i].path;
+        out->items[i] = &list->items[i];
     qsort(out->items, out->count, sizeof(*out->items), by_folded);
     return OK;
 }
@@ -50,11 +53,26 @@ void carry_names_release(struct upgrade_context *c)
     c->old_names = (struct release_names){NULL, 0};
 }
 
+static const struct release_entry *entry_of(const struct release_names *names, const char *path)
+{
+    const struct release_entry wanted = {.path = path};
+    const struct release_entry *key = &wanted;
+    const struct release_entry **found =
+        names->count ? bsearch(&key, names->items, names->count, sizeof(*names->items), by_folded) : NULL;
+
+    return found ? *found : NULL;
+}
+
 static bool ships(void *arg, const char *path)
 {
-    const struct release_names *names = arg;
+    return entry_of(arg, path) != NULL;
+}
 
-    return names->count && bsearch(&path, names->items, names->count, sizeof(*names->items), by_folded);
+bool carry_ships_folder(const struct upgrade_context *c, const char *path)
+{
+    const struct release_entry *e = entry_of(&c->names, path);
+
+    return e && e->folder;
 }
 
 /* ---- decisions ---- */
@@ -70,12 +88,12 @@ static struct site_carry_request request_of(const struct upgrade_context *c)
                                        .old_ships_arg = (void *)(uintptr_t)&c->old_names};
 }
 
-enum error_kind carry_decide(const struct upgrade_context *c, const char *path, bool is_folder,
+enum error_kind carry_decide(const struct upgrade_context *c, const char *path, enum site_carry_kind kind,
                              struct site_carry_decision *out, struct error *err)
 {
     const struct site_carry_request request = request_of(c);
 
-    return site_carry_decide(&request, path, is_folder, out, err);
+    return site_carry_decide(&request, path, kind, out, err);
 }
 
 bool carry_renames_below(const struct upgrade_context *c, const char *folder)
@@ -99,7 +117,10 @@ bool carry_wants(void *context, const char *path, bool is_folder)
 
     if (!*path)
         return true;
-    if (carry_decide(c, path, is_folder, &d, &err) == OK)
+    if (carry_decide(c, path, is_folder ? SITE_CARRY_FOLDER : SITE_CARRY_FILE, &d, &err) == OK && !is_folder &&
+        !carry_is_owners(&d) && links_known(c, path) == SITE_CARRY_FOLDER_LINK) /* else all is said */
+        (void)carry_decide(c, path, SITE_CARRY_FOLDER_LINK, &d, &err);
+    if (!err.kind)
         /* A folder that both have comes with the owner and mode that it has here. */
         wanted = (carry_is_owners(&d) || d.class == SITE_CARRY_INSIDE) && d.to && !strcmp(d.to, path);
     else
@@ -110,7 +131,13 @@ bool carry_wants(void *context, const char *path, bool is_folder)
 
 enum error_kind carry_check(const struct upgrade_context *c, struct error *err)
 {
-    return c->failed ? error_set(err, ERR_MEMORY, 0, "what comes over could not be decided") : OK;
+    if (c->failed)
+        return error_set(err, ERR_MEMORY, 0, "what comes over could not be decided");
+    if (!c->late_link)
+        return OK;
+    error_set(err, ERR_REFUSED, 0, "a folder of the shop has become a symlink since the upgrade was planned");
+    error_hint(err, "leave the shop's folders alone while it is upgraded, and begin again");
+    return ERR_REFUSED;
 }
 
 /* ---- the plan ---- */
@@ -118,6 +145,7 @@ enum error_kind carry_check(const struct upgrade_context *c, struct error *err)
 struct counting {
     struct upgrade_context *c;
     struct upgrade_plan *plan;
+    struct text_list *problems;
 };
 
 /* By folder of the first two names, so that the plan stays short. */
@@ -162,21 +190,25 @@ static enum error_kind count(struct counting *n, const struct walk_item *item, s
 {
     struct site_carry_decision d = SITE_CARRY_DECISION_INIT;
     mode_t type = item->st.st_mode & S_IFMT;
-    enum error_kind rc = carry_decide(n->c, item->path, type == S_IFDIR, &d, err);
+    enum site_carry_kind kind = links_kind(n->c, item->dirfd, item->name, type, item->path);
+    enum error_kind rc = carry_decide(n->c, item->path, kind, &d, err);
     bool renamed = !rc && carry_is_owners(&d) && strcmp(d.to, item->path) != 0;
 
     if (renamed && (item->event == WALK_SKIPPED || (type != S_IFREG && type != S_IFLNK)) &&
         n->plan->carried.count < UPGRADE_LINES_MAX)
         rc = note_left(n, item, &d, err);
+    else if (!rc && item->event == WALK_ENTRY && kind == SITE_CARRY_FOLDER_LINK)
+        rc = links_note(n->c, item, &d, &n->plan->carried, n->problems, err);
     else if (!rc && item->event == WALK_ENTRY)
         rc = note(n, item->path, &d, &item->st, err);
     site_carry_release(&d);
     return rc;
 }
 
-enum error_kind carry_count(struct upgrade_context *c, struct upgrade_plan *plan, struct error *err)
+enum error_kind carry_count(struct upgrade_context *c, struct upgrade_plan *plan, struct text_list *problems,
+                            struct error *err)
 {
-    struct counting n = {c, plan};
+    struct counting n = {c, plan, problems};
     struct walk *walk = NULL;
     struct walk_item item;
     enum error_kind rc = walk_open(c->site->path, c->site, &walk, err);
@@ -189,6 +221,7 @@ enum error_kind carry_count(struct upgrade_context *c, struct upgrade_plan *plan
             rc = count(&n, &item, err);
     }
     walk_close(walk);
+    links_sort(&c->links);
     return rc;
 }
 

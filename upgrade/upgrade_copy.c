@@ -122,7 +122,7 @@ static enum error_kind new_name(const struct upgrade_context *c, int live, const
     enum error_kind rc = OK;
 
     if (path_is_safe_relative(path))
-        rc = carry_decide(c, path, folder, &d, err);
+        rc = carry_decide(c, path, folder ? SITE_CARRY_FOLDER : SITE_CARRY_FILE, &d, err);
     if (!rc)
         rc = memory_string(d.to ? d.to : path, out, err);
     site_carry_release(&d);
@@ -202,17 +202,6 @@ static enum error_kind copy_link(const struct upgrade_context *c, int live, int 
 
 /* ---- the whole ---- */
 
-static enum error_kind open_folder_of(int live, const char *path, int *dir, struct error *err)
-{
-    char *folder = NULL;
-    enum error_kind rc = strchr(path, '/') ? path_parent(path, &folder, err) : memory_string(".", &folder, err);
-
-    if (!rc)
-        rc = walk_open_below(live, folder, O_RDONLY | O_DIRECTORY, dir, err);
-    free(folder);
-    return rc;
-}
-
 enum error_kind copy_one(const struct upgrade_context *c, int live, int tree, const char *from, const char *to,
                          bool *there, struct error *err)
 {
@@ -221,7 +210,7 @@ enum error_kind copy_one(const struct upgrade_context *c, int live, int tree, co
     struct stat st;
     int dir = -1;
     int in = -1;
-    enum error_kind rc = open_folder_of(live, from, &dir, &why);
+    enum error_kind rc = tree_folder_of(live, from, &dir, &why);
 
     *there = false;
     if (!rc && fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW))

@@ -9,10 +9,21 @@
 #include "settings_convert.h"
 #include "stat_cache.h"
 #include "upgrade.h"
+#include "walk.h"
 
-/* The paths that a release has, sorted without regard to case; the paths are the release's. */
+/* What a release has, sorted by path without regard to case; the entries are the release's. */
 struct release_names {
-    const char **items;
+    const struct release_entry **items;
+    size_t count;
+};
+
+/* A symlink of the old tree that leads to a folder, or stands for one that is out of reach. */
+struct folder_link {
+    char *path, *target;
+};
+
+struct folder_links {
+    struct folder_link *items; /* sorted by path */
     size_t count;
 };
 
@@ -20,6 +31,7 @@ struct release_names {
 struct renamed_item {
     char *from, *to;
     bool folder;
+    bool link;           /* to a folder: it takes the place of the release's */
     bool optional;       /* a folder that is made only for what is in it */
     bool placed;         /* it stands in the new tree already */
     bool done;           /* and is there what it is here */
@@ -46,7 +58,9 @@ struct upgrade_context {
     enum site_layout layout;               /* of the old tree */
     struct release_names names, old_names; /* of both */
     struct renamed renamed;                /* what was copied under another name while the shop was open */
+    struct folder_links links;             /* of the first stage's old tree, as the plan found them (L2) */
     atomic_bool failed;                    /* a decision could not be made */
+    atomic_bool late_link;                 /* something has become a link to a folder since */
     const char *runs_at;                   /* of a rehearsal: where the new tree runs; NULL: in the old one's place */
     struct health_options health;
     struct health_baseline before;
@@ -59,16 +73,19 @@ struct upgrade_context {
 enum error_kind carry_names_of(struct upgrade_context *c, struct error *err);
 void carry_names_release(struct upgrade_context *c);
 /* Ask site/carry.h about a path of the stage's old tree. */
-enum error_kind carry_decide(const struct upgrade_context *c, const char *path, bool is_folder,
+enum error_kind carry_decide(const struct upgrade_context *c, const char *path, enum site_carry_kind kind,
                              struct site_carry_decision *out, struct error *err);
+/* Has the stage's release a folder of this name? */
+bool carry_ships_folder(const struct upgrade_context *c, const char *path);
 bool carry_is_owners(const struct site_carry_decision *d);
 bool carry_renames_below(const struct upgrade_context *c, const char *folder);
-/* Is a path of the old tree the shop's own, to come over under its own name? */
+/* Is a path of the first stage's old tree the shop's own, to come over under its own name? */
 bool carry_wants(void *context, const char *path, bool is_folder);
 /* Was every question answered? Asked before what was staged by the answers is believed. */
 enum error_kind carry_check(const struct upgrade_context *c, struct error *err);
-/* Walk the old tree: how much comes over, and what of it is to be told. */
-enum error_kind carry_count(struct upgrade_context *c, struct upgrade_plan *plan, struct error *err);
+/* Walk the old tree: how much comes over, and what of it is to be told, or stands in the way. Fills c->links. */
+enum error_kind carry_count(struct upgrade_context *c, struct upgrade_plan *plan, struct text_list *problems,
+                            struct error *err);
 /* What the settings will be; fills plan->settings. */
 enum error_kind carry_plan_settings(struct upgrade_context *c, struct upgrade_plan *plan, struct preflight *p,
                                     struct error *err);
@@ -78,9 +95,25 @@ struct site_settings_request carry_settings_request(const struct upgrade_context
 enum error_kind carry_settle(void *context, const char *tree, const char *live, const struct progress *progress,
                              struct error *err);
 
+/* upgrade_links.c: links to folders */
+/* What a name in the open folder `dir` is, by its own mode and, if it is a link, by what that leads to. path: from the root. */
+enum site_carry_kind links_kind(const struct upgrade_context *c, int dir, const char *name, mode_t mode,
+                                const char *path);
+/* Remember a link to a folder, and say what becomes of it. d: what was decided */
+enum error_kind links_note(struct upgrade_context *c, const struct walk_item *item, const struct site_carry_decision *d,
+                           struct text_list *told, struct text_list *problems, struct error *err);
+void links_sort(struct folder_links *l);
+void links_release(struct folder_links *l);
+/* Is a path that is no folder one of those that were noted? One that has become one since is noticed (L2); several threads may ask. */
+enum site_carry_kind links_known(struct upgrade_context *c, const char *path);
+/* The shop is stopped, or will not be. ERR_REFUSED: one of those that were noted is no more what it was. */
+enum error_kind links_check(const struct upgrade_context *c, const char *live, struct error *err);
+
 /* upgrade_tree.c: unpack the release, and put it around what is carried (U1) */
 /* A folder of the tree with those above it, made where they are not there. */
 enum error_kind tree_folder(int tree, const char *path, struct error *err);
+/* The folder that holds a path: open it, never through a symlink. */
+enum error_kind tree_folder_of(int tree, const char *path, int *dir, struct error *err);
 /* Make room for a file at `path`: its folders are made, what has its name there goes. dir: caller closes; name: borrowed from path. */
 enum error_kind tree_clear(int tree, const char *path, int *dir, const char **name, struct error *err);
 /* Unpack the stage's release into `scratch`, and move it into a tree that has what is carried. Owners and modes are those of the old tree. */

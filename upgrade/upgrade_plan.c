@@ -25,6 +25,7 @@ void upgrade_plan_free(struct upgrade_plan *plan)
     if (plan->context) {
         health_baseline_release(&plan->context->before);
         renamed_release(&plan->context->renamed);
+        links_release(&plan->context->links);
         carry_names_release(plan->context);
     }
     free(plan->context);
@@ -194,7 +195,7 @@ enum error_kind upgrade_plan(struct catalog *cat, struct site *site, const struc
     plan_health(options, site, plan);
     rc = plan_way(site, options, plan, &problems, &remarks, err);
     if (!rc)
-        rc = carry_count(plan->context, plan, err);
+        rc = carry_count(plan->context, plan, &problems, err);
     if (!rc && plan->old_release)
         rc = modified_list(plan->context, progress, &plan->modified, err);
     if (!rc)

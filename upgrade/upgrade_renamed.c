@@ -4,7 +4,8 @@
  *   U5  What the shop did until its stop is in the new tree: the list is made again then, and compared with what was copied while it was open.
  *       What looks the same, and had been at rest for a while when it was looked at first, is not copied again, so that a shop with many
  *       pictures is not closed for them.
- *   U6  While the shop is open nothing takes the place of what the new tree has, so that what goes until the stop leaves nothing missing.
+ *   U6  While the shop is open nothing takes the place of what the new tree has, so that what goes until the stop leaves nothing missing; only a link to
+ *       a folder does, of the release's: it stays what it is (L2). It comes first, since nothing else has a place where it leads away.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -71,10 +72,10 @@ static enum error_kind add(struct renamed *r, const char *from, const char *to, 
 }
 
 /* The name that it gets; NULL where it comes over under its own, or not at all. What was asked once is not asked again. */
-static enum error_kind new_name(const struct upgrade_context *c, const char *path, bool folder, char **to,
+static enum error_kind new_name(const struct upgrade_context *c, const char *path, enum site_carry_kind kind, char **to,
                                 bool *unknown, struct error *err)
 {
-    const struct renamed_item *known = find(&c->renamed, path, folder);
+    const struct renamed_item *known = find(&c->renamed, path, kind == SITE_CARRY_FOLDER);
     struct site_carry_decision d = SITE_CARRY_DECISION_INIT;
     enum error_kind rc;
 
@@ -82,7 +83,7 @@ static enum error_kind new_name(const struct upgrade_context *c, const char *pat
         *unknown = known->optional;
         return memory_string(known->to, to, err);
     }
-    rc = carry_decide(c, path, folder, &d, err);
+    rc = carry_decide(c, path, kind, &d, err);
     if (!rc && carry_is_owners(&d) && strcmp(d.to, path) != 0)
         rc = memory_string(d.to, to, err);
     *unknown = d.unknown;
@@ -93,7 +94,8 @@ static enum error_kind new_name(const struct upgrade_context *c, const char *pat
 static enum error_kind list_one(const struct upgrade_context *c, const struct walk_item *item, int64_t began_ns,
                                 struct renamed *out, struct error *err)
 {
-    bool folder = item->event == WALK_ENTER;
+    enum site_carry_kind kind = links_kind(c, item->dirfd, item->name, item->st.st_mode, item->path);
+    bool folder = kind == SITE_CARRY_FOLDER;
     struct renamed_item *added = NULL;
     char *to = NULL;
     bool unknown = false;
@@ -101,11 +103,12 @@ static enum error_kind list_one(const struct upgrade_context *c, const struct wa
 
     if (!folder && !S_ISREG(item->st.st_mode) && !S_ISLNK(item->st.st_mode))
         return OK; /* the plan has named it */
-    rc = new_name(c, item->path, folder, &to, &unknown, err);
+    rc = new_name(c, item->path, kind, &to, &unknown, err);
     if (!rc && to)
         rc = add(out, item->path, to, &added, err);
     if (!rc && added) {
         added->folder = folder;
+        added->link = kind == SITE_CARRY_FOLDER_LINK;
         added->optional = folder && unknown;
         added->young = item->st.st_ctim.tv_sec * 1000000000 + item->st.st_ctim.tv_nsec > began_ns - STAT_CACHE_YOUNG_NS;
         stat_key_of(&item->st, &added->key);
@@ -166,6 +169,24 @@ static enum error_kind is_absent(int tree, const char *path, bool *absent, struc
     return *absent ? OK : rc;
 }
 
+/* The release's folder in whose place a link comes: nothing else has been put there yet. */
+static enum error_kind clear_folder(int tree, const char *to, struct error *err)
+{
+    struct error why = ERROR_INIT;
+    struct stat st;
+    int dir = -1;
+    enum error_kind rc = tree_folder_of(tree, to, &dir, &why);
+
+    if (!rc && fstatat(dir, path_base(to), &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode))
+        rc = directory_remove_tree(dir, path_base(to), &why);
+    file_close(&dir);
+    if (rc == ERR_NOT_FOUND)
+        return OK;
+    if (rc)
+        error_copy(err, &why);
+    return rc;
+}
+
 /* U6 */
 static enum error_kind begin_one(const struct upgrade_context *c, int live, int tree, struct renamed_item *item,
                                  struct error *err)
@@ -173,12 +194,34 @@ static enum error_kind begin_one(const struct upgrade_context *c, int live, int 
     bool absent = false;
     enum error_kind rc = is_absent(tree, item->to, &absent, err);
 
-    if (rc || !absent || item->optional)
+    if (rc || (!absent && !item->link) || item->optional)
         return rc;
-    if (!item->folder)
+    if (item->link)
+        rc = clear_folder(tree, item->to, err);
+    if (!rc && !item->folder)
         return copy_one(c, live, tree, item->from, item->to, &item->placed, err);
-    rc = tree_folder(tree, item->to, err);
+    if (!rc)
+        rc = tree_folder(tree, item->to, err);
     item->placed = !rc;
+    return rc;
+}
+
+static enum error_kind begin_all(const struct upgrade_context *c, int live, int tree, struct renamed *r,
+                                 const struct progress *progress, struct error *err)
+{
+    size_t done = 0;
+    enum error_kind rc = OK;
+
+    for (int links = 1; links >= 0; links--) {
+        for (size_t i = 0; i < r->count && !rc; i++) {
+            if (r->items[i].link != (bool)links)
+                continue;
+            rc = begin_one(c, live, tree, &r->items[i], err);
+            progress_advance(progress, ++done, r->count, "files");
+            if (!rc)
+                rc = cancel_check(err);
+        }
+    }
     return rc;
 }
 
@@ -212,12 +255,8 @@ enum error_kind renamed_begin(struct upgrade_context *c, const char *live, const
         return rc;
     progress_step(progress, "copying what gets another name");
     rc = both_open(live, tree, &b, err);
-    for (size_t i = 0; i < now.count && !rc; i++) {
-        rc = begin_one(c, b.live, b.tree, &now.items[i], err);
-        progress_advance(progress, i + 1, now.count, "files");
-        if (!rc)
-            rc = cancel_check(err);
-    }
+    if (!rc)
+        rc = begin_all(c, b.live, b.tree, &c->renamed, progress, err);
     both_close(&b);
     return rc;
 }
@@ -267,22 +306,30 @@ static enum error_kind remove_gone(int tree, const struct renamed *before, struc
     return rc;
 }
 
-static enum error_kind bring(const struct upgrade_context *c, const struct both *b, const struct renamed *now,
-                             struct error *err)
+static enum error_kind bring_one(const struct upgrade_context *c, const struct both *b, const struct renamed_item *item,
+                                 struct error *err)
 {
     bool there;
     enum error_kind rc = OK;
 
-    for (size_t i = 0; i < now->count && !rc; i++) {
-        const struct renamed_item *item = &now->items[i];
+    if (item->link && !item->done)
+        rc = clear_folder(b->tree, item->to, err);
+    if (item->folder && !item->optional)
+        rc = tree_folder(b->tree, item->to, err);
+    else if (!rc && !item->folder && !item->done)
+        rc = copy_one(c, b->live, b->tree, item->from, item->to, &there, err);
+    return rc ? rc : cancel_check(err);
+}
 
-        if (item->folder && !item->optional)
-            rc = tree_folder(b->tree, item->to, err);
-        else if (!item->folder && !item->done)
-            rc = copy_one(c, b->live, b->tree, item->from, item->to, &there, err);
-        if (!rc)
-            rc = cancel_check(err);
-    }
+static enum error_kind bring(const struct upgrade_context *c, const struct both *b, const struct renamed *now,
+                             struct error *err)
+{
+    enum error_kind rc = OK;
+
+    for (int links = 1; links >= 0; links--)
+        for (size_t i = 0; i < now->count && !rc; i++)
+            if (now->items[i].link == (bool)links)
+                rc = bring_one(c, b, &now->items[i], err);
     for (size_t i = now->count; i-- && !rc;) /* so that their times stay */
         if (now->items[i].folder)
             rc = copy_folder(b->live, b->tree, now->items[i].from, now->items[i].to, err);

@@ -23,6 +23,8 @@ static enum error_kind settle(void *arg, struct database *db, const char *tree, 
     struct upgrade_context *c = arg;
     enum error_kind rc = health_baseline_renew(&c->before, db, err);
 
+    if (!rc)
+        rc = links_check(c, live, err);
     return rc ? rc : carry_settle(c, tree, live, progress, err);
 }
 

@@ -64,12 +64,15 @@ static bool stays_left_out(const struct walk_item *item)
     return item->class != SITE_REGENERATED || !site_begins_empty(item->reason);
 }
 
-static enum error_kind decide(const struct clearing *k, const struct walk_item *item, bool folder, bool *stays,
-                              bool *whole, struct error *err)
+static enum error_kind decide(const struct clearing *k, const struct walk_item *item, bool *stays, bool *whole,
+                              struct error *err)
 {
     struct site_carry_decision d = SITE_CARRY_DECISION_INIT;
-    enum error_kind rc = carry_decide(k->c, item->path, folder, &d, err);
+    enum site_carry_kind kind = links_kind(k->c, item->dirfd, item->name, item->st.st_mode, item->path);
+    enum error_kind rc = carry_decide(k->c, item->path, kind, &d, err);
 
+    if (!rc && d.class == SITE_CARRY_BLOCKED)
+        rc = error_set(err, ERR_REFUSED, 0, "%s is a link to a folder, and %s", item->path, d.reason);
     *whole = !rc && (d.class == SITE_CARRY_MOVE || d.class == SITE_CARRY_OURS);
     *stays = *whole || (!rc && carry_is_owners(&d) && !strcmp(d.to, item->path));
     site_carry_release(&d);
@@ -90,7 +93,7 @@ static enum error_kind clear_one(const struct clearing *k, struct walk *walk, co
         stays = stays_left_out(item);
         return stays ? OK : file_rename(item->dirfd, item->name, k->aside, item->path, err);
     }
-    rc = decide(k, item, folder, &stays, &whole, err);
+    rc = decide(k, item, &stays, &whole, err);
     if (!rc && folder)
         rc = make_folder(k, item, err);
     if (!rc && folder && whole)
@@ -105,7 +108,7 @@ static enum error_kind leave_folder(const struct clearing *k, const struct walk_
 {
     bool stays = false;
     bool whole = false;
-    enum error_kind rc = *item->path ? decide(k, item, true, &stays, &whole, err) : OK;
+    enum error_kind rc = *item->path ? decide(k, item, &stays, &whole, err) : OK;
 
     if (rc || stays || !*item->path)
         return rc;

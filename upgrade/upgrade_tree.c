@@ -73,13 +73,13 @@ static enum error_kind own_all(const struct planting *p, int fd, struct error *e
     return rc;
 }
 
-static enum error_kind open_folder(int root, const char *path, int *dir, struct error *err)
+enum error_kind tree_folder_of(int tree, const char *path, int *dir, struct error *err)
 {
     char *folder = NULL;
     enum error_kind rc = strchr(path, '/') ? path_parent(path, &folder, err) : memory_string(".", &folder, err);
 
     if (!rc)
-        rc = walk_open_below(root, folder, O_RDONLY | O_DIRECTORY, dir, err);
+        rc = walk_open_below(tree, folder, O_RDONLY | O_DIRECTORY, dir, err);
     free(folder);
     return rc;
 }
@@ -100,20 +100,29 @@ static enum error_kind same_folder(const struct walk_item *item, int dir, struct
     return rc;
 }
 
-/* A folder that the tree has is gone into; one that it has not goes in whole. */
+static bool is_link(int dir, const char *name)
+{
+    struct stat st;
+
+    return fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(st.st_mode);
+}
+
+/* A folder that the tree has is gone into; one that it has not goes in whole; one in whose place the tree has a link has no place (L1). */
 static enum error_kind move_in(const struct planting *p, struct walk *walk, const struct walk_item *item,
                                struct error *err)
 {
     struct error why = ERROR_INIT;
     int dir = -1;
-    enum error_kind rc = open_folder(p->tree, item->path, &dir, err);
+    bool stays;
+    enum error_kind rc = tree_folder_of(p->tree, item->path, &dir, err);
 
     if (rc)
         return rc;
     rc = file_rename_new(item->dirfd, item->name, dir, item->name, &why);
-    if (!rc && item->event == WALK_ENTER)
+    stays = rc == ERR_EXISTS && is_link(dir, item->name);
+    if ((!rc || stays) && item->event == WALK_ENTER)
         walk_prune(walk);
-    if (rc == ERR_EXISTS && item->event == WALK_ENTER)
+    if (rc == ERR_EXISTS && item->event == WALK_ENTER && !stays)
         rc = same_folder(item, dir, err);
     else if (rc == ERR_EXISTS) /* the shop's own */
         rc = OK;
@@ -176,6 +185,8 @@ enum error_kind tree_folder(int tree, const char *path, struct error *err)
             rc = directory_make(tree, folder, 0755, err);
         else if (rc)
             error_copy(err, &why);
+        if (!rc && dir < 0) /* a link in its place is no folder to go on in */
+            rc = walk_open_below(tree, folder, O_RDONLY | O_DIRECTORY, &dir, err);
         file_close(&dir);
         if (at)
             *at++ = '/';
@@ -194,7 +205,7 @@ enum error_kind tree_clear(int tree, const char *path, int *dir, const char **na
     if (!rc && folder)
         rc = tree_folder(tree, folder, err);
     if (!rc)
-        rc = open_folder(tree, path, dir, err);
+        rc = tree_folder_of(tree, path, dir, err);
     if (!rc && unlinkat(*dir, *name, 0) != 0 && errno != ENOENT)
         rc = error_set(err, ERR_IO, errno, "%s", path);
     free(folder);

@@ -456,8 +456,8 @@ static enum error_kind visit(struct walk *w, const char *name, size_t len, struc
     }
     directory = S_ISDIR(st.st_mode);
     fill_item(w, directory ? WALK_ENTER : WALK_ENTRY, l->fd, &st, mount_id, out);
-    if (l->ruled)
-        out->class = site_classify(w->site, out->path, directory, &out->reason);
+    if (l->ruled) /* R4 of site_rules.c: a link in the place of a folder that is regenerated is the owner's arrangement */
+        out->class = site_classify(w->site, out->path, directory || S_ISLNK(st.st_mode), &out->reason);
     if (directory && is_stage_of_mount(w, out->name)) {
         out->class = SITE_OWN;
         out->reason = "nopsnap's own";

@@ -411,6 +411,48 @@ def attributes__of_what_comes_over_are_what_they_were():
     same(os.stat(s.path("wwwroot")).st_uid, 33, "a folder that both releases have keeps its owner")
 
 
+def move_to(s, folder, name, target=None):
+    """A folder of the shop lies elsewhere from now on, and a link leads there."""
+    shutil.move(s.path(name), folder)
+    os.symlink(target or folder, s.path(name))
+
+
+def links__to_folders_elsewhere_come_over_as_links_and_back():
+    s = SHOP
+    disk = os.path.join(s.folder, "disk")
+    os.mkdir(disk)
+    move_to(s, disk + "/images", "wwwroot/images")
+    move_to(s, disk + "/keys", "App_Data/DataProtectionKeys", os.path.relpath(disk + "/keys", s.path("App_Data")))
+    move_to(s, disk + "/logs", "logs")
+    move_to(s, disk + "/db_backups", "wwwroot/db_backups")
+    move_to(s, s.path("files_of_ours"), "wwwroot/files", "../files_of_ours")
+    os.unlink(disk + "/images/default-image.png")
+    links = {n: os.readlink(s.path(n)) for n in ("wwwroot/images", "App_Data/DataProtectionKeys", "logs", "wwwroot/db_backups", "wwwroot/files")}
+    before = state(s)
+    there = {line[0]: line for line in tree_digest(disk)}
+    plan = s.nopsnap("upgrade", "shop", s.release, "--dry-run").expect(0)
+    for name in links:
+        line = next(line for line in plan.out.splitlines() if line.startswith(f"  {name}: stays a link to {links[name]} ("))
+        same("in no snapshot" in line, name != "wwwroot/files", line)
+    check("wwwroot/images: 1 file of the release has no place there, since it is a link: default-image.png; put" in plan.out, plan)
+    s.upgrade().expect(0)
+    same({n: os.readlink(s.path(n)) for n in links}, links, "links")
+    same(read(s.path("files_of_ours/manual.pdf")), b"an editor's", "what a link in the shop leads to")
+    same(s.get("/").status, 200)
+    s.nopsnap("rollback", "shop", "--yes").expect(0)
+    is_old(s, before)
+    now = {line[0]: line for line in tree_digest(disk)}
+    same([n for n in there if now.get(n) != there[n] and not there[n][1].startswith("0o4")], [], "what was changed behind the links")
+    same([n for n in now if n not in there and not n.startswith(("images/thumbs/", "keys/", "logs/"))], [], "what was written behind the links")
+    # What nobody can get right is said before anything is changed.
+    os.rename(disk + "/images", disk + "/unmounted")
+    s.upgrade().expect(1, out=f"wwwroot/images is a link to {disk}/images, which can't be reached", hint="nothing was changed")
+    os.rename(disk + "/unmounted", disk + "/images")
+    move_to(s, disk + "/themes", "Themes")
+    s.upgrade().expect(1, out=f"Themes is a link to {disk}/themes, and the new version needs a folder of its own there")
+    shutil.rmtree(disk)
+
+
 def failure__amid_the_migrations_is_undone():
     s = SHOP
     before = state(s)
@@ -579,6 +621,8 @@ def era__of_440_comes_to_470_by_way_of_460_in_one_transaction():
     robots = read(s.path("robots.custom.txt"))
     thumbs = set(os.listdir(s.path("wwwroot/images/thumbs")))
     pictures = {n: read(s.path("wwwroot/images/" + n)) for n in os.listdir(s.path("wwwroot/images")) if n.endswith(".jpeg")}
+    move_to(s, os.path.join(s.folder, "files"), "wwwroot/files")
+    before = state(s)
     middle = s.make_release("middle", FROM)
     s.nopsnap("upgrade", "shop", s.release, "--via", s.release, "--via", middle, "--dry-run").expect(1, out=f"{FROM} does not come after {TO}")
     s.upgrade(None, "--via", middle).expect(0, out=["from 4.40.3 to 4.60.3, which migrates at its first start: release-middle.zip", f"from 4.60.3 to {TO}, which"])
@@ -589,6 +633,7 @@ def era__of_440_comes_to_470_by_way_of_460_in_one_transaction():
     check(thumbs <= set(os.listdir(s.path("wwwroot/images/thumbs"))), "thumbnails came over")
     for name in ("wwwroot/db_backups/old.bak", "wwwroot/.well-known/proof.txt", "Plugins/Acme.OrderExport/plugin.json", "Themes/Acme/theme.json"):
         check(os.path.exists(s.path(name)), name, "did not come over")
+    same((os.path.islink(s.path("wwwroot/files")), read(s.path("wwwroot/files/manual.pdf"))), (True, b"an editor's"), "files behind a link")
     for name in ("Nop.Old.dll", "wwwroot/bundles/old.js"):
         check(not os.path.exists(s.path(name)), name, "of the old version is still there")
     # What both releases put there is the tree of a direct upgrade.
@@ -596,7 +641,7 @@ def era__of_440_comes_to_470_by_way_of_460_in_one_transaction():
     standin_release.make_release(root, TO, files=120)
     shipped = {line[0]: line[-1] for line in tree_digest(root)}
     now = s.files()
-    same([n for n in shipped if n not in now], [], "files of the release")
+    same([n for n in shipped if n not in now and not n.startswith("wwwroot/files/")], [], "files of the release")
     same([n for n in now if n.endswith(".dll") and n not in shipped and "Acme" not in n], [], "programs of another version")
     shutil.rmtree(root)
     same([d for d in s.server.others() if "nopsnap" in d][1:], [], "one database is kept")
@@ -629,7 +674,7 @@ def era__that_fails_in_its_second_stage_is_undone_to_the_old_shop():
 # What these attack has nothing to do with the engine: once is enough.
 OF_FILES = [f.__name__ for f in (
     trial__confirmed_frees_the_room_and_the_snapshot_still_leads_back, trial__confirmed_and_nothing_newer_goes_back_by_itself, trial__ends_by_itself,
-    late__a_linked_file_that_is_rewritten_in_place_until_the_stop_is_not_lost, attributes__of_what_comes_over_are_what_they_were,
+    late__a_linked_file_that_is_rewritten_in_place_until_the_stop_is_not_lost, links__to_folders_elsewhere_come_over_as_links_and_back, attributes__of_what_comes_over_are_what_they_were,
     failure__of_each_kind_is_undone, downgrade__brings_every_settings_file_and_none_of_the_releases, refused__before_anything_is_changed, plan__names_what_the_owner_changed_in_the_old_release,
     era__of_440_becomes_470_with_settings_and_robots_where_they_are_read)]
 

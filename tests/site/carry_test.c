@@ -46,7 +46,7 @@ static const char *const old_release[] = {
 };
 
 struct expectation {
-    const char *path; /* one with a slash behind it is a folder */
+    const char *path; /* one with a slash behind it is a folder, with an "@" a link to one */
     enum site_carry_class class;
     const char *to; /* NULL: nowhere; "=": the same path */
     bool unknown;
@@ -61,11 +61,14 @@ static void expect(const struct site_carry_request *request, const struct expect
         char path[256];
         char *line = NULL;
         size_t len = strlen(cases[i].path);
-        bool folder = cases[i].path[len - 1] == '/';
+        char last = cases[i].path[len - 1];
+        enum site_carry_kind kind = last == '/'   ? SITE_CARRY_FOLDER
+                                    : last == '@' ? SITE_CARRY_FOLDER_LINK
+                                                  : SITE_CARRY_FILE;
 
-        snprintf(path, sizeof(path), "%.*s", (int)(folder ? len - 1 : len), cases[i].path);
+        snprintf(path, sizeof(path), "%.*s", (int)(kind ? len - 1 : len), cases[i].path);
         wanted = cases[i].to && strcmp(cases[i].to, "=") == 0 ? path : cases[i].to;
-        assert_int_equal(site_carry_decide(request, path, folder, &decision, &err), OK);
+        assert_int_equal(site_carry_decide(request, path, kind, &decision, &err), OK);
         if (decision.class != cases[i].class || (wanted == NULL) != (decision.to == NULL) ||
             (wanted && strcmp(wanted, decision.to) != 0) || decision.unknown != cases[i].unknown)
             fail_msg("%s: class %d to %s%s", path, (int)decision.class, decision.to ? decision.to : "nowhere",
@@ -265,6 +268,36 @@ static void legacy__what_was_served_moves_into_wwwroot(void **state)
            {"google123.html", SITE_CARRY_COPY, "=", true}, {"Content/Images/Thumbs/", SITE_CARRY_MOVE, "=", false});
 }
 
+static void links__to_folders_come_over_as_what_they_stand_for(void **state)
+{
+    struct site_version old = version_of("4.60");
+    struct site_version fresh = version_of("4.90");
+    struct site_carry_request r = request_of(&old, &fresh);
+
+    (void)state;
+    EXPECT(
+        r, {"wwwroot/images@", SITE_CARRY_COPY, "=", false}, {"wwwroot/images/uploaded@", SITE_CARRY_COPY, "=", false},
+        {"wwwroot/images/thumbs@", SITE_CARRY_COPY, "=", false}, {"wwwroot/images/own@", SITE_CARRY_COPY, "=", false},
+        {"wwwroot/files@", SITE_CARRY_COPY, "=", false}, {"wwwroot/icons@", SITE_CARRY_COPY, "=", false},
+        {"wwwroot/.well-known@", SITE_CARRY_COPY, "=", false}, {"wwwroot/db_backups@", SITE_CARRY_COPY, "=", false},
+        {"logs@", SITE_CARRY_COPY, "=", false}, {"App_Data/DataProtectionKeys@", SITE_CARRY_COPY, "=", false},
+        {"App_Data/Pdf@", SITE_CARRY_COPY, "=", false}, {"own@", SITE_CARRY_COPY, "=", true},
+        {"Plugins/Acme.Pay@", SITE_CARRY_OWN_PLUGIN, "=", false}, {"Themes/Acme@", SITE_CARRY_OWN_THEME, "=", false},
+        {"Plugins/Payments.Manual@", SITE_CARRY_FROM_PACKAGE, NULL, false},
+        {"Views@", SITE_CARRY_FROM_PACKAGE, NULL, false},
+        {"wwwroot/images/flags@", SITE_CARRY_FROM_PACKAGE, NULL, false},
+        {"wwwroot/bundles@", SITE_CARRY_DROP, NULL, false}, {"App_Data/TempUploads@", SITE_CARRY_DROP, NULL, false},
+        {"App_Data@", SITE_CARRY_BLOCKED, NULL, false}, {"Plugins@", SITE_CARRY_BLOCKED, NULL, false},
+        {"Themes@", SITE_CARRY_BLOCKED, NULL, false}, {"wwwroot@", SITE_CARRY_BLOCKED, NULL, false});
+    old = version_of("3.90");
+    r = request_of(&old, &fresh);
+    EXPECT(r, {"Content/Images@", SITE_CARRY_COPY, "wwwroot/images", false},
+           {"Content/Images/Thumbs@", SITE_CARRY_COPY, "wwwroot/images/thumbs", false},
+           {"Content/Images/uploaded@", SITE_CARRY_COPY, "wwwroot/images/uploaded", false},
+           {"Content/files@", SITE_CARRY_COPY, "wwwroot/files", false}, {"Content@", SITE_CARRY_BLOCKED, NULL, false},
+           {"Administration/db_backups@", SITE_CARRY_COPY, "wwwroot/db_backups", false});
+}
+
 static void decide__hostile_paths_and_plain_folders_are_refused(void **state)
 {
     static const char *const paths[] = {"", "/etc/passwd", "../x", "wwwroot/../../x", "a//b", "./a"};
@@ -276,11 +309,11 @@ static void decide__hostile_paths_and_plain_folders_are_refused(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
         error_clear(&err);
-        assert_int_equal(site_carry_decide(&r, paths[i], false, &decision, &err), ERR_REFUSED);
+        assert_int_equal(site_carry_decide(&r, paths[i], SITE_CARRY_FILE, &decision, &err), ERR_REFUSED);
     }
     r.old_layout = SITE_PLAIN;
     error_clear(&err);
-    assert_int_equal(site_carry_decide(&r, "a", false, &decision, &err), ERR_REFUSED);
+    assert_int_equal(site_carry_decide(&r, "a", SITE_CARRY_FILE, &decision, &err), ERR_REFUSED);
 }
 
 static void describe__one_line_whatever_the_name(void **state)
@@ -305,6 +338,7 @@ int main(void)
         cmocka_unit_test(core__the_list_of_the_old_release_tells_the_owners_files_from_its_own),
         cmocka_unit_test(core__pictures_elsewhere_are_the_owners),
         cmocka_unit_test(legacy__what_was_served_moves_into_wwwroot),
+        cmocka_unit_test(links__to_folders_come_over_as_what_they_stand_for),
         cmocka_unit_test(decide__hostile_paths_and_plain_folders_are_refused),
         cmocka_unit_test(describe__one_line_whatever_the_name),
     };

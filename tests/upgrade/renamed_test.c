@@ -199,12 +199,99 @@ static void renamed__keeps_attributes_and_links(void **state)
     renamed_release(&c.renamed);
 }
 
+/* A link takes the place of the release's folder while the shop is open; what is behind it is not touched. */
+static void renamed__a_link_to_a_folder_comes_in_place_of_the_releases_folder(void **state)
+{
+    struct upgrade_context c = context();
+
+    (void)state;
+    put("disk/pictures/0000001_0.jpeg", "a picture");
+    put("disk/uploads/b.png", "an upload");
+    put("old/pages/uploads/c.png", "of the shop");
+    put("old/Content/files/own.pdf", "the owner's");
+    put("new/wwwroot/images/default-image.png", "the release's");
+    put("new/wwwroot/images/thumbs/placeholder.txt", "");
+    put("new/wwwroot/files/exportimport/index.htm", "");
+    assert_int_equal(symlink("../../disk/pictures", "old/Content/Images"), 0);
+    assert_int_equal(symlink("../../pages/uploads", "old/Content/files/ExportImport"), 0);
+    begin(&c);
+    expect_link("new/wwwroot/images", "../../disk/pictures");
+    expect_link("new/wwwroot/files/exportimport", "../../wwwroot/pages/uploads");
+    expect("new/wwwroot/images/0000001_0.jpeg", "a picture");
+    expect("new/wwwroot/files/own.pdf", "the owner's");
+    settle(&c);
+    expect_link("new/wwwroot/images", "../../disk/pictures");
+    expect_link("new/wwwroot/files/exportimport", "../../wwwroot/pages/uploads");
+    expect("new/wwwroot/files/exportimport/c.png", "of the shop");
+    expect("disk/pictures/0000001_0.jpeg", "a picture");
+    expect("disk/pictures/default-image.png", NULL);
+    renamed_release(&c.renamed);
+}
+
+/* Without a beginning, as in a later stage; and what has no other place than behind the link is refused, not written there. */
+static void renamed__nothing_is_written_behind_a_link(void **state)
+{
+    struct upgrade_context c = context();
+    struct progress silent = {.step = NULL};
+    struct error err = ERROR_INIT;
+
+    (void)state;
+    put("disk/pictures/0000001_0.jpeg", "a picture");
+    put("old/images/more/of.png", "at the root, served as /images");
+    put("new/wwwroot/images/default-image.png", "the release's");
+    assert_int_equal(mkdir("old/Content", 0755), 0);
+    assert_int_equal(symlink("../../disk/pictures", "old/Content/Images"), 0);
+    assert_int_not_equal(renamed_settle(&c, "old", "new", &silent, &err), OK);
+    expect_link("new/wwwroot/images", "../../disk/pictures");
+    expect("disk/pictures/more", NULL);
+    renamed_release(&c.renamed);
+}
+
+/* L2: what was decided by a link is not believed once it is another one, or something else has become one. */
+static void links__that_change_until_the_stop_are_noticed(void **state)
+{
+    struct folder_link pictures = {(char *)"wwwroot/images", (char *)"../../disk"};
+    struct site site = {.path = (char *)"old", .layout = SITE_CORE};
+    struct upgrade_context c = {.site = &site,
+                                .from = {.major = 4, .minor = 60, .text = "4.60"},
+                                .to = {.major = 4, .minor = 70, .text = "4.70"},
+                                .layout = SITE_CORE,
+                                .links = {&pictures, 1}};
+    struct error err = ERROR_INIT;
+
+    (void)state;
+    put("disk/a", "a picture");
+    put("old/wwwroot/css/own.css", "");
+    assert_int_equal(symlink("../../disk", "old/wwwroot/images"), 0);
+    assert_true(carry_wants(&c, "wwwroot/images", false));
+    assert_false(carry_wants(&c, "wwwroot/css/own.css", false));
+    assert_false(carry_wants(&c, "wwwroot/css/gone.css", false));
+    assert_int_equal(carry_check(&c, &err), OK);
+    assert_int_equal(links_check(&c, "old", &err), OK);
+    assert_int_equal(unlink("old/wwwroot/images"), 0);
+    assert_int_equal(links_check(&c, "old", &err), ERR_REFUSED);
+    assert_int_equal(symlink("../../disk/other", "old/wwwroot/images"), 0);
+    error_clear(&err);
+    assert_int_equal(links_check(&c, "old", &err), ERR_REFUSED);
+    assert_non_null(strstr(err.text, "wwwroot/images is another link"));
+    /* Another one, that the plan knew nothing of. */
+    assert_int_equal(symlink("../disk", "old/wwwroot/bundles"), 0);
+    assert_int_equal(mkdir("old/disk", 0755), 0);
+    assert_false(carry_wants(&c, "wwwroot/bundles", false));
+    error_clear(&err);
+    assert_int_equal(carry_check(&c, &err), ERR_REFUSED);
+    assert_non_null(strstr(err.text, "has become a symlink"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         folder_test(renamed__is_what_it_was_at_the_stop),
         folder_test(renamed__what_goes_until_the_stop_leaves_the_releases_own),
         folder_test(renamed__keeps_attributes_and_links),
+        folder_test(renamed__a_link_to_a_folder_comes_in_place_of_the_releases_folder),
+        folder_test(links__that_change_until_the_stop_are_noticed),
+        folder_test(renamed__nothing_is_written_behind_a_link),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
