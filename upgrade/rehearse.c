@@ -242,6 +242,8 @@ static enum error_kind rehearse(struct rehearsal *r, const struct progress *prog
     if (!rc)
         rc = build(r, progress, err);
     if (!rc)
+        rc = rehearse_links(r, err);
+    if (!rc)
         rc = rehearse_settings(r, out, err);
     memcpy(out->network_why, r->network_why, sizeof(out->network_why));
     out->build_ms = lap(&since);

@@ -29,7 +29,12 @@ struct rehearsal {
     struct process process;
 };
 
+/* rehearse_links.c: ERR_REFUSED names a link that leads out of the copy's tree, and is not allowed (H1, H3) */
+enum error_kind rehearse_links(struct rehearsal *r, struct error *err);
+
 /* rehearse_settings.c */
+/* Does `rehearse-allow` of the config have it: a setting's name, or a path of the tree? */
+bool rehearse_is_allowed(const struct rehearsal *r, const char *name);
 /* The copy's settings: in its tree and in its database nothing leads out (H2); ERR_REFUSED names what nobody knows (H3). */
 enum error_kind rehearse_settings(struct rehearsal *r, struct rehearse_result *out, struct error *err);
 

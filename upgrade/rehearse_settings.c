@@ -29,7 +29,7 @@ struct looking {
     enum error_kind rc;
 };
 
-static bool is_allowed(const struct rehearsal *r, const char *name)
+bool rehearse_is_allowed(const struct rehearsal *r, const char *name)
 {
     const struct text_list *l = &r->site->config->rehearse_allow;
 
@@ -62,7 +62,7 @@ static enum error_kind look_at_row(void *arg, const char *name, const char *valu
     struct looking *l = arg;
     enum site_outside kind = site_outside_setting(name, value);
 
-    if (kind == SITE_OUTSIDE_NONE || is_allowed(l->r, name))
+    if (kind == SITE_OUTSIDE_NONE || rehearse_is_allowed(l->r, name))
         return OK;
     return text_list_add(kind == SITE_OUTSIDE_EMPTY ? l->emptied : l->unknown, name, err);
 }
@@ -95,7 +95,7 @@ static bool is_of_database(const struct looking *l, const char *name, const char
 
 static enum site_outside judge_value(const struct looking *l, const char *name, const char *text)
 {
-    if (!text || !*text || is_of_database(l, name, text) || is_allowed(l->r, name) ||
+    if (!text || !*text || is_of_database(l, name, text) || rehearse_is_allowed(l->r, name) ||
         !strncmp(text, l->r->place.tree, strlen(l->r->place.tree)))
         return SITE_OUTSIDE_NONE;
     if (!strcasecmp(name, "InstalledPluginNames") || strcasestr(name, "PluginNames."))
@@ -206,8 +206,8 @@ static enum error_kind put_all(const struct rehearsal *r, struct buffer *bytes, 
         for (char *at = told->count ? told->items[told->count - 1] : NULL; !rc && at && (at = strchr(at, BETWEEN));)
             *at = '.';
     }
-    if (!rc && is_on(json_get_nocase(cache, "Enabled")) && !is_allowed(r, "DistributedCacheConfig.Enabled") &&
-        !is_allowed(r, "DistributedCacheConfig.ConnectionString")) {
+    if (!rc && is_on(json_get_nocase(cache, "Enabled")) && !rehearse_is_allowed(r, "DistributedCacheConfig.Enabled") &&
+        !rehearse_is_allowed(r, "DistributedCacheConfig.ConnectionString")) {
         rc = put_value(bytes, "DistributedCacheConfig\nEnabled", json_get(box, "off"), err);
         if (!rc)
             rc = text_list_add(told, "DistributedCacheConfig.Enabled", err);
@@ -292,7 +292,7 @@ static enum error_kind settle_entry(struct rehearsal *r, int tree, const char *f
     char *path = NULL;
     enum error_kind rc = *folder == '.' ? memory_string(name, &path, err) : path_join(folder, name, &path, err);
 
-    if (!rc && !is_allowed(r, path)) {
+    if (!rc && !rehearse_is_allowed(r, path)) {
         rc = settle_file(r, tree, path, told, err);
         if (rc == ERR_CORRUPT)
             error_hint(err, "where it is no settings of the shop, say so in the config: rehearse-allow = %s", path);

@@ -98,8 +98,7 @@ static enum error_kind tidy(const char *path, char **out, struct error *err)
     return rc;
 }
 
-/* What a relative target in a file's folder leads to, from the root. */
-static enum error_kind led_to(const char *file, const char *target, char **out, struct error *err)
+enum error_kind copy_led_to(const char *file, const char *target, char **out, struct error *err)
 {
     const char *slash = strrchr(file, '/');
     char *joined = NULL;
@@ -141,11 +140,11 @@ static enum error_kind retarget(const struct upgrade_context *c, int live, const
 
     if (target[0] == '/')
         return memory_string(target, out, err);
-    rc = led_to(from, target, &old, err);
+    rc = copy_led_to(from, target, &old, err);
     if (!rc)
         rc = new_name(c, live, old, &there, err);
     if (!rc)
-        rc = led_to(to, target, &now, err);
+        rc = copy_led_to(to, target, &now, err);
     if (!rc)
         rc = memory_string("", &up, err);
     for (const char *at = strchr(to, '/'); at && !rc; at = strchr(at + 1, '/')) {

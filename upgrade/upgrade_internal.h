@@ -137,6 +137,8 @@ enum error_kind turn_back_settings(const struct upgrade_context *c, int live, in
  */
 enum error_kind copy_one(const struct upgrade_context *c, int live, int tree, const char *from, const char *to,
                          bool *there, struct error *err);
+/* What a relative target of a symlink leads to, from the root; "../x" is beside it. By the names alone. */
+enum error_kind copy_led_to(const char *file, const char *target, char **out, struct error *err);
 /* A folder's attributes and times, once all that is in it is there. */
 enum error_kind copy_folder(int live, int tree, const char *from, const char *to, struct error *err);
 

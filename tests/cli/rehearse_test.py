@@ -156,6 +156,10 @@ def rehearse__refuses_an_address_that_nobody_knows():
     s.configure(**{"rehearse-allow": "acme.erp"})
     s.rehearse().expect(1, err=["acme.json", "Servers.0.Host"], hint="rehearse-allow")
     os.unlink(plugin)
+    # The copy would make its thumbnails in the live shop's folder.
+    upgrade_test.move_to(s, os.path.join(s.folder, "images"), "wwwroot/images", "../../../images")
+    s.rehearse().expect(1, err="the copy would write behind 1 link that leads out of it: wwwroot/images", hint="rehearse-allow = wwwroot/images")
+    s.configure(**{"rehearse-allow": "acme.erp\nrehearse-allow = wwwroot/images"})
     s.rehearse(None, "--host-network").expect(0, out=[f"{TO} on a copy of", "it works", "closed for about", "had this machine's: so you asked", "the copy is removed"])
     check(s.found()["reached"], "it has the machine's network, as asked")
     s.rehearse(s.make_release("titles", other_titles=True)).expect(3, out="differ", err=["is another page in the copy", "(new)"])
