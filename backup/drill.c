@@ -1,12 +1,10 @@
-#include "drill.h"
-
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "drill_internal.h"
 #include "retention.h"
-#include "scratch.h"
 #include "thread.h"
 #include "transaction.h"
 
@@ -14,18 +12,6 @@ enum { SITE_LOCK_TIMEOUT_MS = 60000, DAMAGED_SHOWN = 20 };
 #define ROOM_MARGIN (64ull << 20)
 #define ROOM_PER_FILE 4096ull /* a block each */
 #define NS_PER_MS 1000000
-
-struct drill {
-    struct catalog *cat;
-    struct site *site;
-    const struct drill_options *options;
-    const struct progress *progress;
-    struct drill_result *result;
-    struct snapshot_record snapshot;
-    struct database *db; /* borrowed, or NULL */
-    struct scratch place;
-    char site_id[17];
-};
 
 /* ---- which one ---- */
 
@@ -87,8 +73,8 @@ static enum error_kind choose(struct drill *d, struct error *err)
 /* ---- where ---- */
 
 /* Without a folder of the owner's choice in the catalogue's own: what may write a snapshot may write there, and visitors never read it. */
-static enum error_kind place_of(struct catalog *cat, const struct site *site, const char *folder, const char *site_id,
-                                char **parent, char **out, struct error *err)
+enum error_kind drill_place_of(struct catalog *cat, const struct site *site, const char *folder, const char *site_id,
+                               char **parent, char **out, struct error *err)
 {
     const char *chosen = folder ? folder : site->config ? site->config->drill_folder : NULL;
     enum error_kind rc = path_real(chosen ? chosen : catalog_path(cat), parent, err);
@@ -133,24 +119,34 @@ static enum error_kind connect_first(struct drill *d, struct error *err)
     return ERR_REFUSED;
 }
 
+/* ---- the beginning ---- */
+
+static enum error_kind make_place(struct drill *d, const char *folder, struct error *err)
+{
+    struct scratch_spec spec = {.what = "drill", .folder = folder, .mode = 0700, .db = d->db};
+    enum error_kind rc = drill_noted_clear(d, err);
+
+    if (!rc)
+        rc = drill_noted_add(d, folder, err);
+    spec.token = d->token;
+    return rc ? rc : scratch_begin(&d->place, &spec, d->progress, err);
+}
+
 static enum error_kind begin(struct drill *d, struct error *err)
 {
     char *parent = NULL;
     char *folder = NULL;
-    struct scratch_spec spec = {.what = "drill", .mode = 0700};
     enum error_kind rc = choose(d, err);
 
     if (!rc) {
         memcpy(d->result->snapshot, d->snapshot.id, sizeof(d->result->snapshot));
         d->result->snapshot_ns = d->snapshot.made_ns;
-        rc = place_of(d->cat, d->site, d->options->folder, d->site_id, &parent, &folder, err);
+        rc = drill_place_of(d->cat, d->site, d->options->folder, d->site_id, &parent, &folder, err);
     }
     if (!rc)
         rc = connect_first(d, err);
-    spec.folder = folder;
-    spec.db = d->db;
     if (!rc)
-        rc = scratch_begin(&d->place, &spec, d->progress, err);
+        rc = make_place(d, folder, err);
     if (!rc) /* what an earlier one left is gone now */
         rc = check_room(d, parent, err);
     if (!rc && d->snapshot.has_dump) {
@@ -276,7 +272,9 @@ static enum error_kind drill(struct drill *d, struct error *err)
         rc = prove(d, err);
     d->result->ended_ns = d->result->started_ns + (clock_monotonic_ms() - since) * NS_PER_MS;
     progress_step(d->progress, "removing what was restored");
-    if (scratch_end(&d->place, &last) != OK) {
+    if (scratch_end(&d->place, &last) == OK) {
+        drill_noted_end(d);
+    } else {
         if (rc)
             progress_warn(d->progress, "%s; %s", last.text, last.hint);
         else
@@ -288,8 +286,8 @@ static enum error_kind drill(struct drill *d, struct error *err)
 }
 
 /* L4: the site's lock is shared with snapshots, and held to the end. */
-static enum error_kind locked(struct drill *d, enum error_kind (*act)(struct drill *d, struct error *err),
-                              struct error *err)
+enum error_kind drill_locked(struct drill *d, enum error_kind (*act)(struct drill *d, struct error *err),
+                             struct error *err)
 {
     struct catalog_site_lock *mine = NULL;
     struct catalog_site_lock *site = NULL;
@@ -322,54 +320,10 @@ enum error_kind drill_site(struct catalog *cat, struct site *site, const struct 
                       .result = out,
                       .snapshot = SNAPSHOT_RECORD_INIT,
                       .place = SCRATCH_INIT};
+    enum error_kind rc;
 
     *out = (struct drill_result){.started_ns = 0};
-    return locked(&d, drill, err);
-}
-
-/* ---- what a kill left ---- */
-
-bool drill_is_left(struct catalog *cat, const struct site *site)
-{
-    struct error ignored = ERROR_INIT;
-    char site_id[17];
-    char *parent = NULL;
-    char *folder = NULL;
-    bool left = catalog_site_id(cat, site->path, site_id, &ignored) == OK &&
-                place_of(cat, site, NULL, site_id, &parent, &folder, &ignored) == OK && scratch_is_left(folder);
-
-    free(parent);
-    free(folder);
-    return left;
-}
-
-static enum error_kind clear(struct drill *d, struct error *err)
-{
-    char *parent = NULL;
-    char *folder = NULL;
-    struct error last = ERROR_INIT;
-    struct scratch_spec spec = {.what = "drill", .mode = 0700};
-    enum error_kind rc = place_of(d->cat, d->site, d->options->folder, d->site_id, &parent, &folder, err);
-
-    if (!rc)
-        rc = d->options->connect(d->options->arg, d->site, &d->db, err);
-    spec.folder = folder;
-    spec.db = d->db;
-    if (!rc)
-        rc = scratch_begin(&d->place, &spec, d->progress, err);
-    if (scratch_end(&d->place, &last) != OK && !rc) {
-        *err = last;
-        rc = last.kind;
-    }
-    free(parent);
-    free(folder);
+    rc = drill_locked(&d, drill, err);
+    drill_notes_release(&d.notes);
     return rc;
-}
-
-enum error_kind drill_clear(struct catalog *cat, struct site *site, const struct drill_options *options,
-                            const struct progress *progress, struct error *err)
-{
-    struct drill d = {.cat = cat, .site = site, .options = options, .progress = progress, .place = SCRATCH_INIT};
-
-    return locked(&d, clear, err);
 }

@@ -6,7 +6,7 @@
  *   L1  the live tree and the live database are only read; the shop runs on
  *   L2  what is proved is what a restore does: the same code writes the files and loads the dump. Every file is read back and hashed, every
  *       attribute compared, the rows of every table counted (P9)
- *   L3  nothing stays: neither after a failure nor after a signal. What a kill leaves is marked, and goes with the next drill or run (scratch.h)
+ *   L3  nothing stays: neither after a failure nor after a signal. What a kill leaves is marked and noted, and goes with the next drill or run, wherever it is (scratch.h)
  *   L4  two drills of a site never overlap; none begins while a transaction runs or is pending, and a transaction waits for it
  */
 #ifndef NOPSNAP_DRILL_H
@@ -51,7 +51,7 @@ enum error_kind drill_due(struct catalog *cat, const struct site *site, int64_t 
  */
 enum error_kind drill_site(struct catalog *cat, struct site *site, const struct drill_options *options,
                            const struct progress *progress, struct drill_result *out, struct error *err);
-/* Has a drill that was killed left anything, in the place that the config says? */
+/* Has a drill that was killed left anything that can be removed now? */
 bool drill_is_left(struct catalog *cat, const struct site *site);
 /* Remove that. ERR_BUSY when it is under way. */
 enum error_kind drill_clear(struct catalog *cat, struct site *site, const struct drill_options *options,

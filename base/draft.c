@@ -27,15 +27,13 @@ static enum error_kind temporary_name(const char *path, char **out, struct error
     return rc;
 }
 
-enum error_kind draft_open(struct draft *d, const char *path, mode_t mode, struct error *err)
+/* Takes temporary over. */
+static enum error_kind open_as(struct draft *d, const char *path, char *temporary, mode_t mode, struct error *err)
 {
-    struct draft opened = DRAFT_INIT;
+    struct draft opened = {.fd = -1, .temporary = temporary};
     enum error_kind rc;
 
     rc = memory_string(path, &opened.path, err);
-    if (rc)
-        goto done;
-    rc = temporary_name(path, &opened.temporary, err);
     if (rc)
         goto done;
     rc = file_open(AT_FDCWD, opened.temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode, &opened.fd, err);
@@ -50,6 +48,14 @@ done:
     free(opened.temporary);
     free(opened.path);
     return rc;
+}
+
+enum error_kind draft_open(struct draft *d, const char *path, mode_t mode, struct error *err)
+{
+    char *temporary = NULL;
+    enum error_kind rc = temporary_name(path, &temporary, err);
+
+    return rc ? rc : open_as(d, path, temporary, mode, err);
 }
 
 enum error_kind draft_write(struct draft *d, const void *bytes, size_t len, struct error *err)
@@ -141,16 +147,37 @@ void draft_discard(struct draft *d)
     *d = (struct draft)DRAFT_INIT;
 }
 
+/* After its opening, which went rc. */
+static enum error_kind replace(struct draft *d, enum error_kind rc, const void *bytes, size_t len, struct error *err)
+{
+    if (!rc)
+        rc = draft_write(d, bytes, len, err);
+    if (!rc)
+        rc = draft_commit(d, err);
+    draft_discard(d);
+    return rc;
+}
+
 enum error_kind file_replace(const char *path, const void *bytes, size_t len, mode_t mode, struct error *err)
 {
     struct draft d = DRAFT_INIT;
-    enum error_kind rc;
 
-    rc = draft_open(&d, path, mode, err);
-    if (!rc)
-        rc = draft_write(&d, bytes, len, err);
-    if (!rc)
-        rc = draft_commit(&d, err);
-    draft_discard(&d);
-    return rc;
+    return replace(&d, draft_open(&d, path, mode, err), bytes, len, err);
+}
+
+enum error_kind file_replace_alone(const char *path, const void *bytes, size_t len, mode_t mode, struct error *err)
+{
+    struct draft d = DRAFT_INIT;
+    struct error left = ERROR_INIT;
+    char *temporary = NULL;
+    enum error_kind rc = memory_format(&temporary, err, "%s" FILE_ALONE_SUFFIX, path);
+
+    if (!rc && file_unlink(AT_FDCWD, temporary, &left) != OK && left.kind != ERR_NOT_FOUND) {
+        error_copy(err, &left);
+        rc = left.kind;
+        free(temporary);
+    } else if (!rc) {
+        rc = open_as(&d, path, temporary, mode, err);
+    }
+    return replace(&d, rc, bytes, len, err);
 }

@@ -100,6 +100,12 @@ enum error_kind draft_commit(struct draft *d, struct error *err);
 enum error_kind draft_commit_new(struct draft *d, struct error *err);
 void draft_discard(struct draft *d);
 enum error_kind file_replace(const char *path, const void *bytes, size_t len, mode_t mode, struct error *err);
+/*
+ * The same where one process at a time writes that file: the temporary name is always the same one, so that what a kill leaves goes with the
+ * next, or by who knows the name.
+ */
+#define FILE_ALONE_SUFFIX ".new"
+enum error_kind file_replace_alone(const char *path, const void *bytes, size_t len, mode_t mode, struct error *err);
 
 /*
  * Advisory locks with flock(2): they die with their process, so there is no unlock command (close-on-exec).

@@ -1,5 +1,6 @@
 #include "scratch.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -13,7 +14,8 @@
 
 #define MARK_NAME "mark"
 #define MARK_MAX 256
-#define TOKEN_LEN 8
+#define MARK_NEW MARK_NAME FILE_ALONE_SUFFIX
+#define LOCK_NAME "lock"
 #define TABLES_SHOWN 10
 
 static enum error_kind in_folder(const struct scratch *s, const char *name, char **out, struct error *err)
@@ -84,26 +86,26 @@ static enum error_kind remove_marked(struct scratch *s, const char *token, struc
 }
 
 /* "nopsnap rehearsal 3f2a91c0 database": the last word where there may be a database. */
-static enum error_kind read_mark(const struct scratch *s, const struct buffer *text, char token[TOKEN_LEN + 1],
+static enum error_kind read_mark(const struct scratch *s, const struct buffer *text, char token[SCRATCH_TOKEN_LEN + 1],
                                  bool *has_database, struct error *err)
 {
     char head[64];
     int n = snprintf(head, sizeof(head), "nopsnap %s ", s->what);
     const char *bytes = (const char *)text->data;
 
-    if (text->len < (size_t)n + TOKEN_LEN + 1 || memcmp(bytes, head, (size_t)n) != 0 ||
-        strspn(bytes + n, "0123456789abcdef") != TOKEN_LEN)
+    if (text->len < (size_t)n + SCRATCH_TOKEN_LEN + 1 || memcmp(bytes, head, (size_t)n) != 0 ||
+        strspn(bytes + n, "0123456789abcdef") != SCRATCH_TOKEN_LEN)
         return error_set(err, ERR_REFUSED, 0, "%s/" MARK_NAME " is no mark of a %s", s->folder, s->what);
-    memcpy(token, bytes + n, TOKEN_LEN);
-    token[TOKEN_LEN] = '\0';
-    *has_database = strncmp(bytes + n + TOKEN_LEN, " database", 9) == 0;
+    memcpy(token, bytes + n, SCRATCH_TOKEN_LEN);
+    token[SCRATCH_TOKEN_LEN] = '\0';
+    *has_database = strncmp(bytes + n + SCRATCH_TOKEN_LEN, " database", 9) == 0;
     return OK;
 }
 
 static enum error_kind remove_left(struct scratch *s, const struct buffer *text, const struct progress *progress,
                                    struct error *err)
 {
-    char token[TOKEN_LEN + 1] = "";
+    char token[SCRATCH_TOKEN_LEN + 1] = "";
     bool has_database = false;
     enum error_kind rc = read_mark(s, text, token, &has_database, err);
 
@@ -149,19 +151,18 @@ static enum error_kind refuse_folder(const char *folder, struct error *err)
 }
 
 /* P8, P11: in a folder that somebody else put there his mark would say what is removed. The one that is looked at is the one that is opened. */
-static enum error_kind open_own(const char *folder, mode_t mode, int *out, struct error *err)
+static enum error_kind open_own(const char *folder, int *out, struct error *err)
 {
     struct stat st;
 
     *out = open(folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (*out < 0)
-        return errno == ENOTDIR || errno == ELOOP ? refuse_folder(folder, err)
-                                                  : error_set(err, ERR_IO, errno, "%s", folder);
+        return errno == ENOTDIR || errno == ELOOP
+                   ? refuse_folder(folder, err)
+                   : error_set(err, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, errno, "%s", folder);
     if (fstat(*out, &st))
         return error_set(err, ERR_IO, errno, "%s", folder);
-    if (st.st_uid != geteuid())
-        return refuse_folder(folder, err);
-    return fchmod(*out, mode) ? error_set(err, ERR_IO, errno, "%s", folder) : OK; /* whatever the umask says */
+    return st.st_uid == geteuid() ? OK : refuse_folder(folder, err);
 }
 
 /* The lock was taken by the name: is that still the folder's? */
@@ -194,35 +195,43 @@ static enum error_kind make_folder(const struct scratch *s, mode_t mode, int *di
         rc = there.kind;
     }
     if (!rc)
-        rc = open_own(s->folder, mode, dir, err);
+        rc = open_own(s->folder, dir, err);
+    if (!rc && fchmod(*dir, mode)) /* whatever the umask says */
+        rc = error_set(err, ERR_IO, errno, "%s", s->folder);
     free(parent);
     return rc;
 }
 
-static enum error_kind mark(struct scratch *s, struct error *err)
+enum error_kind scratch_token(char out[SCRATCH_TOKEN_LEN + 1], struct error *err)
 {
-    unsigned char token[TOKEN_LEN / 2];
+    unsigned char token[SCRATCH_TOKEN_LEN / 2];
+    enum error_kind rc = random_bytes(token, sizeof(token), err);
+
+    if (!rc)
+        hex_encode(token, sizeof(token), out);
+    return rc;
+}
+
+static enum error_kind mark(struct scratch *s, const char *given, struct error *err)
+{
+    char token[SCRATCH_TOKEN_LEN + 1];
     char text[MARK_MAX];
     char *path = NULL;
     enum error_kind rc = in_folder(s, MARK_NAME, &path, err);
 
-    if (!rc)
-        rc = random_bytes(token, sizeof(token), err);
+    if (!rc && !given)
+        rc = scratch_token(token, err);
     if (!rc) {
-        hex_encode(token, sizeof(token), s->token);
+        memcpy(s->token, given ? given : token, sizeof(s->token));
         (void)snprintf(text, sizeof(text), "nopsnap %s %s%s\n", s->what, s->token, s->db ? " database" : "");
-        rc = file_replace(path, text, strlen(text), 0600, err);
+        rc = file_replace_alone(path, text, strlen(text), 0600, err);
     }
     free(path);
     return rc;
 }
 
-enum error_kind scratch_begin(struct scratch *s, const struct scratch_spec *spec, const struct progress *progress,
-                              struct error *err)
+static enum error_kind name_parts(struct scratch *s, const struct scratch_spec *spec, struct error *err)
 {
-    char *lock = NULL;
-    char *what = NULL;
-    int dir = -1;
     enum error_kind rc = memory_string(spec->folder, &s->folder, err);
 
     s->what = spec->what;
@@ -230,25 +239,42 @@ enum error_kind scratch_begin(struct scratch *s, const struct scratch_spec *spec
     s->vacate = spec->vacate;
     if (!rc)
         rc = in_folder(s, "tree", &s->tree, err);
-    if (!rc)
-        rc = in_folder(s, "scratch", &s->spare, err);
-    if (!rc)
-        rc = in_folder(s, "lock", &lock, err);
+    return rc ? rc : in_folder(s, "scratch", &s->spare, err);
+}
+
+/* dir: the folder, opened */
+static enum error_kind lock_folder(struct scratch *s, int dir, struct error *err)
+{
+    char *lock = NULL;
+    char *what = NULL;
+    enum error_kind rc = in_folder(s, LOCK_NAME, &lock, err);
+
     if (!rc)
         rc = memory_format(&what, err, "the %s of this shop", s->what);
-    if (!rc)
-        rc = make_folder(s, spec->mode, &dir, err);
     if (!rc)
         rc = file_lock_take(&s->lock, lock, LOCK_EXCLUSIVE, 0, what, err);
     if (!rc)
         rc = check_same(s->folder, dir, err);
+    free(lock);
+    free(what);
+    return rc;
+}
+
+enum error_kind scratch_begin(struct scratch *s, const struct scratch_spec *spec, const struct progress *progress,
+                              struct error *err)
+{
+    int dir = -1;
+    enum error_kind rc = name_parts(s, spec, err);
+
+    if (!rc)
+        rc = make_folder(s, spec->mode, &dir, err);
+    if (!rc)
+        rc = lock_folder(s, dir, err);
     if (!rc)
         rc = clear_left(s, progress, err);
     if (!rc)
-        rc = mark(s, err);
+        rc = mark(s, spec->token, err);
     file_close(&dir);
-    free(lock);
-    free(what);
     return rc;
 }
 
@@ -312,6 +338,28 @@ enum error_kind scratch_load(struct scratch *s, struct catalog *cat, const struc
 
 /* ---- the end ---- */
 
+static void remove_folder(struct scratch *s)
+{
+    char *fresh = NULL;
+    struct error ignored = ERROR_INIT;
+
+    if (in_folder(s, MARK_NEW, &fresh, &ignored) == OK) /* of one that was killed while it marked */
+        (void)unlink(fresh);
+    (void)unlink(s->lock.path);
+    (void)rmdir(s->folder); /* unless somebody else has put something into it */
+    free(fresh);
+}
+
+static void release(struct scratch *s)
+{
+    file_lock_drop(&s->lock);
+    free(s->folder);
+    free(s->tree);
+    free(s->spare);
+    free(s->name);
+    *s = (struct scratch)SCRATCH_INIT;
+}
+
 enum error_kind scratch_end(struct scratch *s, struct error *err)
 {
     enum error_kind rc = OK;
@@ -319,20 +367,82 @@ enum error_kind scratch_end(struct scratch *s, struct error *err)
     cancel_defer(true);
     if (s->token[0])
         rc = remove_marked(s, s->token, err);
-    if (!rc && s->lock.fd >= 0) {
-        (void)unlink(s->lock.path);
-        (void)rmdir(s->folder); /* unless somebody else has put something into it */
-    }
+    if (!rc && s->lock.fd >= 0)
+        remove_folder(s);
     if (rc) {
         error_context(err, "removing the copy");
         error_hint(err, "the next %s of this shop tries it again", s->what);
     }
-    file_lock_drop(&s->lock);
+    release(s);
     cancel_defer(false);
-    free(s->folder);
-    free(s->tree);
-    free(s->spare);
-    free(s->name);
-    *s = (struct scratch)SCRATCH_INIT;
+    return rc;
+}
+
+/* ---- by a note ---- */
+
+/* Neither has one that was killed before it marked, or after the mark had gone. */
+static bool holds_nothing_else(int dir)
+{
+    int copy = fcntl(dir, F_DUPFD_CLOEXEC, 0);
+    DIR *d = copy < 0 ? NULL : fdopendir(copy);
+    struct dirent *e;
+    bool only = d != NULL;
+
+    if (!d)
+        file_close(&copy);
+    while (only && (e = readdir(d)))
+        only = !strcmp(e->d_name, ".") || !strcmp(e->d_name, "..") || !strcmp(e->d_name, LOCK_NAME) ||
+               !strcmp(e->d_name, MARK_NEW);
+    if (d)
+        closedir(d);
+    return only;
+}
+
+/* X2: OK with *ours false for whatever has nothing to do with that token. */
+static enum error_kind look_whose(const struct scratch *s, int dir, const char *token, bool *ours, struct error *err)
+{
+    struct buffer text = BUFFER_INIT(MARK_MAX);
+    struct error why = ERROR_INIT;
+    char marked[SCRATCH_TOKEN_LEN + 1] = "";
+    bool ignored;
+    enum error_kind rc = file_read_whole(dir, MARK_NAME, MARK_MAX - 1, &text, &why);
+
+    *ours = false;
+    if (rc == ERR_NOT_FOUND)
+        *ours = holds_nothing_else(dir);
+    else if (rc == ERR_IO)
+        error_copy(err, &why);
+    else if (!rc && read_mark(s, &text, marked, &ignored, &why) == OK)
+        *ours = !strcmp(marked, token);
+    buffer_release(&text);
+    return rc == ERR_IO ? rc : OK;
+}
+
+enum error_kind scratch_remove(const struct scratch_spec *spec, const struct progress *progress, struct error *err)
+{
+    struct scratch s = SCRATCH_INIT;
+    struct error gone = ERROR_INIT;
+    bool ours = false;
+    int dir = -1;
+    enum error_kind rc = name_parts(&s, spec, err);
+
+    if (!rc && open_own(spec->folder, &dir, &gone) == OK)
+        rc = look_whose(&s, dir, spec->token, &ours, err);
+    else if (!rc && gone.kind == ERR_IO) {
+        error_copy(err, &gone);
+        rc = gone.kind;
+    }
+    if (!rc && ours)
+        rc = lock_folder(&s, dir, err);
+    if (!rc)
+        progress_step(progress, "removing what a %s left that was ended", s.what);
+    if (!rc)
+        rc = ours ? remove_marked(&s, spec->token, err) : drop_copy(&s, spec->token, err);
+    if (!rc && ours)
+        remove_folder(&s);
+    if (rc && rc != ERR_BUSY)
+        error_context(err, "removing what a %s left in %s", spec->what, spec->folder);
+    release(&s);
+    file_close(&dir);
     return rc;
 }

@@ -7,9 +7,15 @@
  *     ...                                                  files in s.tree
  *     if (scratch_end(&s, &last) != OK) ...                in any case, also after a failure of scratch_begin()
  *
+ * Whoever has it in a place that he would not look at again notes folder and token before, durably, and has what a kill left removed by that:
+ *
+ *     rc = scratch_token(token, err);         ...          spec.token = token
+ *     rc = scratch_remove(&spec, &progress, err);
+ *
  *   X1  the live tree and the live database are only read
  *   X2  what is made is marked before: the mark in the folder holds the token that the database's name has. Nothing is removed but what a mark
- *       in a folder of this user's own names, so that what a kill left goes with the next one, and nothing else does (P8)
+ *       in a folder of this user's own names, so that what a kill left goes with the next one, and nothing else does (P8). By a note the folder
+ *       goes only if its mark has the token of the note, whatever is in that place now; the database also without the folder
  *   X3  one process at a time has the folder
  */
 #ifndef NOPSNAP_SCRATCH_H
@@ -20,6 +26,8 @@
 #include "file.h"
 #include "restore.h"
 
+#define SCRATCH_TOKEN_LEN 8
+
 struct scratch_spec {
     const char *what;    /* "rehearsal": in the mark, and in what is told */
     const char *folder;  /* its parent is there; refused where visitors could read it (P10) */
@@ -27,6 +35,7 @@ struct scratch_spec {
     struct database *db; /* the shop's, borrowed; NULL: no database will be made */
     /* Ends what was started in the tree, before anything is removed, also of an earlier one; NULL: nothing is ever started there. */
     enum error_kind (*vacate)(const char *tree, struct error *err);
+    const char *token; /* that the caller has noted; NULL: one is made here */
 };
 
 struct scratch {
@@ -36,9 +45,9 @@ struct scratch {
     char *spare; /* in it, too: for whoever needs one more */
     struct database *db;
     enum error_kind (*vacate)(const char *tree, struct error *err);
-    char token[9]; /* "": nothing was marked */
-    char *name;    /* the copy's, once it is made */
-    bool refused;  /* the server did not let it be made */
+    char token[SCRATCH_TOKEN_LEN + 1]; /* "": nothing was marked */
+    char *name;                        /* the copy's, once it is made */
+    bool refused;                      /* the server did not let it be made */
     struct file_lock lock;
 };
 
@@ -54,6 +63,13 @@ struct scratch {
  */
 enum error_kind scratch_begin(struct scratch *s, const struct scratch_spec *spec, const struct progress *progress,
                               struct error *err);
+enum error_kind scratch_token(char out[SCRATCH_TOKEN_LEN + 1], struct error *err);
+/*
+ * Remove what a kill left of the one with this token: the database, and the folder if it is that one's (X2). Absent is OK.
+ *
+ * Returns    ERR_BUSY when a process has the folder
+ */
+enum error_kind scratch_remove(const struct scratch_spec *spec, const struct progress *progress, struct error *err);
 /* Is anything there: what one has left that was ended, or one that is at it now? */
 bool scratch_is_left(const char *folder);
 /*

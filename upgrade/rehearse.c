@@ -43,7 +43,8 @@ static enum error_kind begin(struct rehearsal *r, const struct progress *progres
 {
     char *parent = NULL;
     char *folder = NULL;
-    struct scratch_spec spec = {"rehearsal", NULL, 0711, r->db, vacate}; /* the shop's own user has to get through */
+    struct scratch_spec spec = {
+        .what = "rehearsal", .mode = 0711, .db = r->db, .vacate = vacate}; /* the shop's own user has to get through */
     enum error_kind rc = path_parent(r->site->path, &parent, err);
 
     if (!rc)

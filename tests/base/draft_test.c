@@ -126,13 +126,33 @@ static void draft__committed_as_new_replaces_nothing(void **state)
     no_flags = false;
 }
 
+static void replace_alone__takes_over_what_a_kill_left(void **state)
+{
+    struct error err = ERROR_INIT;
+    struct buffer text = BUFFER_INIT(16);
+    int left = open("f" FILE_ALONE_SUFFIX, O_WRONLY | O_CREAT, 0644);
+
+    (void)state;
+    assert_true(left >= 0);
+    close(left);
+    assert_int_equal(file_replace_alone("f", "x", 1, 0600, &err), OK);
+    assert_int_equal(file_replace_alone("f", "new", 3, 0600, &err), OK);
+    assert_int_equal(entries(), 1);
+    assert_int_equal(file_read_whole(AT_FDCWD, "f", 16, &text, &err), OK);
+    assert_int_equal(text.len, 3);
+    buffer_release(&text);
+    assert_int_equal(unlink("f"), 0);
+    assert_int_equal(mkdir("f" FILE_ALONE_SUFFIX, 0700), 0);
+    assert_int_not_equal(file_replace_alone("f", "x", 1, 0600, &err), OK);
+    assert_int_equal(rmdir("f" FILE_ALONE_SUFFIX), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        folder_test(draft__is_invisible_until_committed),
-        folder_test(draft__discarded_leaves_nothing),
-        folder_test(draft__failed_write_can_never_be_committed),
-        folder_test(draft__committed_as_new_replaces_nothing),
+        folder_test(draft__is_invisible_until_committed),        folder_test(draft__discarded_leaves_nothing),
+        folder_test(draft__failed_write_can_never_be_committed), folder_test(draft__committed_as_new_replaces_nothing),
+        folder_test(replace_alone__takes_over_what_a_kill_left),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

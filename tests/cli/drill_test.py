@@ -4,8 +4,10 @@
     drill_test.py postgresql|mysql
 """
 import http.server
+import itertools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -136,7 +138,7 @@ def end_it_in_the_middle(b):
     killed = b.begin_one()
     killed.kill()
     killed.communicate(timeout=60)
-    same("left by a kill", len(b.left()), 2)
+    same("left by a kill", len(b.left()), 3)
     b.run("drill", "shop").expect(0)
     same("left", b.left(), [])
     same("neither is in the record", len(b.drills()), recorded + 1)
@@ -144,6 +146,50 @@ def end_it_in_the_middle(b):
     strange = os.path.join(b.scratch, ".nopsnap-" + next(n for n in os.listdir(os.path.join(b.catalog, "locks")) if n.startswith("drill-"))[:-len(".lock")])
     os.makedirs(os.path.join(strange, "tree"))
     b.run("drill", "shop", "--scratch", b.scratch).expect(1, err="has no mark")
+    os.rmdir(os.path.join(strange, "tree"))
+    os.rmdir(strange)
+
+
+def find_what_a_kill_left(b):
+    """In whatever place that was: by its note in the catalogue, the database also without the folder; and nothing else in that place."""
+    def kill_one(*argv):
+        killed = b.begin_one(*argv)
+        killed.kill()
+        killed.communicate(timeout=60)
+        same("left by a kill", len(b.left()), 3)  # and the note
+
+    kill_one("--scratch", b.scratch)
+    b.run("drill", "shop").expect(0)
+    same("left", b.left(), [])
+    b.configure(f"drill-folder = {b.scratch}")
+    kill_one()
+    name = os.listdir(b.scratch)[0]
+    b.configure()
+    b.run("run", "shop").expect(0, out="what was left of a drill that was ended is removed")
+    same("left", b.left(), [])
+    # Another disk is mounted there, with a folder of that name, of somebody else's drill.
+    kill_one("--scratch", b.scratch)
+    os.rename(b.scratch, b.scratch + ".away")
+    strange = os.path.join(b.scratch, name)
+    os.makedirs(os.path.join(strange, "tree"))
+    for mark in ("nopsnap drill 01234567 database\n", "mine\n", None):
+        with open(os.path.join(strange, "mark"), "w", encoding="utf-8") as f:
+            f.write(mark or "")
+        if not mark:
+            os.unlink(f.name)
+        b.run("run", "shop").expect(0, out="what was left of a drill that was ended is removed" if "nopsnap" in (mark or "") else "no drill = ")
+        same("a stranger's", sorted(os.listdir(strange)), ["mark", "tree"] if mark else ["tree"])
+        same("databases", [n for n in b.server.others() if "nopsnap" in n], [])
+    os.rename(b.scratch, b.scratch + ".strange")
+    os.rename(b.scratch + ".away", b.scratch)
+    b.run("run", "shop").expect(0, out="what was left of a drill that was ended is removed")
+    same("left", b.left(), [])
+    # Its owner has removed the folder, and put one of his own there.
+    kill_one("--scratch", b.scratch)
+    shutil.rmtree(os.path.join(b.scratch, name))
+    os.rename(os.path.join(b.scratch + ".strange", name), strange)
+    b.run("drill", "shop").expect(0)
+    same("left", b.left(), [name])
     os.rmdir(os.path.join(strange, "tree"))
     os.rmdir(strange)
 
@@ -249,8 +295,33 @@ def prove_one_without_a_database(b):
             f.write("x" * 100 * i)
     os.chmod(os.path.join(plain, "pictures"), 0o2750)
     b.run("snapshot", plain).expect(0)
+    locks = set(os.listdir(os.path.join(b.catalog, "locks")))
     b.run("drill", plain).expect(0, out=["proved restorable: ", "3 files"], not_out="tables")
     same("left", b.left(), [])
+    # What is in a note is not believed.
+    lock = next(n for n in set(os.listdir(os.path.join(b.catalog, "locks"))) - locks if n.startswith("drill-"))
+    note = os.path.join(b.catalog, lock.replace(".lock", ".json"))
+    for text in ("", '{"left":[{"folder":"../www","token":"01234567","database":false}]}', '{"left":[{"folder":"/","token":"01234567"}]}',
+                 '{"left":[{"folder":"/srv/x","token":"0123456/","database":false}]}'):
+        with open(note, "w", encoding="utf-8") as f:
+            f.write(text)
+        b.run("drill", plain).expect(3, out="proved restorable: ", err=note)
+        same("left", b.left(), [])
+
+
+def kill_one_at_every_step(b):
+    """What is made, renamed and removed, one call after the other."""
+    plain, log, kills = os.path.join(b.folder, "plain"), os.path.join(b.folder, "strace"), 0
+    for call in ("mkdir", "mkdirat", "rename", "renameat", "renameat2", "unlink", "unlinkat", "rmdir"):
+        for n in itertools.count(1):
+            b.run("drill", plain, "--scratch", b.scratch, prefix=["strace", "-f", "-o", log, "-e", "trace=" + call, "-e", f"inject={call}:signal=KILL:when={n}"])
+            with open(log, encoding="utf-8") as f:
+                if "killed by SIGKILL" not in f.read():
+                    break
+            kills += 1
+            b.run("drill", plain).expect(0)
+            same(f"left by a kill at {call} {n}", b.left(), [])
+    same("each at its step", kills > 10, True)
 
 
 def drill__proves_or_tells():
@@ -265,11 +336,14 @@ def drill__proves_or_tells():
         prove_a_good_one(b)
         miss_a_row(b)
         end_it_in_the_middle(b)
+        find_what_a_kill_left(b)
         lack_the_right(b)
         if b.postgresql:
             restore_what_is_damaged(b)
             drill_when_it_is_due(b)
-            prove_one_without_a_database(b)
+        prove_one_without_a_database(b)
+        if not b.postgresql:  # which the sanitizers do without
+            kill_one_at_every_step(b)
         same("the shop", b.state(), before)
 
 
