@@ -71,13 +71,13 @@ const struct command cli_commands[] = {
      "nobody knows is refused by name. Everything is removed afterwards. Says how long the upgrade will take, and what\n"
      "broke (exit status 1).\n\n"
      "  --dry-run               show the plan of the upgrade and every problem\n"
-     "  --sha256 HEX            refuse a release with another sum\n"
-     "  --health-timeout TIME   how long the new version may take to migrate and answer\n"
-     "  --shared                other sites use the same database: go on\n"
+     "  --sha256, --scripts, --via, --from-release, --health-timeout, --shared, --allow-same, --allow-downgrade\n"
+     "                          as for upgrade, whose way is gone release by release\n"
      "  --host-network          the copy has this machine's network; else, where root rehearses, it reaches its database alone\n\n"
      "Sockets in the filesystem, and other databases that the shop's login may use, stay within the copy's reach.\n\n"
-     "Example:\n"
-     "  nopsnap rehearse shop nopCommerce_4.80.9_NoSource_linux_x64.zip\n",
+     "Examples:\n"
+     "  nopsnap rehearse shop nopCommerce_4.80.9_NoSource_linux_x64.zip\n"
+     "  nopsnap rehearse shop nopCommerce_4.30_NoSource_linux_x64.zip --scripts /root/upgrade-scripts\n",
      cli_rehearse},
     {"confirm", "SITE", "end the trial of an upgrade: what it took away goes",
      "The held snapshot of before stays.\n\n"

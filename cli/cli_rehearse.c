@@ -16,44 +16,29 @@ struct rehearse_arguments {
 static int parse(struct cli *cli, const struct command *me, int argc, char **argv, struct rehearse_arguments *a)
 {
     static const struct option options[] = {
-        {"sha256", required_argument, NULL, 's'},
-        {"health-timeout", required_argument, NULL, 'H'},
-        {"shared", no_argument, NULL, 'W'},
+        CLI_UPGRADE_OPTIONS,
         {"dry-run", no_argument, NULL, 'n'},
         {"host-network", no_argument, NULL, 'N'},
-        {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
     };
-    int64_t ms;
+    int status = -1;
     int c;
 
-    while ((c = cli_option(cli, me, argc, argv, options)) != -1) {
+    while (status < 0 && (c = cli_option(cli, me, argc, argv, options)) != -1) {
         switch (c) {
-        case 's':
-            a->options.sha256 = optarg;
-            break;
-        case 'H':
-            ms = text_parse_duration(optarg);
-            if (ms < 0 || ms > 24LL * 3600 * 1000)
-                return cli_usage(cli, me, "--health-timeout takes a duration such as 10m or 1h30m");
-            a->options.health_timeout_ms = (int)ms;
-            break;
-        case 'W':
-            a->options.shared = true;
-            break;
         case 'N':
             a->host_network = true;
             break;
         case 'n':
             a->dry_run = true;
             break;
-        case 'h':
-            return EXIT_DONE;
         default:
-            return EXIT_USAGE;
+            status = cli_upgrade_option(cli, me, c, &a->options);
         }
     }
-    return argc - optind == 2 ? -1 : cli_usage(cli, me, "rehearse takes a site and a release");
+    if (status < 0 && argc - optind != 2)
+        return cli_usage(cli, me, "rehearse takes a site and a release");
+    return status;
 }
 
 static void put_list(struct json *v, const char *key, const struct text_list *l)
@@ -99,6 +84,7 @@ static void put_result(struct json *v, const struct upgrade_plan *plan, const st
     json_put_number(v, "snapshot_ms", (int64_t)r->snapshot_ms);
     json_put_number(v, "load_ms", (int64_t)r->load_ms);
     json_put_number(v, "build_ms", (int64_t)r->build_ms);
+    json_put_number(v, "stages_ms", (int64_t)r->stages_ms);
     json_put_number(v, "migrate_ms", (int64_t)r->migrate_ms);
     json_put_number(v, "expected_closed_ms", (int64_t)r->closed_ms);
 }
@@ -115,7 +101,9 @@ static size_t differing(const struct rehearse_result *r)
 static void print_result(const struct cli *cli, const struct site *site, const struct upgrade_plan *plan,
                          const struct rehearse_result *r)
 {
-    char ms[4][TEXT_MAX];
+    const char *between = plan->path.count > 1 ? "scripts and trees of later releases" : "scripts";
+    bool has_between = plan->path.count > 1 || cli_upgrade_scripts(plan);
+    char ms[5][TEXT_MAX];
     char closed[TEXT_MAX];
 
     if (cli->json) {
@@ -137,13 +125,15 @@ static void print_result(const struct cli *cli, const struct site *site, const s
     text_duration(r->load_ms, ms[1]);
     text_duration(r->build_ms, ms[2]);
     text_duration(r->migrate_ms, ms[3]);
+    text_duration(r->stages_ms, ms[4]);
     text_duration(r->closed_ms, closed);
     for (size_t i = 0; i < r->reasons.count; i++)
         cli_line("", "broken: %s", r->reasons.items[i]);
     if (cli->quiet)
         return;
     cli_line("", "%s on a copy of %s: %s", plan->to, site->path, r->well ? "it works" : "it does not work");
-    printf("  took      snapshot %s, database's copy %s, tree %s, start and migrations %s\n", ms[0], ms[1], ms[2],
+    printf("  took      snapshot %s, database's copy %s, tree %s, %s%s%s%sstart and migrations %s\n", ms[0], ms[1],
+           ms[2], has_between ? between : "", has_between ? " " : "", has_between ? ms[4] : "", has_between ? ", " : "",
            ms[3]);
     printf("  closed    the upgrade will keep the shop closed for about %s\n", closed);
     if (r->page_count)

@@ -32,56 +32,59 @@ static int add_via(struct cli *cli, const struct command *me, const char *releas
     return -1;
 }
 
+int cli_upgrade_option(struct cli *cli, const struct command *me, int c, struct upgrade_options *o)
+{
+    int64_t ms = 0;
+    int status;
+
+    switch (c) {
+    case 's':
+        o->sha256 = optarg;
+        return -1;
+    case 'F':
+        o->from_release = optarg;
+        return -1;
+    case 'X':
+        o->scripts = optarg;
+        return -1;
+    case 'V':
+        return add_via(cli, me, optarg, o);
+    case 'H':
+        status = duration(cli, me, "--health-timeout", optarg, 24LL * 3600 * 1000, &ms);
+        o->health_timeout_ms = (int)ms;
+        return status;
+    case 'S':
+        o->allow_same = true;
+        return -1;
+    case 'D':
+        o->allow_downgrade = true;
+        return -1;
+    case 'W':
+        o->shared = true;
+        return -1;
+    case 'h':
+        return EXIT_DONE;
+    default:
+        return EXIT_USAGE;
+    }
+}
+
 static int parse(struct cli *cli, const struct command *me, int argc, char **argv, struct upgrade_arguments *a)
 {
     static const struct option options[] = {
-        {"sha256", required_argument, NULL, 's'},
-        {"from-release", required_argument, NULL, 'F'},
-        {"scripts", required_argument, NULL, 'X'},
-        {"via", required_argument, NULL, 'V'},
+        CLI_UPGRADE_OPTIONS,
         {"trial", required_argument, NULL, 't'},
-        {"health-timeout", required_argument, NULL, 'H'},
-        {"allow-same", no_argument, NULL, 'S'},
-        {"allow-downgrade", no_argument, NULL, 'D'},
-        {"shared", no_argument, NULL, 'W'},
         {"dry-run", no_argument, NULL, 'n'},
         {"yes", no_argument, NULL, 'y'},
-        {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
     };
-    int64_t ms = 0;
     int status = -1;
     int c;
 
     while (status < 0 && (c = cli_option(cli, me, argc, argv, options)) != -1) {
         switch (c) {
-        case 's':
-            a->options.sha256 = optarg;
-            break;
-        case 'F':
-            a->options.from_release = optarg;
-            break;
-        case 'X':
-            a->options.scripts = optarg;
-            break;
-        case 'V':
-            status = add_via(cli, me, optarg, &a->options);
-            break;
         case 't':
             status = duration(cli, me, "--trial", optarg, 366LL * 24 * 3600 * 1000, &a->options.trial_ms);
-            break;
-        case 'H':
-            status = duration(cli, me, "--health-timeout", optarg, 24LL * 3600 * 1000, &ms);
-            a->options.health_timeout_ms = (int)ms;
-            break;
-        case 'S':
-            a->options.allow_same = true;
-            break;
-        case 'D':
-            a->options.allow_downgrade = true;
-            break;
-        case 'W':
-            a->options.shared = true;
             break;
         case 'n':
             a->dry_run = true;
@@ -89,10 +92,8 @@ static int parse(struct cli *cli, const struct command *me, int argc, char **arg
         case 'y':
             a->yes = true;
             break;
-        case 'h':
-            return EXIT_DONE;
         default:
-            return EXIT_USAGE;
+            status = cli_upgrade_option(cli, me, c, &a->options);
         }
     }
     if (status < 0 && argc - optind != 2)

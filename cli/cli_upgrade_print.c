@@ -14,7 +14,7 @@ static void print_list(const char *title, const struct text_list *l)
         cli_line("  ", "%s", l->items[i]);
 }
 
-static size_t count_scripts(const struct upgrade_plan *plan)
+size_t cli_upgrade_scripts(const struct upgrade_plan *plan)
 {
     size_t n = 0;
 
@@ -34,7 +34,7 @@ static void print_script(const struct upgrade_script *s)
 /* Where the database comes forward by migrations alone there is nothing to say that "migrates" does not. */
 static void print_path(const struct upgrade_plan *plan)
 {
-    if (plan->path.count < 2 && !count_scripts(plan))
+    if (plan->path.count < 2 && !cli_upgrade_scripts(plan))
         return;
     for (size_t i = 0; i < plan->path.count; i++) {
         const struct upgrade_stage *s = &plan->path.stages[i];
@@ -75,7 +75,7 @@ void cli_upgrade_print_plan(const struct site *site, const struct upgrade_plan *
     text_duration(plan->forward->copy_ms, copy);
     text_duration(plan->forward->other_ms, other);
     printf("  closed    about %s for the copy and %s for the rest; then while %s\n", copy, other,
-           count_scripts(plan) ? "the scripts run and the new version starts" : "the new version migrates");
+           cli_upgrade_scripts(plan) ? "the scripts run and the new version starts" : "the new version migrates");
     print_list("own plugins", &plan->plugins);
     print_list("of what comes over, look at", &plan->carried);
     print_list("settings that have another name or place now", &plan->settings);

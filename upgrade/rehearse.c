@@ -13,7 +13,6 @@
 
 #define SITE_LOCK_TIMEOUT_MS 60000
 #define VACATE_TIMEOUT_MS 10000
-#define POLL_MS 200
 
 void rehearse_result_release(struct rehearse_result *r)
 {
@@ -34,7 +33,7 @@ void rehearse_result_release(struct rehearse_result *r)
 /* ---- the place, and how it goes (H4) ---- */
 
 /* A copy that was started by way of something that forks outlives a kill of nopsnap where it could have no PID namespace. */
-static enum error_kind vacate(const char *tree, struct error *err)
+enum error_kind rehearse_vacate(const char *tree, struct error *err)
 {
     return quiet_end(tree, VACATE_TIMEOUT_MS, err);
 }
@@ -43,8 +42,10 @@ static enum error_kind begin(struct rehearsal *r, const struct progress *progres
 {
     char *parent = NULL;
     char *folder = NULL;
-    struct scratch_spec spec = {
-        .what = "rehearsal", .mode = 0711, .db = r->db, .vacate = vacate}; /* the shop's own user has to get through */
+    struct scratch_spec spec = {.what = "rehearsal",
+                                .mode = 0711,
+                                .db = r->db,
+                                .vacate = rehearse_vacate}; /* the shop's own user has to get through */
     enum error_kind rc = path_parent(r->site->path, &parent, err);
 
     if (!rc)
@@ -71,7 +72,7 @@ static enum error_kind end(struct rehearsal *r, struct error *err)
     rc = scratch_end(&r->place, err);
     memory_free_secret(r->string);
     memory_free_secret(r->password);
-    free(r->provider);
+    site_connection_release(&r->connection);
     snapshot_record_release(&r->snapshot);
     return rc;
 }
@@ -135,64 +136,13 @@ static enum error_kind build(struct rehearsal *r, const struct progress *progres
         rc = tree_plant(r->context, r->place.tree, r->site->path, r->place.spare, progress, err);
     if (!rc)
         rc = carry_settle(r->context, r->place.tree, r->site->path, progress, err);
-    r->context->runs_at = NULL;
     restore_result_release(&restored);
-    return rc;
-}
-
-/* ---- started, and judged ---- */
-
-static uint64_t lap(int64_t *since)
-{
-    int64_t now = clock_monotonic_ms();
-    uint64_t ms = (uint64_t)(now - *since);
-
-    *since = now;
-    return ms;
-}
-
-static enum error_kind judge(struct rehearsal *r, const struct progress *progress, struct rehearse_result *out,
-                             struct error *err)
-{
-    struct health_options h = r->context->health;
-    struct health_result result = HEALTH_RESULT_INIT;
-    int64_t since = clock_monotonic_ms();
-    enum error_kind rc = health_baseline_renew(&r->context->before, r->copy, err);
-
-    /* The owner's own checks are about the shop, not about a copy of it. */
-    h.url = r->url;
-    h.netns = r->netns > 0 ? r->netns : 0;
-    h.host = NULL;
-    h.ca_file = NULL;
-    h.commands = NULL;
-    h.pages = NULL;
-    h.probe = rehearse_probe;
-    h.probe_arg = r;
-    h.poll_ms = POLL_MS;
-    progress_step(progress, "starting the new version on the copy");
-    if (!rc)
-        rc = rehearse_start(r, err);
-    if (!rc)
-        rc = health_judge(&h, &r->context->before, r->copy, progress, &result, err);
-    out->migrate_ms = lap(&since);
-    if (!rc) {
-        out->well = result.verdict == HEALTH_GOOD || result.verdict == HEALTH_WARNED;
-        out->warned = result.verdict == HEALTH_WARNED;
-        rc = text_list_add_all(&out->reasons, &result.reasons, err);
-    }
-    if (!rc)
-        rc = text_list_add_all(&out->warnings, &result.warnings, err);
-    if (!rc && out->well) {
-        rc = rehearse_pages(r, &h, out, err);
-        out->warned = out->warnings.count > 0;
-    }
-    health_result_release(&result);
     return rc;
 }
 
 /* ---- the whole ---- */
 
-static enum error_kind check(const struct site *site, const struct upgrade_plan *plan, struct error *err)
+static enum error_kind check(const struct site *site, struct error *err)
 {
     enum error_kind rc = OK;
 
@@ -203,9 +153,6 @@ static enum error_kind check(const struct site *site, const struct upgrade_plan 
     } else if (!strstr(site->config->rehearse_start, "{port}") || !strstr(site->config->rehearse_start, "{dir}")) {
         rc = error_set(err, ERR_REFUSED, 0, "`rehearse-start` of the config has no {dir} or no {port}");
         error_hint(err, "without them it would start the shop itself, not a copy");
-    } else if (plan->path.count != 1 || plan->path.stages[0].script_count) {
-        rc = error_set(err, ERR_REFUSED, 0,
-                       "an upgrade by way of other releases or by SQL scripts can't be rehearsed yet");
     } else if (site->connection.form == SITE_SETTINGS_ENVIRONMENT) {
         rc = error_set(err, ERR_REFUSED, 0,
                        "the shop's database is named by its environment (%s): a copy can't be told from it",
@@ -221,7 +168,7 @@ static uint64_t closed_for(const struct rehearsal *r, const struct rehearse_resu
     const struct forward_plan *plan = r->plan->forward;
     uint64_t copy = database_copies(r->db) ? plan->copy_ms : out->snapshot_ms + out->load_ms;
 
-    return copy + plan->other_ms + out->migrate_ms;
+    return copy + plan->other_ms + out->stages_ms + out->migrate_ms;
 }
 
 static enum error_kind rehearse(struct rehearsal *r, const struct progress *progress, struct rehearse_result *out,
@@ -233,25 +180,19 @@ static enum error_kind rehearse(struct rehearsal *r, const struct progress *prog
     if (!rc)
         rc = rehearse_port(&r->port, err);
     (void)snprintf(r->url, sizeof(r->url), "http://127.0.0.1:%d/", r->port);
-    (void)lap(&since);
+    (void)rehearse_lap(&since);
     if (!rc)
         rc = take(r, progress, err);
-    out->snapshot_ms = lap(&since);
+    out->snapshot_ms = rehearse_lap(&since);
     if (!rc)
         rc = load(r, progress, err);
-    out->load_ms = lap(&since);
+    out->load_ms = rehearse_lap(&since);
     if (!rc)
         rc = build(r, progress, err);
+    out->build_ms = rehearse_lap(&since);
     if (!rc)
-        rc = rehearse_links(r, err);
-    if (!rc)
-        rc = rehearse_settings(r, out, err);
-    memcpy(out->network_why, r->network_why, sizeof(out->network_why));
-    out->build_ms = lap(&since);
-    if (!rc)
-        rc = cancel_check(err);
-    if (!rc)
-        rc = judge(r, progress, out, err);
+        rc = rehearse_stages(r, progress, out, err);
+    r->context->runs_at = NULL;
     out->closed_ms = closed_for(r, out);
     if (!rc)
         (void)snprintf(out->snapshot, sizeof(out->snapshot), "%s", r->snapshot.id);
@@ -272,7 +213,7 @@ enum error_kind rehearse_run(struct catalog *cat, struct site *site, struct upgr
                           .host_network = host_network,
                           .netns = -1};
     struct error last = ERROR_INIT;
-    enum error_kind rc = check(site, plan, err);
+    enum error_kind rc = check(site, err);
 
     if (rc)
         return rc;

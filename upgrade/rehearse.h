@@ -37,7 +37,9 @@ struct rehearse_result {
     size_t page_count;
     char network_why
         [256]; /* why the copy had the machine's network; "": it had its own, without a way out but to the database */
-    uint64_t snapshot_ms, load_ms, build_ms, migrate_ms;
+    uint64_t snapshot_ms, load_ms, build_ms;
+    uint64_t stages_ms; /* scripts, and the trees of later releases, for which the shop is closed */
+    uint64_t migrate_ms;
     uint64_t closed_ms; /* for how long the upgrade will keep the shop closed, roughly */
     char snapshot[65];  /* that the copy was made from; stays in the catalogue */
 };

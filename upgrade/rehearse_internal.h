@@ -16,9 +16,9 @@ struct rehearsal {
     struct database *db;   /* the shop's; borrowed */
     struct scratch place;  /* beside the site (H4) */
     struct database *copy; /* open, or NULL */
-    char *string;          /* connection string of the copy; secret */
+    char *string;          /* connection string of the copy; secret; NULL: its settings do not name it yet */
     char *password;        /* that is in it, or NULL; secret */
-    char *provider;
+    struct site_connection connection; /* of the stage's tree: the copy's; secret */
     int port;
     bool host_network;
     int netns; /* the copy's network; -1: the machine's, and why */
@@ -37,6 +37,18 @@ enum error_kind rehearse_links(struct rehearsal *r, struct error *err);
 bool rehearse_is_allowed(const struct rehearsal *r, const char *name);
 /* The copy's settings: in its tree and in its database nothing leads out (H2); ERR_REFUSED names what nobody knows (H3). */
 enum error_kind rehearse_settings(struct rehearsal *r, struct rehearse_result *out, struct error *err);
+
+/* rehearse_stages.c */
+uint64_t rehearse_lap(int64_t *since); /* milliseconds since then, which is now from here on */
+/*
+ * Releases and scripts of the way, one after the other: the first release's tree is there. Each is started and judged, until one is not well; the
+ * pages of the last are compared.
+ */
+enum error_kind rehearse_stages(struct rehearsal *r, const struct progress *progress, struct rehearse_result *out,
+                                struct error *err);
+
+/* rehearse.c: ends who was started in a tree */
+enum error_kind rehearse_vacate(const char *tree, struct error *err);
 
 /* rehearse_network.c */
 /* A network without a way out but to the database, where that can be; else r says why not. target: the copy's. */

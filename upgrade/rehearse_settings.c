@@ -322,45 +322,58 @@ static enum error_kind settle_folder(struct rehearsal *r, int tree, const char *
 
 /* ---- whose database ---- */
 
-/* What the tree's own files say has to be the copy's: the environment that wins over them is not the only thing that keeps it away. */
-static enum error_kind settle_connection(struct rehearsal *r, int tree, struct error *err)
+static enum error_kind lead_to_copy(struct rehearsal *r, int tree, const struct site_connection *c, struct error *err)
 {
-    struct site_connection c = {SITE_SETTINGS_NONE, NULL, NULL, NULL};
-    struct site_connection now = {SITE_SETTINGS_NONE, NULL, NULL, NULL};
-    struct database_target target = DATABASE_TARGET_INIT;
     struct buffer bytes = BUFFER_INIT(FILE_MAX);
     struct buffer spliced = BUFFER_INIT(FILE_MAX);
+    enum error_kind rc = read_file(tree, c->file, &bytes, err);
+
+    if (!rc)
+        rc = memory_format(&r->string, err, "%s;Database=%s", c->string, r->place.name);
+    if (!rc)
+        rc = site_connection_splice(c->form, bytes.data, bytes.len, r->string, &spliced, err);
+    if (!rc)
+        rc = write_back(tree, c->file, &spliced, err);
+    buffer_release_secret(&bytes);
+    buffer_release_secret(&spliced);
+    return rc;
+}
+
+/* Of the first stage: later ones get the copy's settings from it. */
+static enum error_kind settle_first(struct rehearsal *r, int tree, struct error *err)
+{
+    struct site_connection c = {SITE_SETTINGS_NONE, NULL, NULL, NULL};
     enum error_kind rc = site_connection_read(r->place.tree, &r->context->to, false, &c, err);
 
     if (!rc && (!c.file || !c.string || !c.provider))
         rc = error_set(err, ERR_REFUSED, 0, "the new version's settings name no database");
     if (!rc)
-        rc = read_file(tree, c.file, &bytes, err);
+        rc = lead_to_copy(r, tree, &c, err);
+    site_connection_release(&c);
+    return rc;
+}
+
+/* What the tree's own files say has to be the copy's: the environment that wins over them is not the only thing that keeps it away. */
+static enum error_kind settle_connection(struct rehearsal *r, int tree, struct error *err)
+{
+    bool first = !r->string;
+    struct database_target target = DATABASE_TARGET_INIT;
+    enum error_kind rc = first ? settle_first(r, tree, err) : OK;
+
+    site_connection_release(&r->connection);
     if (!rc)
-        rc = memory_format(&r->string, err, "%s;Database=%s", c.string, r->place.name);
-    if (!rc)
-        rc = memory_string(c.provider, &r->provider, err);
-    if (!rc)
-        rc = site_connection_splice(c.form, bytes.data, bytes.len, r->string, &spliced, err);
-    if (!rc)
-        rc = write_back(tree, c.file, &spliced, err);
-    if (!rc)
-        rc = site_connection_read(r->place.tree, &r->context->to, false, &now, err);
-    if (!rc && (!now.string || !now.provider))
+        rc = site_connection_read(r->place.tree, &r->context->to, false, &r->connection, err);
+    if (!rc && (!r->connection.string || !r->connection.provider))
         rc = error_set(err, ERR_REFUSED, 0, "the copy's settings name no database");
     if (!rc)
-        rc = database_target_parse(now.provider, now.string, &target, err);
+        rc = database_target_parse(r->connection.provider, r->connection.string, &target, err);
     if (!rc && (!target.name || strcmp(target.name, r->place.name) != 0))
         rc = error_set(err, ERR_REFUSED, 0, "the settings of the copy do not lead to its own database");
-    if (!rc && target.password && *target.password)
+    if (!rc && first && target.password && *target.password)
         rc = memory_string(target.password, &r->password, err);
-    if (!rc)
+    if (!rc && first)
         rc = rehearse_network(r, &target, err);
     database_target_release(&target);
-    site_connection_release(&c);
-    site_connection_release(&now);
-    buffer_release_secret(&bytes);
-    buffer_release_secret(&spliced);
     return rc;
 }
 

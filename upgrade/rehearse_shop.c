@@ -108,7 +108,7 @@ static enum error_kind make_environment(const struct rehearsal *r, struct text_l
     enum error_kind rc = add_secret(l, "ConnectionStrings__ConnectionString", r->string, err);
 
     if (!rc)
-        rc = add_secret(l, "ConnectionStrings__DataProvider", r->provider, err);
+        rc = add_secret(l, "ConnectionStrings__DataProvider", r->connection.provider, err);
     if (!rc)
         rc = add_secret(l, "dataSettings__DataConnectionString", r->string, err);
     if (!rc && r->site->config->environment)

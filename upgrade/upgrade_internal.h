@@ -163,6 +163,9 @@ enum error_kind stage_enter(struct upgrade_context *c, size_t stage, struct erro
 enum error_kind stage_advance(void *context, size_t stage, const char *live, const char *aside,
                               const struct progress *progress, struct error *err);
 
+/* upgrade_run.c: run those of the stage on what becomes its database */
+enum error_kind stage_scripts(void *context, struct database *db, const struct progress *progress, struct error *err);
+
 /* upgrade_plan_way.c: the stages with their scripts, and what stands in their way. Fills plan->path; enters the first stage. */
 enum error_kind plan_way(const struct site *site, const struct upgrade_options *o, struct upgrade_plan *plan,
                          struct text_list *problems, struct text_list *remarks, struct error *err);

@@ -67,9 +67,9 @@ static enum error_kind run_script(struct database *db, const struct upgrade_scri
     return schema_check_after(db, s, err);
 }
 
-static enum error_kind run_scripts(void *arg, struct database *db, const struct progress *progress, struct error *err)
+enum error_kind stage_scripts(void *context, struct database *db, const struct progress *progress, struct error *err)
 {
-    const struct upgrade_context *c = arg;
+    const struct upgrade_context *c = context;
     const struct upgrade_stage *stage = &c->path->stages[c->stage];
     enum error_kind rc = OK;
 
@@ -124,7 +124,7 @@ enum error_kind upgrade_run(struct catalog *cat, struct site *site, struct upgra
         .carries = carry_wants,
         .build = tree_build,
         .settle = settle,
-        .scripts = run_scripts,
+        .scripts = stage_scripts,
         .healthy = healthy,
         .stages = plan->path.count,
         .advance = stage_advance,

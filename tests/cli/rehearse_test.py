@@ -107,7 +107,11 @@ def rehearse__works_on_a_copy_and_leaves_nothing():
     s = SHOP
     files, applied, before = s.files(), set(s.applied()), outgoing(s)
     check(s.one('select count(*) from "QueuedEmail" where "SentOnUtc" is null') and s.one('select count(*) from "ScheduleTask" where "Enabled"'), "the fixture has mails and tasks")
-    result = json.loads(s.nopsnap("--json", "rehearse", "shop", s.release).expect(0).out.splitlines()[-1])
+    # The whole way of an upgrade: once also by way of another release.
+    by = ["4.60.9"] if s.server.name == "postgresql" else []
+    done = s.nopsnap("--json", "rehearse", "shop", s.release, *(word for v in by for word in ("--via", s.make_release("middle", v)))).expect(0)
+    check(all(f"starting nopCommerce {v} on the copy" in done.err for v in [*by, TO]), done)
+    result = json.loads(done.out.splitlines()[-1])
     check(result["type"] == "rehearsal" and result["well"] and "acmepaymentsettings.apikey" in result["emptied"] and result["expected_closed_ms"] > 0, result)
     found = s.found()
     same(found["reached"], not may_set_apart(), "it reached who listens outside")

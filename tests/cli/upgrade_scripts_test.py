@@ -134,6 +134,15 @@ def stages__each_with_its_scripts_and_its_start():
     write_package(os.path.join(folder, "4.10-4.20"), "4.10", script("4.10") + "UPDATE [NoSuchTable] SET [Id] = 1\n")
     s.upgrade(None, "--via", middle, "--scripts", folder).expect(4, out="undone: ", err=["waiting for the new shop, 4.10", "NoSuchTable", "batch 4"])
     is_old(s, before)
+    # A rehearsal tells that, too, and what goes well.
+    s.configure(**{"rehearse-start": "env STANDIN_PORT={port} {dir}/Nop.Web"})
+    s.nopsnap("rehearse", "shop", s.release, "--via", middle, "--scripts", folder).expect(
+        1, out=["broken: nopCommerce 4.20: 4.10-4.20/upgrade.sql:", "NoSuchTable", "it does not work"], err="starting nopCommerce 4.10 on the copy")
+    done = s.nopsnap("rehearse", "shop", s.release, "--via", middle, "--scripts", s.packages("4.00", "4.10")).expect(0, out=["it works", ", scripts and trees of later releases "])
+    words = ["running the script 4.00-4.10", "starting nopCommerce 4.10 on", "from 4.10 to 4.20", "running the script 4.10-4.20", "starting nopCommerce 4.20 on"]
+    check(sorted(words, key=done.err.index) == words, "the order", done)
+    is_old(s, before)
+    same(s.server.others(), [], "no database is left")
     # And without that it goes through.
     done = s.upgrade(None, "--via", middle, "--scripts", s.packages("4.00", "4.10"))
     done.expect(0, out=["from 4.00 to 4.10: release-middle.zip", "from 4.10 to 4.20"])
