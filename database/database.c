@@ -114,40 +114,51 @@ enum error_kind database_open_beside(struct database *db, const char *name, stru
 }
 
 /* The engine may have written no properties into `saved`: then the server's own are right. */
-static enum error_kind saved_properties(const struct database_swap *swap, enum database_side side, char **out,
-                                        struct error *err)
+static enum error_kind saved_properties(const char *saved, const char *key, char **out, struct error *err)
 {
     struct json *root = NULL;
     const char *text;
     enum error_kind rc;
 
-    if (!swap->saved)
+    if (!saved)
         return OK;
-    rc = json_parse(swap->saved, strlen(swap->saved), &root, err);
+    rc = json_parse(saved, strlen(saved), &root, err);
     if (rc)
         return rc;
-    text = json_text(json_get(root, side == DATABASE_OLD ? "old_properties" : "new_properties"));
+    text = json_text(json_get(root, key));
     if (text)
         rc = memory_string(text, out, err);
     json_free(root);
     return rc;
 }
 
+static enum error_kind open_former(struct database *db, const char *name, const char *saved, const char *key,
+                                   struct database **out, struct error *err)
+{
+    struct database *former = NULL;
+    enum error_kind rc = open_named(db->target, db->admin, name, &former, err);
+
+    if (!rc)
+        rc = saved_properties(saved, key, &former->properties, err);
+    if (rc) {
+        database_close(former);
+        return rc;
+    }
+    *out = former;
+    return OK;
+}
+
 enum error_kind database_open_kept(struct database *db, const struct database_swap *swap, enum database_side side,
                                    struct database **out, struct error *err)
 {
-    struct database *kept = NULL;
-    enum error_kind rc;
+    return side == DATABASE_OLD ? open_former(db, swap->kept, swap->saved, "old_properties", out, err)
+                                : open_former(db, swap->beside, swap->saved, "new_properties", out, err);
+}
 
-    rc = open_named(db->target, db->admin, side == DATABASE_OLD ? swap->kept : swap->beside, &kept, err);
-    if (!rc)
-        rc = saved_properties(swap, side, &kept->properties, err);
-    if (rc) {
-        database_close(kept);
-        return rc;
-    }
-    *out = kept;
-    return OK;
+enum error_kind database_open_point(struct database *db, const struct database_point *point, struct database **out,
+                                    struct error *err)
+{
+    return open_former(db, point->name, point->saved, "properties", out, err);
 }
 
 void database_close(struct database *db)
@@ -484,6 +495,67 @@ enum error_kind database_kept_drop(struct database *db, const char *name, const 
     if (rc)
         error_context(err, "dropping database %s", name);
     return rc;
+}
+
+void database_point_release(struct database_point *p)
+{
+    free(p->name);
+    free(p->identity);
+    free(p->saved);
+    *p = (struct database_point){NULL, NULL, NULL};
+}
+
+bool database_has_points(const struct database *db)
+{
+    return db->ops->point_possible != NULL;
+}
+
+enum error_kind database_point_possible(struct database *db, char **why, struct error *err)
+{
+    assert(db->ops->point_possible);
+    *why = NULL;
+    return db->ops->point_possible(db, why, err);
+}
+
+enum error_kind database_point_name(const struct database *db, const char *token, char **name, struct error *err)
+{
+    return database_private_name(db->target->name, DATABASE_INFIX_POINT, token, db->ops->name_max, name, err);
+}
+
+enum error_kind database_point_make(struct database *db, struct database_point *point, struct error *err)
+{
+    assert(point->name && db->ops->point_make);
+    return db->ops->point_make(db, point, err);
+}
+
+enum error_kind database_point_look(struct database *db, const struct database_point *point, struct error *err)
+{
+    assert(point->name && db->ops->point_look);
+    return db->ops->point_look(db, point, err);
+}
+
+enum error_kind database_point_revert(struct database *db, const struct database_point *point, struct error *err)
+{
+    enum error_kind rc;
+
+    assert(point->name && db->ops->point_revert);
+    text_list_release(&db->notes);
+    rc = db->ops->point_revert(db, point, err);
+    if (rc)
+        error_context(err, "going back to the database snapshot %s", point->name);
+    return rc;
+}
+
+enum error_kind database_point_drop(struct database *db, const struct database_point *point, struct error *err)
+{
+    assert(point->name && db->ops->point_drop);
+    return db->ops->point_drop(db, point, err);
+}
+
+enum error_kind database_point_clear(struct database *db, struct error *err)
+{
+    assert(db->ops->point_clear);
+    return db->ops->point_clear(db, err);
 }
 
 enum error_kind database_takes_scripts(enum database_engine engine, struct error *err)

@@ -323,6 +323,48 @@ enum error_kind database_open_kept(struct database *db, const struct database_sw
 /* Drop a kept or a beside database if its identity is the recorded one; absent is OK (D6). */
 enum error_kind database_kept_drop(struct database *db, const char *name, const char *identity, struct error *err);
 
+/* ---- a restore point that the server keeps ---- */
+
+/*
+ * The live database as it was at one moment, kept by the server (SQL Server: a database snapshot), so that it may be changed where it is. All members
+ * are text: the caller writes them into its journal, the name before the point is made.
+ */
+struct database_point {
+    char *name;     /* on the server, where a point is read like a database */
+    char *identity; /* NULL: not made yet, as far as the journal knows */
+    char *saved;    /* JSON: what going back loses, and is put back then */
+};
+void database_point_release(struct database_point *p);
+/* Is it an engine whose servers keep such points? */
+bool database_has_points(const struct database *db);
+/* Could the server make one? Nothing is changed: only making one proves it. *why: NULL, or why not; caller frees. */
+enum error_kind database_point_possible(struct database *db, char **why, struct error *err);
+/* The name that belongs to a token; the server is not asked. */
+enum error_kind database_point_name(const struct database *db, const char *token, char **name, struct error *err);
+/*
+ * Make it, and read it. One of this name that a crash has left goes first.
+ *
+ * point      name is set; identity and saved are filled
+ * Returns    whatever the server says; it is gone again then, or the hint says how to clear it
+ */
+enum error_kind database_point_make(struct database *db, struct database_point *point, struct error *err);
+/* Could it be gone back to now? Else as database_point_revert(); nothing is changed. */
+enum error_kind database_point_look(struct database *db, const struct database_point *point, struct error *err);
+/*
+ * Make the live database what it was. Sessions in it are ended. It may be repeated, as long as the point is there; what can't be put back is in
+ * database_notes().
+ *
+ * Returns    ERR_PENDING when the point is gone, ERR_REFUSED where a second one is in the way
+ */
+enum error_kind database_point_revert(struct database *db, const struct database_point *point, struct error *err);
+/* Absent is OK; of another database or identity: ERR_REFUSED (D6). The hint says how to clear what stays. */
+enum error_kind database_point_drop(struct database *db, const struct database_point *point, struct error *err);
+/* End the sessions of others in the live database, which is about to be changed where it is. */
+enum error_kind database_point_clear(struct database *db, struct error *err);
+/* Open it, to dump it: what the dump records of owner and options is the live database's, of the moment at which the point was made. */
+enum error_kind database_open_point(struct database *db, const struct database_point *point, struct database **out,
+                                    struct error *err);
+
 /* ---- what a rollback would lose (reference: rows by Id above the maximum at the snapshot, or by UTC column) ---- */
 
 enum database_group { GROUP_MONEY, GROUP_PEOPLE, GROUP_CONTENT, GROUP_CATALOGUE, GROUP_NOISE, GROUP_COUNT };

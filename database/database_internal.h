@@ -113,6 +113,14 @@ struct database_engine_ops {
     enum error_kind (*copy)(struct database *db, struct database_swap *swap, struct database_counts *counts,
                             struct error *err);
 
+    /* Restore points: exactly the public functions; all NULL where the server keeps none. */
+    enum error_kind (*point_possible)(struct database *db, char **why, struct error *err);
+    enum error_kind (*point_make)(struct database *db, struct database_point *point, struct error *err);
+    enum error_kind (*point_look)(struct database *db, const struct database_point *point, struct error *err);
+    enum error_kind (*point_revert)(struct database *db, const struct database_point *point, struct error *err);
+    enum error_kind (*point_drop)(struct database *db, const struct database_point *point, struct error *err);
+    enum error_kind (*point_clear)(struct database *db, struct error *err);
+
     /* Scripts: exactly the public function; NULL where there are none. */
     enum error_kind (*check_script)(const struct database_script *script, uint64_t *batches, struct error *err);
     enum error_kind (*run_script)(struct database *db, const struct database_script *script, database_say_fn *say,
@@ -149,6 +157,7 @@ enum error_kind database_private_name(const char *live, const char *infix, const
 bool database_is_private_name(const char *name, const char *live, const char *infix, size_t max);
 #define DATABASE_INFIX_BESIDE "nopsnap"
 #define DATABASE_INFIX_KEPT "nopsnap_old"
+#define DATABASE_INFIX_POINT "nopsnap_point"
 
 /* Counts. add copies the name; sort is by name (strcmp). */
 enum error_kind database_counts_add(struct database_counts *counts, const char *name, uint64_t rows, int64_t max_id,

@@ -8,16 +8,15 @@
 #include <unistd.h>
 
 #include "file.h"
-#include "json.h"
 #include "sqlserver_native_internal.h"
 #include "thread.h"
 
-enum { SQL_MAX = 64 * 1024, PIECE = 1024 * 1024, PROPERTIES_MAX = 1024 * 1024 };
+enum { SQL_MAX = 64 * 1024, PIECE = 1024 * 1024 };
 
 struct backup {
     struct sqlserver_file file;
     struct database_counts counts;
-    struct sqlserver_rows properties;
+    char *properties; /* JSON */
     int64_t *pictures;
     size_t picture_count, picture_cap;
     int64_t moment_ns;
@@ -64,14 +63,20 @@ static enum error_kind read_pictures(struct database *db, struct sqlserver_link 
     return rc;
 }
 
-static enum error_kind read_properties(struct sqlserver_link *l, struct backup *b, struct error *err)
+enum error_kind sqlserver_properties_read(struct sqlserver_link *l, char **out, struct error *err)
 {
-    return sqlserver_link_run(
-        l,
-        "/* nopsnap: properties */ SELECT d.collation_name, CAST(d.compatibility_level AS int) AS "
-        "compatibility_level, d.recovery_model_desc, SUSER_SNAME(d.owner_sid) AS owner_name FROM "
-        "sys.databases d WHERE d.database_id = DB_ID()",
-        sqlserver_rows_add, &b->properties, err);
+    struct sqlserver_rows row = {0};
+    enum error_kind rc =
+        sqlserver_link_run(l,
+                           "/* nopsnap: properties */ SELECT d.collation_name, CAST(d.compatibility_level AS int) AS "
+                           "compatibility_level, d.recovery_model_desc, SUSER_SNAME(d.owner_sid) AS owner_name FROM "
+                           "sys.databases d WHERE d.database_id = DB_ID()",
+                           sqlserver_rows_add, &row, err);
+
+    if (!rc)
+        rc = sqlserver_properties_text(&row, out, err);
+    sqlserver_rows_release(&row);
+    return rc;
 }
 
 static enum error_kind read_locked(struct database *db, struct sqlserver_link *lock, struct backup *b,
@@ -81,7 +86,7 @@ static enum error_kind read_locked(struct database *db, struct sqlserver_link *l
 
     if (!rc)
         rc = read_pictures(db, lock, b, err);
-    return rc ? rc : read_properties(lock, b, err);
+    return rc ? rc : sqlserver_properties_read(lock, &b->properties, err);
 }
 
 /* ---- the file ---- */
@@ -186,23 +191,6 @@ enum error_kind sqlserver_backup_run(struct database_dump *dump, database_sink_f
 
 /* ---- facts ---- */
 
-static enum error_kind put_properties(const struct backup *b, char **out, struct error *err)
-{
-    static const char *const names[] = {"collation_name", "compatibility_level", "recovery_model_desc", "owner_name"};
-    struct buffer text = BUFFER_INIT(PROPERTIES_MAX);
-    struct json *root = json_object();
-    enum error_kind rc;
-
-    for (size_t i = 0; b->properties.count && i < sizeof names / sizeof names[0]; i++)
-        json_put_text(root, names[i], sqlserver_cell(&b->properties, 0, names[i]));
-    rc = json_print(root, &text, err);
-    if (!rc)
-        *out = buffer_detach(&text);
-    json_free(root);
-    buffer_release(&text);
-    return rc;
-}
-
 static enum error_kind fill_facts(struct database *db, struct backup *b, struct database_facts *out, struct error *err)
 {
     enum error_kind rc;
@@ -213,13 +201,13 @@ static enum error_kind fill_facts(struct database *db, struct backup *b, struct 
     if (!rc)
         rc = memory_string(SQLSERVER_FORMAT_NATIVE, &out->format, err);
     if (!rc)
-        rc = put_properties(b, &out->properties, err);
-    if (!rc)
         rc = database_shop_facts(db, &out->is_nopcommerce, &out->picture_path, &out->pictures_in_database, err);
     if (rc)
         return rc;
     out->counts = b->counts;
     b->counts = (struct database_counts){NULL, 0};
+    out->properties = b->properties;
+    b->properties = NULL;
     out->moment_ns = b->moment_ns;
     return OK;
 }
@@ -239,7 +227,7 @@ enum error_kind sqlserver_backup_end(struct database_dump *dump, struct database
         rc = text_list_addf(&out->warnings, err, "%s; %s", stays.text, stays.hint);
     sqlserver_file_release(&b->file);
     database_counts_release(&b->counts);
-    sqlserver_rows_release(&b->properties);
+    free(b->properties);
     free(b->pictures);
     free(b->server_version);
     free(b);

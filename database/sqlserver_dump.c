@@ -218,15 +218,14 @@ enum error_kind sqlserver_logical_dump_run(struct database_dump *dump, database_
 
 /* ---- facts ---- */
 
-static enum error_kind put_properties(const struct dump *d, char **out, struct error *err)
+enum error_kind sqlserver_properties_text(const struct sqlserver_rows *row, char **out, struct error *err)
 {
     static const char *const names[] = {"collation_name", "compatibility_level", "recovery_model_desc", "owner_name"};
-    const struct sqlserver_rows *row = &d->schema->sets[SET_DATABASE];
     struct buffer text = BUFFER_INIT(PROPERTIES_MAX);
     struct json *root = json_object();
     enum error_kind rc;
 
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+    for (size_t i = 0; row->count && i < sizeof names / sizeof names[0]; i++)
         json_put_text(root, names[i], sqlserver_cell(row, 0, names[i]));
     rc = json_print(root, &text, err);
     if (!rc)
@@ -261,7 +260,7 @@ static enum error_kind fill_facts(struct database *db, struct dump *d, struct da
     if (!rc)
         rc = memory_string(SQLSERVER_FORMAT_ROWS, &out->format, err);
     if (!rc)
-        rc = put_properties(d, &out->properties, err);
+        rc = sqlserver_properties_text(&d->schema->sets[SET_DATABASE], &out->properties, err);
     if (!rc)
         rc = put_counts(d, &out->counts, err);
     if (!rc)

@@ -260,7 +260,8 @@ static enum error_kind take_session(void *arg, const struct database_row *row, s
         return OK;
     if (e->shop && !(v[1] && strcmp(v[1], "1") == 0) &&
         !(v[2] && (database_is_private_name(v[2], e->shop, DATABASE_INFIX_BESIDE, SQLSERVER_NAME_MAX) ||
-                   database_is_private_name(v[2], e->shop, DATABASE_INFIX_KEPT, SQLSERVER_NAME_MAX))))
+                   database_is_private_name(v[2], e->shop, DATABASE_INFIX_KEPT, SQLSERVER_NAME_MAX) ||
+                   database_is_private_name(v[2], e->shop, DATABASE_INFIX_POINT, SQLSERVER_NAME_MAX))))
         return OK;
     return text_list_add(&e->ids, v[0], err);
 }
@@ -461,6 +462,12 @@ const struct database_engine_ops sqlserver_engine_ops = {
     .swap_side = sqlserver_swap_side,
     .swap_finish = sqlserver_swap_finish,
     .kept_drop = sqlserver_kept_drop,
+    .point_possible = sqlserver_point_possible,
+    .point_make = sqlserver_point_make,
+    .point_look = sqlserver_point_look,
+    .point_revert = sqlserver_point_revert,
+    .point_drop = sqlserver_point_drop,
+    .point_clear = sqlserver_point_clear,
     .check_script = sqlserver_check_script,
     .run_script = sqlserver_run_script,
     .query = query,

@@ -9,6 +9,7 @@
  *     sqlserver_backup     a dump by BACKUP
  *     sqlserver_restore    a load by RESTORE
  *     sqlserver_swap       the fence, the exchange of two databases by name, the end of kept ones
+ *     sqlserver_point      a database snapshot as the restore point of an upgrade
  */
 #ifndef NOPSNAP_SQLSERVER_INTERNAL_H
 #define NOPSNAP_SQLSERVER_INTERNAL_H
@@ -38,6 +39,8 @@ enum error_kind sqlserver_end_sessions(struct sqlserver_link *l, const char *nam
 /* ---- sqlserver_probe.c ---- */
 
 enum error_kind sqlserver_probe(struct database *db, struct database_info *out, struct error *err);
+/* 1 or 0: may this login make databases? */
+enum error_kind sqlserver_may_create(struct sqlserver_link *master, int64_t *out, struct error *err);
 
 /* ---- sqlserver_places.c ---- */
 
@@ -62,6 +65,11 @@ bool sqlserver_place_is_closed(const struct sqlserver_places *p, const char *nam
 /* Was its restore begun and not ended? Nobody can enter it. */
 bool sqlserver_place_is_restoring(const struct sqlserver_places *p, const char *name);
 
+/* Is the database of this name a database snapshot of the other? */
+bool sqlserver_place_is_snapshot_of(const struct sqlserver_places *p, const char *name, const char *of);
+/* The name of a database snapshot of `of` that is not `but`; NULL: there is none. Borrowed from p. */
+const char *sqlserver_place_other_snapshot(const struct sqlserver_places *p, const char *of, const char *but);
+
 /* ---- sqlserver_run_script.c ---- */
 
 enum error_kind sqlserver_check_script(const struct database_script *script, uint64_t *batches, struct error *err);
@@ -83,5 +91,19 @@ enum error_kind sqlserver_swap_side(struct database *db, const struct database_s
                                     struct error *err);
 enum error_kind sqlserver_swap_finish(struct database *db, const struct database_swap *swap, struct error *err);
 enum error_kind sqlserver_kept_drop(struct database *db, const char *name, const char *identity, struct error *err);
+/* Have everybody in again, whoever has the one seat now. */
+enum error_kind sqlserver_open_door(struct sqlserver_link *l, const char *name, struct error *err);
+/* Take the one seat of a database; *out is a session in it, which the caller closes. */
+enum error_kind sqlserver_take_seat(struct database *db, struct sqlserver_link *master, const char *name,
+                                    struct sqlserver_link **out, struct error *err);
+
+/* ---- sqlserver_point.c: as in database_internal.h ---- */
+
+enum error_kind sqlserver_point_possible(struct database *db, char **why, struct error *err);
+enum error_kind sqlserver_point_make(struct database *db, struct database_point *point, struct error *err);
+enum error_kind sqlserver_point_look(struct database *db, const struct database_point *point, struct error *err);
+enum error_kind sqlserver_point_revert(struct database *db, const struct database_point *point, struct error *err);
+enum error_kind sqlserver_point_drop(struct database *db, const struct database_point *point, struct error *err);
+enum error_kind sqlserver_point_clear(struct database *db, struct error *err);
 
 #endif

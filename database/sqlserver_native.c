@@ -287,11 +287,7 @@ static enum error_kind try_writing(struct database *db, struct sqlserver_link *m
 static enum error_kind may_restore(struct sqlserver_link *master, char **why, struct error *err)
 {
     int64_t may = 0;
-    enum error_kind rc = sqlserver_link_number(
-        master,
-        "/* nopsnap: may create */ SELECT CASE WHEN IS_SRVROLEMEMBER('sysadmin') = 1 OR IS_SRVROLEMEMBER('dbcreator') = 1 OR "
-        "HAS_PERMS_BY_NAME(NULL, NULL, 'CREATE ANY DATABASE') = 1 THEN 1 ELSE 0 END",
-        0, &may, err);
+    enum error_kind rc = sqlserver_may_create(master, &may, err);
 
     return rc || may
                ? rc

@@ -77,6 +77,9 @@ enum error_kind sqlserver_restore(struct database *db, const struct sqlserver_sh
                                   const struct database_facts *facts, database_source_fn *source, void *arg,
                                   struct error *err);
 
+/* sqlserver_properties_text() of the database that l is in. */
+enum error_kind sqlserver_properties_read(struct sqlserver_link *l, char **out, struct error *err);
+
 /* ---- sqlserver_view.c ---- */
 
 /* Have nobody write until sqlserver_view_close() (or the connection ends): shared locks on every table, in a transaction. */

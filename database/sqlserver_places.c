@@ -9,13 +9,14 @@
 enum error_kind sqlserver_places_read(struct sqlserver_link *master, struct sqlserver_places *out, struct error *err)
 {
     struct sqlserver_places p = {{0}};
-    enum error_kind rc = sqlserver_link_run(master,
-                                            "/* nopsnap: databases */ SELECT d.name, CAST(d.database_id AS int) AS id, "
-                                            "d.create_date, CAST(f.file_guid AS nvarchar(36)) AS file_guid, "
-                                            "CAST(d.user_access AS int) AS access, CAST(d.state AS int) AS state FROM "
-                                            "sys.databases d LEFT JOIN sys.master_files f ON f.database_id = "
-                                            "d.database_id AND f.file_id = 1",
-                                            sqlserver_rows_add, &p.rows, err);
+    enum error_kind rc = sqlserver_link_run(
+        master,
+        "/* nopsnap: databases */ SELECT d.name, CAST(d.database_id AS int) AS id, "
+        "d.create_date, CAST(f.file_guid AS nvarchar(36)) AS file_guid, "
+        "CAST(d.source_database_id AS int) AS source, CAST(d.user_access AS int) AS access, "
+        "CAST(d.state AS int) AS state FROM sys.databases d LEFT JOIN sys.master_files f ON f.database_id = "
+        "d.database_id AND f.file_id = 1",
+        sqlserver_rows_add, &p.rows, err);
 
     if (rc) {
         sqlserver_places_release(&p);
@@ -105,4 +106,31 @@ bool sqlserver_place_is_restoring(const struct sqlserver_places *p, const char *
     size_t i = find_name(p, name);
 
     return i != SIZE_MAX && sqlserver_cell_number(&p->rows, i, "state", 0) == 1;
+}
+
+/* Is entry i a database snapshot of the database of this name? */
+static bool is_snapshot_of(const struct sqlserver_places *p, size_t i, const char *of)
+{
+    size_t source = find_name(p, of);
+
+    return source != SIZE_MAX && sqlserver_cell_number(&p->rows, i, "source", 0) != 0 &&
+           sqlserver_cell_number(&p->rows, i, "source", 0) == sqlserver_cell_number(&p->rows, source, "id", -1);
+}
+
+bool sqlserver_place_is_snapshot_of(const struct sqlserver_places *p, const char *name, const char *of)
+{
+    size_t i = find_name(p, name);
+
+    return i != SIZE_MAX && is_snapshot_of(p, i, of);
+}
+
+const char *sqlserver_place_other_snapshot(const struct sqlserver_places *p, const char *of, const char *but)
+{
+    for (size_t i = 0; i < p->rows.count; i++) {
+        const char *name = sqlserver_cell_or(&p->rows, i, "name", "");
+
+        if (is_snapshot_of(p, i, of) && strcmp(name, but) != 0)
+            return name;
+    }
+    return NULL;
 }

@@ -22,18 +22,23 @@ static enum error_kind ask_flag(struct sqlserver_link *l, bool *out, struct erro
 
 /* ---- beside ---- */
 
+enum error_kind sqlserver_may_create(struct sqlserver_link *master, int64_t *out, struct error *err)
+{
+    return sqlserver_link_number(
+        master,
+        "/* nopsnap: may create */ SELECT CASE WHEN IS_SRVROLEMEMBER('sysadmin') = 1 OR IS_SRVROLEMEMBER('dbcreator') = 1 OR "
+        "HAS_PERMS_BY_NAME(NULL, NULL, 'CREATE ANY DATABASE') = 1 THEN 1 ELSE 0 END",
+        0, out, err);
+}
+
 static enum error_kind why_not_beside(struct sqlserver_link *master, const char *name, bool exists, char **out,
                                       struct error *err)
 {
-    bool creates = false;
+    int64_t creates = 0;
     bool renames = true;
     enum error_kind rc;
 
-    rc = ask_flag(
-        master, &creates, err,
-        "/* nopsnap: may create */ SELECT CASE WHEN IS_SRVROLEMEMBER('sysadmin') = 1 OR "
-        "IS_SRVROLEMEMBER('dbcreator') = 1 OR HAS_PERMS_BY_NAME(NULL, NULL, 'CREATE ANY DATABASE') = 1 THEN 1 ELSE 0 END",
-        name);
+    rc = sqlserver_may_create(master, &creates, err);
     if (!rc && creates && exists)
         rc = ask_flag(
             master, &renames, err,

@@ -19,7 +19,7 @@ static const struct {
     {SET_DATABASE, NULL,
      "/* nopsnap: database */ SELECT d.collation_name, d.compatibility_level, d.recovery_model_desc, "
      "d.is_read_committed_snapshot_on, d.snapshot_isolation_state, d.is_broker_enabled, d.is_trustworthy_on, "
-     "d.is_read_only, d.page_verify_option_desc, d.is_auto_close_on, d.is_auto_shrink_on, d.is_auto_create_stats_on, "
+     "CASE WHEN d.source_database_id IS NULL THEN d.is_read_only ELSE 0 END AS is_read_only, d.page_verify_option_desc, d.is_auto_close_on, d.is_auto_shrink_on, d.is_auto_create_stats_on, "
      "d.is_auto_update_stats_on, d.is_auto_update_stats_async_on, d.is_recursive_triggers_on, "
      "d.is_parameterization_forced, d.is_ansi_null_default_on, d.is_ansi_nulls_on, d.is_ansi_padding_on, "
      "d.is_ansi_warnings_on, d.is_arithabort_on, d.is_concat_null_yields_null_on, d.is_quoted_identifier_on, "

@@ -227,7 +227,7 @@ enum error_kind sqlserver_swap_side(struct database *db, const struct database_s
  * ROLLBACK IMMEDIATE does not help against whoever has the single seat (error 5064): his session has to end first. Ours may be one that
  * was closed a moment ago.
  */
-static enum error_kind open_door(struct sqlserver_link *l, const char *name, struct error *err)
+enum error_kind sqlserver_open_door(struct sqlserver_link *l, const char *name, struct error *err)
 {
     int64_t deadline = clock_monotonic_ms() + DOOR_MS;
     enum error_kind rc;
@@ -252,8 +252,8 @@ static enum error_kind open_door(struct sqlserver_link *l, const char *name, str
  * Take the single seat with a connection of ours that is inside (S3). If somebody else has it already, the door is opened for the
  * instant of our own login; whoever slips in with us is put out again by the closing.
  */
-static enum error_kind take_seat(struct database *db, struct sqlserver_link *master, const char *name,
-                                 struct sqlserver_link **out, struct error *err)
+enum error_kind sqlserver_take_seat(struct database *db, struct sqlserver_link *master, const char *name,
+                                    struct sqlserver_link **out, struct error *err)
 {
     int64_t deadline = clock_monotonic_ms() + EXCHANGE_MS;
     enum error_kind rc;
@@ -275,7 +275,7 @@ static enum error_kind take_seat(struct database *db, struct sqlserver_link *mas
             error_copy(err, &failure);
             return rc;
         }
-        (void)open_door(master, name, &ignored);
+        (void)sqlserver_open_door(master, name, &ignored);
         pause_ms(PAUSE_MS);
     }
 }
@@ -318,7 +318,7 @@ enum error_kind sqlserver_fence(struct database *db, const struct database_swap 
         rc = sqlserver_end_sessions(master, name, err);
     } else if (!has_seat(db, &at, name)) {
         sqlserver_close_live(db);
-        rc = take_seat(db, master, name, &seat, err);
+        rc = sqlserver_take_seat(db, master, name, &seat, err);
         if (!rc)
             sqlserver_set_live(db, seat);
     }
@@ -343,7 +343,7 @@ enum error_kind sqlserver_unfence(struct database *db, const struct database_swa
     name = rc ? NULL : known_live(&at, swap);
     if (name && door && sqlserver_place_is_closed(&at.places, name)) {
         sqlserver_close_live(db); /* its seat is not to be taken from it by the opening */
-        rc = open_door(master, name, err);
+        rc = sqlserver_open_door(master, name, err);
     }
     sqlserver_places_release(&at.places);
     return rc;
@@ -378,7 +378,7 @@ static enum error_kind rename_open(struct sqlserver_link *master, const char *fr
 static enum error_kind rename_closed(struct database *db, struct sqlserver_link *master, const char *from,
                                      const char *to, struct sqlserver_link **seat, struct error *err)
 {
-    enum error_kind rc = take_seat(db, master, from, seat, err);
+    enum error_kind rc = sqlserver_take_seat(db, master, from, seat, err);
 
     return rc ? rc : sqlserver_run(*seat, err, "ALTER DATABASE %n MODIFY NAME = %n", from, to);
 }
@@ -404,7 +404,7 @@ static enum error_kind leave(struct database *db, struct sqlserver_link *master,
         return rename_open(master, x->leaving, x->leaving_to, err);
     rc = rename_closed(db, master, x->leaving, x->leaving_to, &seat, err);
     sqlserver_link_close(seat);
-    return rc ? rc : open_door(master, x->leaving_to, err);
+    return rc ? rc : sqlserver_open_door(master, x->leaving_to, err);
 }
 
 static enum error_kind come(struct database *db, struct sqlserver_link *master, const struct exchange *x,
@@ -423,7 +423,7 @@ static enum error_kind come(struct database *db, struct sqlserver_link *master, 
         return OK;
     }
     sqlserver_link_close(seat);
-    return rc || x->closed ? rc : open_door(master, x->live, err);
+    return rc || x->closed ? rc : sqlserver_open_door(master, x->live, err);
 }
 
 static enum error_kind gone(const char *which, struct error *err)

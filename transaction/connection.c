@@ -236,14 +236,15 @@ static bool names_it(const struct reach *r, const struct txn *t)
 
 /*
  * An exchange finds its databases by identity. A load in place goes into whatever carries the name, so what carries it is looked at
- * before anything is fenced or loaded: the server may have been replaced since, or the name given to another database.
+ * before anything is fenced or loaded: the server may have been replaced since, or the name given to another database. A restore point that the
+ * server keeps is of one database, which is looked at when it is gone back to.
  */
 static enum error_kind check_identity(struct reach *r, const struct txn *t, struct error *err)
 {
     struct database_info info = DATABASE_INFO_INIT;
     enum error_kind rc;
 
-    if (!t->database_in_place)
+    if (!t->database_in_place || t->has_point)
         return OK;
     rc = database_probe(r->db, &info, err);
     if (!rc && database_identity_differs(t->database_identity, info.identity)) {

@@ -5,8 +5,9 @@
  *   F1  a whole snapshot is taken, and held, before anything is staged; what is carried over is linked and read back from it
  *   F2  the restore point is a whole snapshot of the stopped shop. Where the server can't copy a database, the copy is loaded from it: what the new shop
  *       migrates is proved to be in the catalogue. Where it can, the copy is counted against the original, and the restore point has the files until
- *       the shop runs again: then its dump is made from the original, which F3 keeps
- *   F3  the original database and tree are kept untouched until the trial is over, so that going back is exact
+ *       the shop runs again: then its dump is made from the original, which F3 keeps. The same where the server keeps what the database was (T8)
+ *   F3  the original tree, and the original database or what the server keeps of it, are kept untouched until the trial is over, so that going back
+ *       is exact
  *   F4  a restore point whose upgrade was undone is forgotten: nothing was taken away, so nothing is to be gone back to
  */
 #include <fcntl.h>
@@ -86,6 +87,30 @@ static enum error_kind plan_database(struct transaction_context *x, struct forwa
                             "the database is migrated in place: %s; going back loads the snapshot of before",
                             info.why_in_place ? info.why_in_place : "no other database can be made");
     database_info_release(&info);
+    return rc;
+}
+
+/* What only trying can prove is tried later, under the journal. */
+static enum error_kind plan_point(struct transaction_context *x, struct forward_plan *plan, struct error *err)
+{
+    char *why = NULL;
+    enum error_kind rc;
+
+    if (!plan->database || x->txn.database_in_place || !database_has_points(x->reach.db))
+        return OK;
+    rc = database_point_possible(x->reach.db, &why, err);
+    x->may_point = !rc && !why;
+    if (!rc && !why)
+        rc = text_list_add(
+            &plan->preflight.remarks,
+            "the database is migrated where it is: the server keeps a snapshot of it to go back by. If it makes none, the "
+            "database is copied",
+            err);
+    else if (!rc)
+        rc = text_list_addf(
+            &plan->preflight.remarks, err,
+            "the database is copied by a dump and a load: the server keeps no snapshot of it, because %s", why);
+    free(why);
     return rc;
 }
 
@@ -214,8 +239,12 @@ enum error_kind forward_plan(struct catalog *cat, struct site *site, const struc
     if (!rc)
         rc = plan_database(x, plan, err);
     x->txn.database_later = !rc && plan->database && !x->txn.database_in_place && database_copies(x->reach.db);
-    plan->copy_ms = COPY_LEAST_MS + plan->database_bytes * 1000 /
-                                        (x->txn.database_later ? COPY_BY_SERVER_A_SECOND : COPY_BYTES_A_SECOND);
+    if (!rc)
+        rc = plan_point(x, plan, err);
+    plan->copy_ms = COPY_LEAST_MS;
+    if (!x->may_point)
+        plan->copy_ms +=
+            plan->database_bytes * 1000 / (x->txn.database_later ? COPY_BY_SERVER_A_SECOND : COPY_BYTES_A_SECOND);
     plan->other_ms = OTHER_MS + options->new_files / FILES_A_MS;
     if (!rc)
         rc = preflight(x, options, plan, err);
@@ -307,6 +336,8 @@ static enum error_kind prepare(struct transaction_context *x, const struct progr
         rc = build(x, progress, err);
     if (!rc)
         rc = run_step(x, "staged", &x->txn.staged, err);
+    if (!rc && x->may_point)
+        rc = stage_point_try(x, progress, err);
     if (!rc && x->txn.has_database && !x->txn.database_in_place)
         rc = stage_database_place(x, progress, err);
     if (!rc)
@@ -353,8 +384,8 @@ static enum error_kind restore_point(struct transaction_context *x, const struct
         o.entry = linked_entries_ask;
         o.entry_arg = &entries;
     }
-    if (!rc) /* in place there is nothing but this to go back to, so it is read back first */
-        rc = stage_save(x, &o, x->txn.database_in_place, progress, &result, err);
+    if (!rc) /* in place there may be nothing but this to go back to, and then it is read back first */
+        rc = stage_save(x, &o, x->txn.database_in_place && !x->txn.has_point, progress, &result, err);
     if (!rc)
         rc = refuse_unread(&result, err);
     if (!rc)
@@ -423,6 +454,8 @@ static enum error_kind act(struct transaction_context *x, bool *warned, const st
 
     if (!rc)
         rc = switch_stop(x, false, progress, err);
+    if (!rc && x->txn.has_point)
+        rc = stage_point_make(x, progress, err);
     if (!rc)
         rc = restore_point(x, progress, err);
     if (!rc)

@@ -42,8 +42,8 @@ static const struct flag_member flag_members[] = {
     MEMBER(database_in_place), MEMBER(going_back),   MEMBER(database_later),
 };
 static const struct flag_member step_members[] = {
-    MEMBER(staged),      MEMBER(fence_begun), MEMBER(switch_begun),
-    MEMBER(start_begun), MEMBER(load_begun),  MEMBER(copy_begun),
+    MEMBER(staged),     MEMBER(fence_begun), MEMBER(switch_begun), MEMBER(start_begun),
+    MEMBER(load_begun), MEMBER(copy_begun),  MEMBER(point_spent),
 };
 
 static char **text_of(struct txn *t, const struct text_member *m)
@@ -70,6 +70,7 @@ void txn_release(struct txn *t)
     units_release(&t->units);
     text_list_release(&t->rules);
     database_swap_release(&t->swap);
+    database_point_release(&t->point);
     *t = (struct txn)TXN_INIT;
 }
 
@@ -177,6 +178,16 @@ static void put_swap(struct json *v, const struct txn *t)
     json_put(v, "swap", s);
 }
 
+static void put_point(struct json *v, const struct txn *t)
+{
+    struct json *p = json_object();
+
+    put_exact(p, "name", t->point.name);
+    put_exact(p, "identity", t->point.identity);
+    put_exact(p, "saved", t->point.saved);
+    json_put(v, "point", p);
+}
+
 static enum error_kind made(struct json *v, struct json **out, struct error *err)
 {
     if (!v)
@@ -203,6 +214,15 @@ enum error_kind txn_swap_record(const struct txn *t, struct json **out, struct e
     return made(v, out, err);
 }
 
+enum error_kind txn_point_record(const struct txn *t, struct json **out, struct error *err)
+{
+    struct json *v = json_object();
+
+    json_put_text(v, "step", "point");
+    put_point(v, t);
+    return made(v, out, err);
+}
+
 enum error_kind txn_units_record(const struct txn *t, struct json **out, struct error *err)
 {
     struct json *v = json_object();
@@ -220,6 +240,8 @@ enum error_kind txn_encode(const struct txn *t, struct json **out, struct error 
     put_units(v, t);
     if (t->has_swap)
         put_swap(v, t);
+    if (t->has_point)
+        put_point(v, t);
     return made(v, out, err);
 }
 
@@ -349,6 +371,25 @@ static enum error_kind get_swap(struct json *v, struct txn *t, struct error *err
     return rc;
 }
 
+static enum error_kind get_point(struct json *v, struct txn *t, struct error *err)
+{
+    struct json *p = json_get(v, "point");
+    enum error_kind rc = OK;
+
+    if (!p)
+        return OK;
+    database_point_release(&t->point);
+    rc = get_exact(p, "name", &t->point.name, err);
+    if (!rc)
+        rc = get_exact(p, "identity", &t->point.identity, err);
+    if (!rc)
+        rc = get_exact(p, "saved", &t->point.saved, err);
+    if (!rc && !t->point.name)
+        rc = error_set(err, ERR_CORRUPT, 0, "the journal has a restore point without a name");
+    t->has_point = !rc;
+    return rc;
+}
+
 static enum error_kind get_areas(struct json *v, struct txn *t, struct error *err)
 {
     struct json *areas = json_get(v, "areas");
@@ -424,6 +465,8 @@ enum error_kind txn_decode(struct json *v, struct txn *out, struct error *err)
         rc = get_units(v, out, err);
     if (!rc)
         rc = get_swap(v, out, err);
+    if (!rc)
+        rc = get_point(v, out, err);
     if (!rc && (!out->site_path || !out->catalog || ((out->has_files || out->has_database) && !out->target)))
         rc = error_set(err, ERR_CORRUPT, 0, "the journal does not name its site, catalogue and snapshot");
     if (!rc && out->has_database && (!out->database_engine || !out->database_name))
@@ -449,6 +492,10 @@ enum error_kind txn_replay(void *txn, struct json *record, struct error *err)
     }
     if (!strcmp(step, "units"))
         return get_units(record, t, err);
+    if (!strcmp(step, "point") || !strcmp(step, "no_point")) {
+        t->has_point = t->database_in_place = t->database_later = !strcmp(step, "point");
+        return get_point(record, t, err);
+    }
     if (!strcmp(step, "rest"))
         get_rest(record, t);
     if (!strcmp(step, "beside"))

@@ -128,14 +128,23 @@ static enum error_kind open_kept_tree(struct saving *s, struct catalog *cat, con
     return rc;
 }
 
-static const char *kept_database(const struct kept *k)
+const char *kept_database(const struct kept *k)
 {
+    if (k->txn.has_point)
+        return k->txn.point.name;
     return k->kept_is_old ? k->txn.swap.kept : k->txn.swap.beside;
 }
 
 static const char *kept_identity(const struct kept *k)
 {
+    if (k->txn.has_point)
+        return k->txn.point.identity;
     return k->kept_is_old ? k->txn.swap.old_identity : k->txn.swap.new_identity;
+}
+
+bool kept_has_database(const struct kept *k)
+{
+    return (k->txn.has_swap || k->txn.has_point) && kept_identity(k);
 }
 
 enum error_kind kept_database_is_there(struct database *kept_db, const struct kept *k, bool *out, struct error *err)
@@ -148,9 +157,10 @@ enum error_kind kept_database_is_there(struct database *kept_db, const struct ke
     return rc;
 }
 
-static enum error_kind open_kept_side(struct database *db, const struct kept *k, struct database **out,
-                                      struct error *err)
+enum error_kind kept_database_open(struct database *db, const struct kept *k, struct database **out, struct error *err)
 {
+    if (k->txn.has_point)
+        return database_open_point(db, &k->txn.point, out, err);
     return database_open_kept(db, &k->txn.swap, k->kept_is_old ? DATABASE_OLD : DATABASE_NEW, out, err);
 }
 
@@ -160,11 +170,11 @@ static enum error_kind open_kept_database(struct saving *s, struct catalog *cat,
     bool there = true;
     enum error_kind rc;
 
-    if (!k->txn.has_swap || !kept_identity(k))
+    if (!kept_has_database(k))
         return OK;
     rc = reach_for_txn(&s->reach, cat, site, &k->txn, &s->target, err);
     if (!rc)
-        rc = open_kept_side(s->reach.db, k, &s->kept_db, err);
+        rc = kept_database_open(s->reach.db, k, &s->kept_db, err);
     if (!rc && k->snapshot) /* K4: it may have gone with the snapshot that was there */
         rc = kept_database_is_there(s->kept_db, k, &there, err);
     if (!there) {
@@ -312,7 +322,7 @@ static enum error_kind save_again(struct catalog *cat, struct site *site, const 
 {
     enum error_kind rc;
 
-    if (k->txn.split || k->txn.database_in_place) {
+    if (k->txn.split || (k->txn.database_in_place && !k->txn.has_point)) {
         rc = error_set(err, ERR_REFUSED, 0, "snapshot %.8s of what the last transaction took away is not in %s",
                        k->snapshot, catalog_path(cat));
         error_hint(err, "nopsnap --catalog %s has it, or what is in %s is the last of it: move that away",
@@ -358,11 +368,11 @@ static enum error_kind drop_database(struct catalog *cat, const struct site *sit
     bool there = false;
     enum error_kind rc;
 
-    if (!k->txn.has_swap || !kept_identity(k))
+    if (!kept_has_database(k))
         return OK;
     rc = reach_for_txn(&r, cat, site, &k->txn, safety, err);
     if (!rc)
-        rc = open_kept_side(r.db, k, &kept_db, err);
+        rc = kept_database_open(r.db, k, &kept_db, err);
     if (!rc)
         rc = kept_database_is_there(kept_db, k, &there, err);
     database_close(kept_db);
@@ -370,7 +380,8 @@ static enum error_kind drop_database(struct catalog *cat, const struct site *sit
         rc = error_set(err, ERR_REFUSED, 0, "snapshot %.8s has no dump of the kept database %s", safety->id,
                        kept_database(k));
     if (!rc)
-        rc = database_kept_drop(r.db, kept_database(k), kept_identity(k), err);
+        rc = k->txn.has_point ? database_point_drop(r.db, &k->txn.point, err)
+                              : database_kept_drop(r.db, kept_database(k), kept_identity(k), err);
     reach_release(&r);
     return rc;
 }

@@ -1,6 +1,6 @@
 /*
- * The restore point of an upgrade whose database the server copied: it has the stopped shop's files, and the database is the kept original. Once the
- * shop runs again that is dumped beside it, and files and dump become one whole snapshot.
+ * The restore point of an upgrade whose database the server copied, or keeps what it was (T8): it has the stopped shop's files, and the database is
+ * the kept original, or that. Once the shop runs again it is dumped beside it, and files and dump become one whole snapshot.
  *
  * Whoever comes by does it: the upgrade itself, or, after a crash, the next command that writes. What can't be done now is said, and done later: until then
  * the original stays (K2: it is not let go of without a dump), and so does the hold on the snapshot of before the stop.
@@ -68,7 +68,7 @@ enum error_kind kept_complete(struct catalog *cat, const struct site *site, cons
     char *whole = NULL;
     enum error_kind rc;
 
-    if (!k->kept_is_old || !k->txn.database_later || !k->txn.has_swap || !k->snapshot)
+    if (!k->kept_is_old || !k->txn.database_later || !kept_has_database(k) || !k->snapshot)
         return OK;
     rc = snapshot_find(cat, NULL, k->snapshot, &files, &absent);
     if (rc == ERR_NOT_FOUND || rc == ERR_CORRUPT) /* K4: the tree and the original are saved when they go */
@@ -80,13 +80,13 @@ enum error_kind kept_complete(struct catalog *cat, const struct site *site, cons
     progress_step(progress, "saving the database of before");
     rc = reach_for_txn(&reach, cat, site, &k->txn, &files, err);
     if (!rc)
-        rc = database_open_kept(reach.db, &k->txn.swap, DATABASE_OLD, &original, err);
+        rc = kept_database_open(reach.db, k, &original, err);
     if (!rc)
         rc = kept_database_is_there(original, k, &there, err);
     if (!rc && !there)
         progress_warn(progress,
                       "database %s, which the upgrade took away, is gone: what is left of it is snapshot %.8s",
-                      k->txn.swap.kept, k->txn.target);
+                      kept_database(k), k->txn.target);
     else if (!rc)
         rc = take(cat, site, k, original, &files, progress, &whole, err);
     if (!rc && whole)

@@ -270,8 +270,8 @@ enum error_kind kept_look(const char *site_path, struct kept_state *out, struct 
         for (size_t i = 0; i < k.txn.area_count; i++)
             out->bytes += room_of(k.txn.areas[i].folder);
     }
-    if (!rc && k.txn.has_swap)
-        rc = memory_string(k.kept_is_old ? k.txn.swap.kept : k.txn.swap.beside, &out->database, err);
+    if (!rc && (k.txn.has_swap || k.txn.has_point))
+        rc = memory_string(kept_database(&k), &out->database, err);
     if (!rc && k.snapshot)
         rc = memory_string(k.snapshot, &out->snapshot, err);
 done:

@@ -85,8 +85,13 @@ enum error_kind switch_stop(struct transaction_context *x, bool again, const str
     }
     if (!rc)
         rc = prove_quiet(x, err);
-    if (!rc && x->txn.has_database && x->txn.database_in_place)
-        rc = quiet_database_wait(x->reach.db, false, QUIET_TIMEOUT_MS, err);
+    if (!rc && x->txn.has_point) {
+        rc = database_end_own_sessions(x->reach.db, err);
+        if (!rc)
+            rc = database_point_clear(x->reach.db, err);
+    }
+    if (!rc && x->txn.has_database && x->txn.database_in_place) /* with a point others hinder nobody */
+        rc = quiet_database_wait(x->reach.db, x->txn.has_point, QUIET_TIMEOUT_MS, err);
     return rc;
 }
 
@@ -185,6 +190,8 @@ static enum error_kind in_place(struct transaction_context *x, bool new_side, co
     struct snapshot_record safety = SNAPSHOT_RECORD_INIT;
     enum error_kind rc;
 
+    if (x->txn.has_point) /* forward, the new shop's first start changes it */
+        return new_side ? OK : stage_point_back(x, progress, err);
     if (!x->cat)
         return error_set(err, ERR_PENDING, 0,
                          "the database was being changed in place, and the catalogue %s can't be opened",
@@ -289,6 +296,10 @@ enum error_kind switch_end(struct transaction_context *x, bool new_side, struct 
 
     if (x->txn.has_swap)
         rc = database_swap_finish(x->reach.db, &x->txn.swap, err);
+    if (!rc && !new_side && x->txn.has_point) { /* T8 */
+        rc = database_point_drop(x->reach.db, &x->txn.point, err);
+        x->txn.has_point = rc != OK;
+    }
     if (!rc && keep)
         rc = kept_write(&x->place, &x->txn, new_side, new_side ? x->txn.safety : NULL, clock_now(), err);
     else if (!rc)

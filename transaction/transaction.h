@@ -13,6 +13,8 @@
  *   T5  from the fence to the start no process of the shop runs in either tree
  *   T6  what was taken away is removed only when a verified snapshot has it (P3, P8)
  *   T7  a linked file is used again only if it is what its record says; else it comes from the catalogue
+ *   T8  a restore point that the server keeps is named in the journal before it is made, gone back to once, and dropped only when the database is
+ *       what it was again, or when the trial is over
  */
 #ifndef NOPSNAP_TRANSACTION_H
 #define NOPSNAP_TRANSACTION_H

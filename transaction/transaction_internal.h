@@ -166,6 +166,10 @@ struct txn {
     struct text_list rules; /* of what crosses the exchange, as site_rules_list() gives them: today's may be others */
     struct database_swap swap;
     bool has_swap;
+    struct database_point
+        point; /* of an upgrade that changes the database where it is: the server keeps what it was (T8) */
+    bool has_point;
+    bool point_spent; /* it was gone back to, and nothing may go back to it again: the shop may have run since */
     int health_timeout_ms;
     /* progress: information for messages and for choosing what to undo, never evidence of who is where */
     bool staged, fence_begun, switch_begun, start_begun, load_begun;
@@ -185,6 +189,7 @@ const struct area *area_outside(const struct txn *t);
 enum error_kind txn_describe(struct txn *t, const struct site *site, int health_timeout_ms, struct error *err);
 enum error_kind txn_describe_catalog(struct txn *t, struct catalog *cat, struct error *err);
 enum error_kind txn_begin_record(const struct txn *t, struct json **out, struct error *err);
+enum error_kind txn_point_record(const struct txn *t, struct json **out, struct error *err);
 enum error_kind txn_swap_record(const struct txn *t, struct json **out, struct error *err);
 enum error_kind txn_units_record(const struct txn *t, struct json **out, struct error *err);
 enum error_kind txn_replay(void *txn, struct json *record, struct error *err); /* a journal_fn */
@@ -378,6 +383,7 @@ struct transaction_context {
     struct snapshot_record point; /* of an upgrade: the restore point */
     struct database_facts facts;
     bool has_facts;
+    bool may_point;   /* of an upgrade: the server may be able to keep a restore point of the database */
     bool links_known; /* the stat cache has what linking made of the live files */
     struct reach reach;
     struct linked *linked;
@@ -427,6 +433,12 @@ enum error_kind stage_database_fill(struct transaction_context *x, const struct 
 /* A snapshot of the stopped shop, through the database's fence. prove: read back whole */
 /* The same by the server's own copy of the live database, which is fenced. The journal says so before and after. */
 enum error_kind stage_database_copy(struct transaction_context *x, const struct progress *progress, struct error *err);
+/* stage_point.c: the server is tried; txn.has_point says whether it keeps a restore point of the database. */
+enum error_kind stage_point_try(struct transaction_context *x, const struct progress *progress, struct error *err);
+/* Once the shop is stopped: make it. */
+enum error_kind stage_point_make(struct transaction_context *x, const struct progress *progress, struct error *err);
+/* Make the database what it was, once. */
+enum error_kind stage_point_back(struct transaction_context *x, const struct progress *progress, struct error *err);
 enum error_kind stage_save(struct transaction_context *x, const struct snapshot_options *o, bool prove,
                            const struct progress *progress, struct snapshot_result *out, struct error *err);
 enum error_kind stage_note_safety(struct transaction_context *x, const char *id, struct error *err);
@@ -530,6 +542,10 @@ enum error_kind kept_write(const struct place *p, const struct txn *t, bool kept
                            int64_t since_ns, struct error *err);
 enum error_kind kept_read(const struct place *p, struct kept *out, struct error *err); /* ERR_NOT_FOUND */
 void kept_release(struct kept *k);
+/* What was kept of the database, to be dumped: the one that was exchanged, or the server's restore point. */
+bool kept_has_database(const struct kept *k);
+const char *kept_database(const struct kept *k);
+enum error_kind kept_database_open(struct database *db, const struct kept *k, struct database **out, struct error *err);
 /* Is what was kept of the database still on the server? */
 enum error_kind kept_database_is_there(struct database *kept_db, const struct kept *k, bool *out, struct error *err);
 /* kept_point.c: give the restore point its dump, if it has none yet. k names the whole snapshot then. */

@@ -81,6 +81,21 @@ static enum error_kind look_at_kept_database(struct transaction_context *x, stru
     return rc;
 }
 
+/* While nothing is stopped yet: what would keep the server from going back is a problem of the plan. */
+static enum error_kind look_at_point(struct transaction_context *x, struct preflight *p, struct error *err)
+{
+    struct error why = ERROR_INIT;
+    enum error_kind rc = database_point_look(x->reach.db, &x->txn.point, &why);
+
+    if (rc == ERR_PENDING)
+        return say_gone(x, "the server's snapshot of the database", p, err);
+    if (rc == ERR_REFUSED)
+        return text_list_addf(&p->problems, err, "%s; %s", why.text, why.hint);
+    if (rc)
+        error_copy(err, &why);
+    return rc;
+}
+
 static enum error_kind look_at_kept(struct transaction_context *x, struct preflight *p, struct error *err)
 {
     const char *missing = NULL;
@@ -88,6 +103,8 @@ static enum error_kind look_at_kept(struct transaction_context *x, struct prefli
 
     if (!rc && missing)
         rc = say_gone(x, missing, p, err);
+    if (!rc && x->txn.has_point)
+        rc = look_at_point(x, p, err);
     return rc || !x->txn.has_swap ? rc : look_at_kept_database(x, p, err);
 }
 
@@ -176,7 +193,11 @@ enum error_kind trial_plan(struct transaction_context *x, const struct progress 
         rc = look_at_sides(x, &plan->preflight, err);
     if (!rc && plan->database && !plan->preflight.problems.count)
         rc = plan_losses(x, plan, err);
-    if (!rc && x->txn.database_in_place)
+    if (!rc && x->txn.has_point)
+        rc = text_list_add(&plan->preflight.in_place,
+                           "the database goes back to the server's snapshot of it, after the present state is saved",
+                           err);
+    else if (!rc && x->txn.database_in_place)
         rc = text_list_add(&plan->preflight.in_place,
                            "the database was migrated in place: the snapshot of before is loaded into it, after the "
                            "present state is saved",

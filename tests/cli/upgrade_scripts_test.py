@@ -5,7 +5,9 @@
 """
 import json
 import os
+import re
 import shutil
+import signal
 import sys
 import time
 
@@ -20,10 +22,15 @@ from standin_scripted import pack_package, script, write_package  # noqa: E402
 from upgrade_test import check, same  # noqa: E402
 
 FROM = "4.00"
+POINT, COPIED, IN_PLACE = "by the server's snapshot", "copied", "in place"  # how an upgrade leaves a way back to the database
 
 
 class OldServer(SqlServer):
     """The fixture's tables as the version FROM had them."""
+
+    def __init__(self, folder, way):
+        self.snapshots = "yes" if way == POINT else "no"
+        super().__init__(folder, way == IN_PLACE)
 
     def make_database(self):
         super().make_database()
@@ -38,8 +45,9 @@ class NoPool:
 
 
 class Shop(upgrade_test.Shop):
-    def __init__(self, in_place):
-        ENGINES["old"] = lambda folder: OldServer(folder, in_place)
+    def __init__(self, way):
+        self.way = way
+        ENGINES["old"] = lambda folder: OldServer(folder, way)
         super().__init__("old", FROM)
 
     def __enter__(self):
@@ -75,6 +83,23 @@ class Shop(upgrade_test.Shop):
     def applied(self):
         return []
 
+    def begin(self):
+        self.server.endpoint.faults()
+        super().begin()
+        self.since = len(self.server.endpoint.log())
+
+    def said_to_server(self):
+        """What the server was told since begin(), in its order: batches and rows that were loaded, by a word each."""
+        words = ((r"CREATE DATABASE \[shop_nopsnap_point_\w+\] ON \(.*\) AS SNAPSHOT OF \[shop\]$", "make"), (r"CREATE DATABASE", "create"),
+                 (r"USE \[master\]; RESTORE DATABASE \[shop\] FROM DATABASE_SNAPSHOT = 'shop_nopsnap_point_\w+'$", "back"), (r"RESTORE|BACKUP", "native"),
+                 (r"DROP DATABASE \[shop_nopsnap_point_\w+\]$", "drop"), (r"DROP DATABASE", "other drop"), (r"ALTER DATABASE .* MODIFY NAME", "rename"),
+                 (r"/\* nopsnap: clock \*/", "dump"))
+        for e in self.server.endpoint.log()[self.since:]:
+            if e["event"] == "bulk":
+                yield "load"
+            if e["event"] == "batch":
+                yield from [w for pattern, w in words if re.match(pattern, e["sql"])][:1]
+
     def packages(self, *versions):
         """A fresh folder for packages, with those of these versions as folders."""
         folder = os.path.join(self.folder, "packages")
@@ -107,8 +132,11 @@ def upgrade__by_a_chain_of_scripts_and_back():
     check("version 4.30" in s.get("/").body, "the new shop serves")
     same(s.server.sql("SELECT COUNT(*) FROM [PictureBinary] WHERE [BinaryData] = 0xFFD8FFE0"), [["30"]], "the pictures have moved")
     s.nopsnap("-v", "history", "shop").expect(0, out=["running the script 4.00-4.10", "running the script 4.10-4.20"])
+    others = s.server.others()
+    check(len(others) == 1 and ("_nopsnap_point_" in others[0]) == (s.way == POINT), "what is kept", others)
     s.nopsnap("rollback", "shop", "--yes").expect(0, out="is back")
     is_old(s, before)
+    same(s.server.others(), [], "no database is left")
 
 
 def failure__in_a_batch_of_the_second_script_is_undone():
@@ -223,6 +251,100 @@ def hostile__packages_and_windows_are_refused():
     same([r for r in s.list() if r["type"] == "row"], [], "no snapshot")
 
 
+LOOKED_AT = ("SELECT c.name, i.is_enabled, i.change_tracking_state_desc, t.name FROM sys.fulltext_catalogs c JOIN sys.fulltext_indexes i ON i.fulltext_catalog_id = "
+             "c.fulltext_catalog_id JOIN sys.tables t ON t.object_id = i.object_id",
+             "SELECT f.name, f.size, f.growth, f.is_percent_growth, f.max_size FROM sys.database_files f WHERE f.type = 1",
+             "SELECT d.user_access_desc, d.state_desc, d.recovery_model_desc FROM sys.databases d WHERE d.database_id = DB_ID()")
+
+
+def point__is_made_of_the_stopped_shop_and_gone_back_to():
+    s = SHOP
+    s.server.sql("CREATE FULLTEXT CATALOG [search] WITH ACCENT_SENSITIVITY = OFF AS DEFAULT; CREATE FULLTEXT INDEX ON [Product] ([Name] LANGUAGE 1033) KEY INDEX [PK_Product] "
+                 "ON [search] WITH (CHANGE_TRACKING = MANUAL, STOPLIST = SYSTEM); ALTER DATABASE [shop] MODIFY FILE (NAME = [shop_log], SIZE = 81920KB, FILEGROWTH = 65536KB, MAXSIZE = 2048MB)")
+    before, looks = upgrade_test.state(s), [s.server.sql(q) for q in LOOKED_AT]
+    check(looks[0] and looks[1], looks)
+    s.upgrade(None, "--dry-run", "--scripts", s.packages("4.00", "4.10")).expect(0, out="the server keeps a snapshot of it to go back by")
+    same([w for w in s.said_to_server()], [], "a plan makes nothing")
+    s.upgrade(None, "--scripts", s.packages("4.00", "4.10")).expect(0)
+    # Tried while it is open, made when it is stopped; nothing is copied; the dump of it comes when the new shop runs.
+    same([w for w in s.said_to_server()], ["dump", "make", "drop", "make", "dump"], "what the server was told")
+    snapshot = [r for r in s.list() if r["type"] == "row"][0]
+    same((snapshot["kind"], snapshot["part"], snapshot["held"]), ("before-upgrade", "whole", True), "the restore point")
+    same(s.nopsnap("rollback", "shop", "--dry-run").expect(0, out="goes back to the server's snapshot of it").status, 0)
+    s.server.sql("INSERT INTO [OrderNote] ([OrderId], [Note], [CreatedOnUtc]) VALUES (1, N'of the new shop', GETUTCDATE())")
+    s.server.endpoint.faults(kill=True, match="FROM DATABASE_SNAPSHOT", half=True)
+    same(s.nopsnap("rollback", "shop", "--yes").status, -signal.SIGKILL, "it was killed")
+    same(s.server.batch("SELECT state_desc FROM sys.databases WHERE name = N'shop'", "master"), [["RESTORING"]], "in its midst")
+    s.nopsnap("recover", "shop").expect(0)
+    same([w for w in s.said_to_server()][5:], ["dump", "back", "back", "drop"], "what is new is saved, then the server goes back")
+    is_old(s, before)
+    same([s.server.sql(q) for q in LOOKED_AT], looks, "full-text, the log, and how the database is open")
+    same(s.server.others(), [], "no database is left")
+
+
+def point__leaves_a_snapshot_that_leads_back_when_it_has_gone():
+    s = SHOP
+    before = upgrade_test.state(s)
+    s.upgrade(None, "--scripts", s.packages("4.00", "4.10")).expect(0)
+    snapshot = [r for r in s.list() if r["type"] == "row"][0]["id"]
+    s.server.batch(f"DROP DATABASE [{s.server.others()[0]}]", "master")
+    s.nopsnap("rollback", "shop", "--yes").expect(1, out=["the server's snapshot of the database, which the upgrade took away, is gone", f"--to {snapshot[:8]}"])
+    s.nopsnap("confirm", "shop").expect(0)
+    same((s.kept(), s.server.others()), ([], []), "what is kept")
+    s.nopsnap("rollback", "shop", "--to", snapshot, "--yes").expect(0)
+    is_old(s, before)
+
+
+def point__of_somebody_else_is_in_the_way_and_stays():
+    s = SHOP
+    before = upgrade_test.state(s)
+    theirs = "CREATE DATABASE [shop_other] ON (NAME = [shop], FILENAME = N'/data/other.ss') AS SNAPSHOT OF [shop]"
+    s.server.batch(theirs, "master")
+    s.upgrade(None, "--scripts", s.packages("4.00", "4.10")).expect(1, out="database snapshot shop_other of it")
+    s.server.batch("DROP DATABASE [shop_other]", "master")
+    s.upgrade(None, "--scripts", s.packages("4.00", "4.10")).expect(0)
+    s.server.batch(theirs, "master")
+    s.nopsnap("rollback", "shop", "--yes").expect(1, out=["there is a second database snapshot, shop_other", "DROP DATABASE [shop_other]"])
+    check("version 4.20" in s.get("/").body, "the new shop serves")
+    s.server.batch("DROP DATABASE [shop_other]", "master")
+    s.nopsnap("rollback", "shop", "--yes").expect(0)
+    is_old(s, before)
+    same(s.server.others(), [], "no database is left")
+
+
+def point__of_a_run_that_was_killed_is_removed_by_recover():
+    s = SHOP
+    before = upgrade_test.state(s)
+    folder = s.packages("4.00")
+    write_package(os.path.join(folder, "4.10-4.20"), "4.10", script("4.10") + "UPDATE [NoSuchTable] SET [Id] = 1\n")
+    for fault in ({"match": "AS SNAPSHOT OF", "done": True}, {"match": "AS SNAPSHOT OF", "skip": 1, "done": True}, {"match": "FROM DATABASE_SNAPSHOT", "half": True},
+                  {"match": "FROM DATABASE_SNAPSHOT", "done": True}, {"match": "DROP DATABASE", "skip": 1}):
+        s.server.endpoint.faults(kill=True, **fault)
+        same(s.upgrade(None, "--scripts", folder).status, -signal.SIGKILL, f"it was killed at {fault}")
+        check([d for d in s.server.others() if "_point_" in d], "the snapshot is there", fault)
+        s.nopsnap("recover", "shop").expect(0)
+        same((s.kept(), s.server.others()), ([], []), f"what is kept after {fault}")
+        is_old(s, before)
+
+
+def point__that_can_not_be_made_or_dropped_is_told():
+    s = SHOP
+    before = upgrade_test.state(s)
+    folder = s.packages("4.00", "4.10")
+    s.server.endpoint.faults(match="AS SNAPSHOT OF", skip=1, error=5123, text="CREATE FILE encountered operating system error 112")
+    s.upgrade(None, "--scripts", folder).expect(4, out="undone", err="operating system error 112")
+    is_old(s, before)
+    same(s.server.others(), [], "no database is left")
+    s.server.endpoint.faults(match="DROP DATABASE [shop_nopsnap_point", count=9, error=3702, text="it is currently in use")
+    done = s.upgrade(None, "--scripts", folder)
+    name = s.server.others()[0]
+    done.expect(5, err=[f"the database snapshot {name} may be left on the server", "currently in use"], hint=f"DROP DATABASE [{name}] clears it")
+    s.server.endpoint.faults()
+    s.nopsnap("recover", "shop").expect(0)
+    is_old(s, before)
+    same((s.kept(), s.server.others()), ([], []), "what is kept")
+
+
 def main():
     global SHOP
     part = sys.argv[1] if len(sys.argv) > 1 else ""
@@ -231,17 +353,16 @@ def main():
         print("skipped:", lacking or "who is not root can't see that nobody is in the tree")
         sys.exit(77)
     tests = [f for name, f in globals().items() if "__" in name and not name.startswith("__") and callable(f) and part in name]
-    for in_place in (False, True):
-        of_it = [f for f in tests if not in_place or f.__name__.startswith("failure__")]
-        if not of_it:
-            continue
-        with Shop(in_place) as SHOP:
+    # What depends on it is tried with every way back that there is.
+    of_way = {POINT: tests, COPIED: [f for f in tests if f.__name__.startswith(("failure__", "upgrade__"))], IN_PLACE: [f for f in tests if f.__name__.startswith("failure__")]}
+    for way in [w for w, of_it in of_way.items() if of_it]:
+        with Shop(way) as SHOP:
             SHOP.prepare()
-            for test in of_it:
+            for test in of_way[way]:
                 since = time.monotonic()
                 SHOP.begin()
                 test()
-                print(f"ok    {test.__name__}{' in place' if in_place else ''} ({time.monotonic() - since:.1f} s)", flush=True)
+                print(f"ok    {test.__name__} {way} ({time.monotonic() - since:.1f} s)", flush=True)
 
 
 if __name__ == "__main__":

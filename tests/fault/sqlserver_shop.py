@@ -34,6 +34,8 @@ def live_parts():
 class SqlServer:
     name = "sqlserver"
 
+    snapshots = "yes"  # of databases: has the model's edition them?
+
     def __init__(self, folder, in_place=False):
         self.folder, self.endpoint, self.database, self.in_place = folder, None, "shop", in_place
         self.wrecked = self.frozen = False
@@ -44,7 +46,7 @@ class SqlServer:
         os.makedirs(self.folder, exist_ok=True)
         if not LIVE:
             self.endpoint = Endpoint(model=True, clean=False, accounts={"sa": MODEL_PASSWORD, "shop": "secret of shop"}, files=[f for f in os.environ.get("NOPSNAP_MODEL_FILES", "").split(",") if f],
-                                     **{"owner" if self.in_place else "admin": "shop"}).__enter__()
+                                     snapshots=self.snapshots, **{"owner" if self.in_place else "admin": "shop"}).__enter__()
             self.port = self.endpoint.port
         else:
             parts = live_parts()

@@ -11,6 +11,9 @@ GRAMMATICAL = [
     "SET TEXTSIZE -1; SET ANSI_NULLS, ANSI_PADDING ON; SET DATEFORMAT ymd; SELECT @@TEXTSIZE",
     "ALTER DATABASE [x] SET SINGLE_USER WITH ROLLBACK IMMEDIATE",
     "ALTER DATABASE [x] MODIFY NAME = [y]",
+    "CREATE DATABASE [s] ON (NAME = [a], FILENAME = N'/d/a.ss'), (NAME = [b], FILENAME = N'/d/b.ss') AS SNAPSHOT OF [x]",
+    "USE [master]; RESTORE DATABASE [x] FROM DATABASE_SNAPSHOT = 's'",
+    "ALTER DATABASE [x] MODIFY FILE (NAME = [l], SIZE = 8192KB, FILEGROWTH = 10%, MAXSIZE = UNLIMITED)",
     "SELECT 'it''s' AS [a]]b] /* one /* in another */ */ -- and the rest",
 ]
 
@@ -21,6 +24,11 @@ UNGRAMMATICAL = [
     "CREATE INDEX ON [T](A)",
     "ALTER TABLE [T] ADD CONSTRAINT",
     "SELECT 'open",
+    "CREATE DATABASE [s] ON (NAME = [a], FILENAME = N'/d/a.ss', SIZE = 8MB) AS SNAPSHOT OF [x]",
+    "CREATE DATABASE [s] ON (NAME = [a], FILENAME = N'/d/a.ss') LOG ON (NAME = [l], FILENAME = N'/d/l.ss') AS SNAPSHOT OF [x]",
+    "CREATE DATABASE [s] AS SNAPSHOT OF [x]",
+    "RESTORE DATABASE [x] FROM DATABASE_SNAPSHOT = N's'",
+    "ALTER DATABASE [x] MODIFY FILE (NAME = [l], SIZE = 8193KB)",
     "SELECT 1 /* open /* */",
 ]
 

@@ -59,6 +59,25 @@ def database__is_renamed_and_restricted():
         has(out, "b\tRESTRICTED_USER\n")
 
 
+def snapshot__is_gone_back_to_as_the_server_does():
+    make = "CREATE DATABASE s ON (NAME = [shop], FILENAME = N'/d/s.ss') AS SNAPSHOT OF shop"
+    with Endpoint(model=True) as e:
+        e.tsql("CREATE TABLE t (a int)", "INSERT t VALUES (1)")
+        has(e.tsql("CREATE DATABASE s ON (NAME = [shop_log], FILENAME = N'/d/s.ss') AS SNAPSHOT OF shop")[2], "Msg 5127")
+        same("made", e.tsql(make)[2], "")
+        has(e.tsql("INSERT t VALUES (2)", database="s")[2], "read-only")
+        e.tsql("INSERT t VALUES (2)")
+        has(e.tsql("SELECT COUNT(*) AS n FROM t", database="s")[1], "n\n1\n")
+        has(e.tsql("DROP DATABASE shop", database="master")[2], "Msg 3709")
+        has(e.tsql("RESTORE DATABASE shop FROM DATABASE_SNAPSHOT = 's'")[2], "Msg 5070")
+        same("gone back", e.tsql("RESTORE DATABASE shop FROM DATABASE_SNAPSHOT = 's'", database="master")[2], "")
+        has(e.tsql("SELECT COUNT(*) AS n FROM t", "SELECT size FROM sys.database_files WHERE type = 1")[1], "n\n1\n", "size\n64\n")
+        e.tsql("CREATE DATABASE s2 ON (NAME = [shop], FILENAME = N'/d/s2.ss') AS SNAPSHOT OF shop")
+        has(e.tsql("RESTORE DATABASE shop FROM DATABASE_SNAPSHOT = 's'", database="master")[2], "Msg 3137")
+    with Endpoint(model=True, snapshots="no") as e:
+        has(e.tsql(make)[2], "Msg 1844")
+
+
 def transaction__rolled_back_leaves_nothing():
     with Endpoint(model=True) as e:
         out = e.tsql("CREATE TABLE r (a int)", "BEGIN TRAN\nINSERT r VALUES (1)\nROLLBACK", "SELECT COUNT(*) AS n FROM r")[1]

@@ -35,6 +35,7 @@ def arguments():
     p.add_argument("--owner", action="append", default=[], help="a login that may do everything in the databases, and nothing at the server")
     p.add_argument("--database", action="append", default=[], help="a database that is there from the start")
     p.add_argument("--files", action="append", default=[], help="a folder of the model for backups, as SERVER=HERE")
+    p.add_argument("--snapshots", choices=["yes", "no"], default="yes", help="has the edition database snapshots?")
     p.add_argument("--faults", help="a file of JSON, read before every batch of the model; see tds_faults.py")
     p.add_argument("--log", help="what happened, a line of JSON each")
     p.add_argument("--until-eof", action="store_true")
@@ -46,7 +47,7 @@ def make_answerer(options):
     if options.scenario:
         return Scenario(options.scenario, ["master", *databases])
     from tds_model import Model
-    return Model(databases, options.faults, options.files, options.admin, options.owner)
+    return Model(databases, options.faults, options.files, options.admin, options.owner, options.snapshots == "yes")
 
 
 def main():

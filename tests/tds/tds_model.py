@@ -17,12 +17,13 @@ from tsql_objects import Database
 
 
 class Model:
-    def __init__(self, databases, faults=None, files=(), admins=(), owners=()):
+    def __init__(self, databases, faults=None, files=(), admins=(), owners=(), snapshots=True):
         self.databases, self.sessions, self.lock = {}, [], threading.RLock()
         self.faults_file, self.server = faults, None
         self.admins = {"sa", *map(str.lower, admins)}
         self.owners = set(map(str.lower, owners))
         self.numbers = 4
+        self.snapshots = snapshots  # does the edition have database snapshots?
         self.files = [tuple(f.split("=", 1)) for f in files]  # folders: as the server names them, where they are
         for number, name in enumerate(("master", "tempdb", "model", "msdb"), 1):
             self.databases[name] = Database(name, number)
@@ -59,6 +60,9 @@ class Model:
 
     def users_of(self, db):
         return [s for s in self.sessions if s.database and s.database.lower() == db.name.lower() and not s.dead]
+
+    def snapshots_of(self, db):
+        return [d for d in self.databases.values() if d.snapshot_of == db.number]
 
     def kick(self, session):
         session.dead = True
@@ -111,7 +115,7 @@ class Model:
 
     def may_enter(self, session, db):
         """None, or the refusal (number, severity, text)."""
-        if db.state == "RESTORING":
+        if db.state == "RESTORING":  # of a snapshot it says the same: both are unavailable while the server goes back
             return 4060, 11, f'Cannot open database "{db.name}" requested by the login. The login failed.'
         if db.state != "ONLINE":
             return 942, 14, f"Database '{db.name}' cannot be opened because it is offline."

@@ -446,7 +446,7 @@ class Batch(Ddl):
             options = self._media_options(("REPLACE", "RECOVERY", "NORECOVERY", "CHECKSUM", "NO_CHECKSUM"), ("STATS", "FILE"), (), moves)
             return "restore_database", {"name": name, "disks": disks, "options": options, "moves": moves}
         self.expect("DATABASE_SNAPSHOT", "=")
-        return "revert", {"name": name, "snapshot": self.string() if self.token.kind in (STRING, WIDE_STRING) else self.name()}
+        return "revert", {"name": name, "snapshot": self.string() if self.token.kind == STRING else self.name()}
 
 
 def parse(sql):

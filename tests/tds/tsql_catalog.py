@@ -379,7 +379,7 @@ def databases(m, _db):
         yield {"name": d.name, "database_id": d.number, "source_database_id": d.snapshot_of, "owner_sid": b"\1", "create_date": d.made,
                "compatibility_level": o["COMPATIBILITY_LEVEL"], "collation_name": d.collation,
                "user_access": ("MULTI_USER", "SINGLE_USER", "RESTRICTED_USER").index(d.access), "user_access_desc": d.access,
-               "is_read_only": o["READ_ONLY"], "state": {"ONLINE": 0, "RESTORING": 1}.get(d.state, 6), "state_desc": d.state,
+               "is_read_only": o["READ_ONLY"] or d.snapshot_of is not None, "state": {"ONLINE": 0, "RESTORING": 1}.get(d.state, 6), "state_desc": d.state,
                "snapshot_isolation_state": 1 if o.get("ALLOW_SNAPSHOT_ISOLATION") else 0,
                "snapshot_isolation_state_desc": "ON" if o.get("ALLOW_SNAPSHOT_ISOLATION") else "OFF", "recovery_model_desc": o["RECOVERY"],
                "page_verify_option_desc": o["PAGE_VERIFY"], "is_parameterization_forced": o["PARAMETERIZATION"] == "FORCED",
@@ -399,10 +399,10 @@ state_desc nvarchar(60), size int!, max_size int!, growth int!, is_percent_growt
 
 
 def _files(d):
-    for n, (kind, end) in enumerate((("ROWS", ".mdf"), ("LOG", "_log.ldf")), 1):
-        yield {"database_id": d.number, "file_id": n, "file_guid": d.guid if n == 1 and d.state != "RESTORING" else None, "type": n - 1, "type_desc": kind, "name": d.name + ("_log" if n == 2 else ""),
-               "physical_name": f"/var/opt/mssql/data/{d.name}{end}", "state_desc": "ONLINE", "size": 1024, "max_size": -1, "growth": 8192,
-               "data_space_id": 2 - n}
+    for n, f in enumerate(d.files, 1):
+        yield {"database_id": d.number, "file_id": n, "file_guid": d.guid if n == 1 and d.state != "RESTORING" else None, "type": "DL".index(f.kind),
+               "type_desc": "ROWS" if f.kind == "D" else "LOG", "name": f.name, "physical_name": f.path, "state_desc": "ONLINE", "size": f.size, "max_size": f.maximum,
+               "growth": f.growth, "is_percent_growth": f.percent, "data_space_id": 1 if f.kind == "D" else 0, "is_sparse": d.snapshot_of is not None}
 
 
 VIEWS["database_files"] = View("database_files", " ".join(FILES.split()), lambda m, db: _files(db))

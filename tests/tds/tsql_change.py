@@ -1,10 +1,11 @@
 """What DDL does to a database of the model. A mixin of the executor, which has self.db, self.session and self.expression()."""
+import copy
 import itertools
 
 from tds_types import MAX, BadValue, Collation, Type, Variant
 from tsql_expr import Scope, compile_expression, truth
 from tsql_native import Native
-from tsql_objects import Database, Item, Table, TableColumn
+from tsql_objects import Database, File, Item, Table, TableColumn
 from tsql_values import convert
 
 
@@ -26,13 +27,42 @@ class Change(Native):
         if model.find_database(name):
             raise BadValue(1801, f"Database '{name}' already exists. Choose a different database name.")
         if snapshot_of is not None:
-            source = model.database(snapshot_of)
-            new = source.clone()
-            new.name, new.number, new.snapshot_of, new.files = name, model.next_database(), source.number, files
-            new.options["READ_ONLY"] = True
+            new = self._snapshot(name, model.database(snapshot_of), files)
         else:
             new = Database(name, model.next_database(), collation)
         model.databases[name.lower()] = new
+
+    def _snapshot(self, name, source, files):
+        model = self.model
+        if not model.snapshots:
+            raise BadValue(1844, "CREATE DATABASE AS SNAPSHOT is not supported on Express Edition.")
+        if not model.has_right(self.session.login.user, None):
+            raise BadValue(262, "CREATE DATABASE permission denied in database 'master'.")
+        if source.snapshot_of or source.state != "ONLINE":
+            raise BadValue(1822, "The database must be online to have a database snapshot.")
+        if sorted(f["NAME"] for f in files) != sorted(f.name for f in source.files if f.kind == "D"):
+            raise BadValue(5127, "All files must be specified for database snapshot creation. Missing or unknown file.")
+        taken = {f.path for d in model.databases.values() for f in d.files}
+        for f in files:
+            if f["FILENAME"] in taken:
+                raise BadValue(5170, f"Cannot create file '{f['FILENAME']}' because it already exists.")
+        new = source.clone()
+        new.name, new.number, new.snapshot_of, new.access = name, model.next_database(), source.number, "MULTI_USER"
+        new.made = (source.made[0], 300 * new.number)
+        new.files = [File(f["NAME"], "D", f["FILENAME"], next(o.size for o in source.files if o.name == f["NAME"]), 0) for f in files]
+        new.files_then, new.access_then = copy.deepcopy(source.files), source.access
+        return new
+
+    def modify_file(self, name, spec):
+        db = self._target(name)
+        f = next((f for f in db.files if f.name.lower() == spec["NAME"].lower()), None)
+        if not f:
+            raise BadValue(5041, f"MODIFY FILE failed. File '{spec['NAME']}' does not exist.")
+        if "SIZE" in spec and spec["SIZE"] <= f.size:
+            raise BadValue(5039, "MODIFY FILE failed. Specified size is less than or equal to current size.")
+        f.size = spec.get("SIZE", f.size)
+        f.growth, f.percent = spec.get("FILEGROWTH", (f.growth, f.percent))
+        f.maximum = spec.get("MAXSIZE", f.maximum)
 
     def rename_database(self, name, to):
         db = self._target(name)
@@ -58,6 +88,8 @@ class Change(Native):
         db = self._target(name)
         if self.session.transaction:
             raise BadValue(226, "ALTER DATABASE statement not allowed within multi-statement transaction.")
+        if db.snapshot_of:
+            raise BadValue(5093, "The operation cannot be performed on a database snapshot.")
         if db.state == "RESTORING":
             raise BadValue(5052, "ALTER DATABASE is not permitted while a database is in the Restoring state.")
         if db.access == "SINGLE_USER" and [s for s in self.model.users_of(db) if s is not self.session]:
@@ -90,16 +122,31 @@ class Change(Native):
         self.db.scoped[name] = value
 
     def revert(self, name, snapshot):
-        db, kept = self.model.database(name), self.model.database(snapshot)
-        if kept.snapshot_of != db.number:
-            raise BadValue(3137, "Database cannot be reverted. Either the primary or the snapshot names are improperly specified.")
-        if self.model.users_of(db) or self.model.users_of(kept):
+        """Going back to a database snapshot, with what that is known to cost: a new log, no full-text catalogs. What it does to the date is not known: it moves."""
+        model = self.model
+        if self.session.transaction:
+            raise BadValue(3021, "Cannot perform a backup or restore operation within a transaction.")
+        db, kept = model.database(name), model.database(snapshot)
+        if not model.has_right(self.session.login.user, None):
+            raise BadValue(3110, f"User does not have permission to RESTORE database '{name}'.")
+        if kept.snapshot_of != db.number or len(model.snapshots_of(db)) != 1:
+            raise BadValue(3137, "Database cannot be reverted. Either the primary or the snapshot names are improperly specified, or there are other snapshots.")
+        if db.options["READ_ONLY"]:
+            raise BadValue(3137, "Database cannot be reverted: it is read-only.")
+        if model.users_of(db) or model.users_of(kept):
             raise BadValue(5070, f"Database state cannot be changed while other users are using the database '{name}'.")
+        if self.session.state.half:
+            db.state = kept.state = "RESTORING"
+            self._half("RESTORE DATABASE")
+        kept.state = "ONLINE"
         new = kept.clone()
-        new.name, new.number, new.snapshot_of, new.access = db.name, db.number, None, db.access
-        new.options["READ_ONLY"] = False
+        new.name, new.number, new.snapshot_of, new.access, new.made = db.name, db.number, None, kept.access_then, (db.made[0], db.made[1] + 300 * 60)
+        new.files = copy.deepcopy(kept.files_then)
+        for f in new.files:
+            if f.kind == "L":
+                f.size, f.growth, f.percent = 64, 10, True
         new.catalogs, new.fulltext = {}, {}
-        self.model.databases[db.name.lower()] = new
+        model.databases[db.name.lower()] = new
 
     def _target(self, name):
         return self.model.database(name) if name else self.db
@@ -619,7 +666,7 @@ class Change(Native):
             raise BadValue(226, "DROP DATABASE statement not allowed within multi-statement transaction.")
         if self.model.users_of(db):
             raise BadValue(3702, f"Cannot drop database \"{db.name}\" because it is currently in use.")
-        if any(d.snapshot_of == db.number for d in self.model.databases.values()):
+        if self.model.snapshots_of(db):
             raise BadValue(3709, f"Cannot drop the database while the database snapshot refers to it.")
         del self.model.databases[db.name.lower()]
 

@@ -249,18 +249,53 @@ class Ddl(Parser):
         out = {"name": self.name(), "collation": None, "snapshot_of": None, "files": []}
         if self.accept("CONTAINMENT", "="):
             self.one_of("NONE", "PARTIAL")
+        log = False
         if self.accept("ON"):
             self.accept("PRIMARY")
-            out["files"] = [self.skip_parentheses()]
+            out["files"] = [self._file_spec()]
             while self.accept(","):
-                out["files"].append(self.skip_parentheses())
-            if self.accept("LOG", "ON"):
-                self.skip_parentheses()
+                out["files"].append(self._file_spec())
+            log = self.accept("LOG", "ON")
+            if log:
+                self._file_spec()
         if self.accept("AS", "SNAPSHOT", "OF"):
+            if log or any(set(f) != {"NAME", "FILENAME"} for f in out["files"]) or not out["files"]:
+                self.fault("NAME and FILENAME of each file of data, and no log")
             out["snapshot_of"] = self.name()
-        if self.accept("COLLATE"):
+        elif self.accept("COLLATE"):
             out["collation"] = self.name()
         return "create_database", out
+
+    def _file_spec(self):
+        """(NAME = logical, FILENAME = 'path', SIZE = 8MB, ...) as a dictionary; sizes in pages."""
+        out = {}
+        self.expect("(")
+        while True:
+            word = self.one_of("NAME", "FILENAME", "SIZE", "MAXSIZE", "FILEGROWTH")
+            if word in out or ("NAME" not in out and word != "NAME"):
+                self.fault("NAME first, and each once")
+            self.expect("=")
+            if word == "NAME":
+                out[word] = self.name()
+            elif word == "FILENAME":
+                out[word] = self.string()
+            elif word == "MAXSIZE" and self.accept("UNLIMITED"):
+                out[word] = -1
+            else:
+                out[word] = self._file_size(word == "FILEGROWTH")
+            if not self.accept(","):
+                break
+        self.expect(")")
+        return out
+
+    def _file_size(self, growth):
+        n = self.integer()
+        if growth and self.accept("%"):
+            return n, True
+        unit = {"KB": 1, "MB": 1024, "GB": 1024 * 1024}[self.one_of("KB", "MB", "GB")]
+        if n * unit % 8:
+            self.fault("whole pages")
+        return (n * unit // 8, False) if growth else n * unit // 8
 
     def _create_type(self):
         name = self.qualified(2)
@@ -562,6 +597,8 @@ class Ddl(Parser):
         out = {"name": None if self.accept("CURRENT") else self.name()}
         if self.accept("MODIFY", "NAME", "="):
             return "rename_database", {**out, "to": self.name()}
+        if self.accept("MODIFY", "FILE"):
+            return "modify_file", {**out, "spec": self._file_spec()}
         if self.accept("COLLATE"):
             return "collate_database", {**out, "collation": self.name()}
         self.expect("SET")

@@ -100,7 +100,7 @@ class Executor(Change):
         try:
             self.state.error = 0 if what not in ("if_else", "set_variable") else self.state.error
             method = getattr(self, "do_" + what, None) or getattr(self, what)
-            guarded = hasattr(Change, what) and what not in ("create_database", "rename_database", "set_database", "revert", "drop") and not what.startswith(("backup", "restore"))
+            guarded = hasattr(Change, what) and what not in ("create_database", "rename_database", "set_database", "modify_file", "revert", "drop") and not what.startswith(("backup", "restore"))
             if guarded or what in ("insert", "update", "delete", "truncate"):
                 self._writable()
             method(**arguments)
@@ -120,7 +120,7 @@ class Executor(Change):
                 raise Stop() from None
 
     def _writable(self):
-        if self.db.options["READ_ONLY"]:
+        if self.db.options["READ_ONLY"] or self.db.snapshot_of:
             raise BadValue(3906, f'Failed to update database "{self.db.name}" because the database is read-only.')
 
     # ---- what Query and the expressions ask ----

@@ -10,7 +10,7 @@ import pickle
 import types
 
 from tds_types import BadValue, Column, Type
-from tsql_objects import Database
+from tsql_objects import Database, File
 
 MAGIC = b"MODEL BACKUP\n"
 MAJOR = 15
@@ -32,7 +32,7 @@ class Unpickler(pickle.Unpickler):
 
 def paths(d):
     """Logical name: (type, physical name)."""
-    return d.paths or {d.name: ("D", f"/var/opt/mssql/data/{d.name}.mdf"), d.name + "_log": ("L", f"/var/opt/mssql/data/{d.name}_log.ldf")}
+    return {f.name: (f.kind, f.path) for f in d.files}
 
 
 class Native:
@@ -143,6 +143,8 @@ class Native:
         if header["major"] > MAJOR:
             self._broken(what, 3169, "The database was backed up on a server running a newer version.")
         there = model.find_database(name)
+        if there and model.snapshots_of(there):
+            self._broken(what, 3137, f"Database '{name}' cannot be restored while a database snapshot refers to it.")
         if not there and not model.has_right(self.session.login.user, None):
             self._broken(what, 262, "CREATE DATABASE permission denied in database 'master'.")
         if there and "REPLACE" not in options and there.state != "RESTORING":
@@ -159,14 +161,16 @@ class Native:
                 self._broken(what, 1834, f"The file '{physical}' cannot be overwritten. It is being used by another database.")
         number = there.number if there else model.next_database()
         half = Database(name, number)
-        half.state, half.paths = "RESTORING", placed
+        half.state, half.files = "RESTORING", [File(logical, kind, physical, 1024, 8192) for logical, (kind, physical) in placed.items()]
         model.databases[name.lower()] = half
         if self.session.state.half:
             self._half(what)
         if "NORECOVERY" in options:
             return
         new = Unpickler(io.BytesIO(state)).load()
-        new.name, new.number, new.made, new.paths, new.snapshot_of = name, number, half.made, placed, None
+        new.name, new.number, new.made, new.snapshot_of = name, number, half.made, None
+        for f in new.files:
+            f.path = placed[f.name][1]
         model.databases[name.lower()] = new
         if "STATS" in options:
             self._percents()

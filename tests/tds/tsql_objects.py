@@ -105,12 +105,20 @@ class FieldOf:
         self.identity, self.computed = bool(c.identity), bool(c.computed)
 
 
+class File:
+    """Of a database: "D" of data or "L" of the log; sizes in pages of 8 KB."""
+
+    def __init__(self, name, kind, path, size, growth, percent=False, maximum=-1):
+        self.name, self.kind, self.path, self.size, self.growth, self.percent, self.maximum = name, kind, path, size, growth, percent, maximum
+
+
 class Database:
     def __init__(self, name, number, collation=None):
         self.name, self.number, self.collation = name, number, collation or DEFAULT_COLLATION
         Collation.of(self.collation)
-        self.state, self.access, self.snapshot_of, self.files = "ONLINE", "MULTI_USER", None, []
-        self.paths = self.differential_base = None  # files that a restore was told; backups that are no copies
+        self.state, self.access, self.snapshot_of = "ONLINE", "MULTI_USER", None
+        self.files = [File(name, "D", f"/var/opt/mssql/data/{name}.mdf", 1024, 8192), File(name + "_log", "L", f"/var/opt/mssql/data/{name}_log.ldf", 4096, 16384)]
+        self.differential_base = None  # backups that are no copies
         self.made = (737790, 300 * number)
         self.guid = struct.pack("<IHH8s", next(GUIDS), number, 0x4e4f, b"PSNAPTST")  # of its first file
         self.options = {"RECOVERY": "FULL", "PAGE_VERIFY": "CHECKSUM", "COMPATIBILITY_LEVEL": 150, "PARAMETERIZATION": "SIMPLE",
