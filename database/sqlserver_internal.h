@@ -8,6 +8,7 @@
  *     sqlserver_native     which way a dump goes, the folder that server and nopsnap share
  *     sqlserver_backup     a dump by BACKUP
  *     sqlserver_restore    a load by RESTORE
+ *     sqlserver_sweep      what killed runs left in that folder
  *     sqlserver_swap       the fence, the exchange of two databases by name, the end of kept ones
  *     sqlserver_point      a database snapshot as the restore point of an upgrade
  */

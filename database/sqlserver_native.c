@@ -143,14 +143,11 @@ static enum error_kind join(const char *folder, const char *name, char **out, st
 enum error_kind sqlserver_file_name(const struct sqlserver_share *share, struct sqlserver_file *out, struct error *err)
 {
     struct sqlserver_file f = {NULL, NULL, ""};
-    unsigned char bytes[8];
     char name[64];
-    enum error_kind rc = random_bytes(bytes, sizeof bytes, err);
+    enum error_kind rc = sqlserver_file_token(f.token, err);
 
     if (rc)
         return rc;
-    for (size_t i = 0; i < sizeof bytes; i++)
-        snprintf(f.token + 2 * i, 3, "%02x", bytes[i]);
     snprintf(name, sizeof name, "nopsnap_%s.bak", f.token);
     rc = join(share->server, name, &f.server, err);
     if (!rc)
@@ -306,6 +303,8 @@ static enum error_kind choose(struct database *db, struct sqlserver_share *share
     if (!rc && !*why) /* first: it leaves nothing anywhere, also where the folder is another one */
         rc = try_reading(db, master, share, why, err);
     if (!rc && !*why)
+        rc = sqlserver_sweep(share, &db->notes, err);
+    if (!rc && !*why)
         rc = try_writing(db, master, share, why, err);
     return rc;
 }
@@ -399,6 +398,8 @@ static enum error_kind find_for_load(struct database *db, struct sqlserver_share
         rc = sqlserver_share_find(db, master, out, &why, err);
     if (!rc && !why)
         rc = try_reading(db, master, out, &why, err);
+    if (!rc && !why)
+        rc = sqlserver_sweep(out, &db->notes, err);
     if (!rc && why)
         rc = refuse_load(why, err);
     free(why);

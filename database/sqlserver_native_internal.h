@@ -25,10 +25,13 @@ struct sqlserver_share {
     char *local;
 };
 
+#define SQLSERVER_TOKEN_LEN 32
+#define SQLSERVER_TOKEN_FRESH 16 /* from here on it differs from file to file */
+
 struct sqlserver_file {
     char *server;
     char *local;
-    char token[17]; /* what is fresh in its name */
+    char token[SQLSERVER_TOKEN_LEN + 1]; /* what is fresh in its name, and whose it is */
 };
 
 void sqlserver_share_release(struct sqlserver_share *s);
@@ -52,6 +55,13 @@ enum error_kind sqlserver_file_make(const struct sqlserver_share *share, const s
  */
 enum error_kind sqlserver_native_run(struct database *db, struct sqlserver_link *l, int *number, struct error *err,
                                      const char *format, ...);
+
+/* ---- sqlserver_sweep.c ---- */
+
+/* A fresh token that says whose a file is. */
+enum error_kind sqlserver_file_token(char out[SQLSERVER_TOKEN_LEN + 1], struct error *err);
+/* Remove what killed runs of this host left there; notes: one line each, also of what can't be removed. */
+enum error_kind sqlserver_sweep(const struct sqlserver_share *share, struct text_list *notes, struct error *err);
 
 /* ---- dump and load of either kind: as in database_internal.h ---- */
 

@@ -173,7 +173,7 @@ static enum error_kind put_moves(struct sqlserver_link *l, const struct sqlserve
     if (!rc)
         rc = default_folder(l, "InstanceDefaultLogPath", &log, err);
     if (!rc)
-        rc = memory_format(&stem, err, "%s_%s", plain, f->token);
+        rc = memory_format(&stem, err, "%s_%s", plain, f->token + SQLSERVER_TOKEN_FRESH);
     if (!rc && !files.count)
         rc = error_set(err, ERR_CORRUPT, 0, "the backup names no files");
     for (size_t i = 0; !rc && i < files.count; i++)

@@ -2,6 +2,7 @@
 """SQL Server's own BACKUP and RESTORE, where its files can be reached and where they can't: on the model of tests/tds."""
 import contextlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -173,10 +174,41 @@ def killed__in_the_midst_of_a_restore_is_recovered():
         b.server.endpoint.faults()
         same("half restored", b.server.batch("SELECT COUNT(*) FROM sys.databases WHERE state_desc = N'RESTORING'", "master"), [["1"]])
         b.run("recover", "shop").expect(0)
-        for name in os.listdir(DATA):  # what nobody is left to remove: docs/sqlserver.md
+        same("the database", b.database_state(), state)
+        left, = os.listdir(DATA)
+        b.run("rollback", "shop", "--dry-run").expect(0)
+        nothing_left(b)
+        check_name(left)
+
+
+def check_name(name):
+    if not re.fullmatch(r"nopsnap_[0-9a-f]{32}\.bak", name):
+        raise Failed(name)
+
+
+def killed__in_the_midst_of_a_backup_its_file_goes_and_no_other():
+    with fresh() as b:
+        b.server.endpoint.faults(match="BACKUP DATABASE [shop]", half=True, kill=True)
+        same("it was killed", b.run("snapshot", "shop").status, -signal.SIGKILL)
+        b.server.endpoint.faults()
+        left, = os.listdir(DATA)
+        check_name(left)
+        host, boot, process, fresh_part = (left[8 + 8 * i:16 + 8 * i] for i in range(4))
+        other = "%08x" % (int(host, 16) ^ 1)
+        earlier = "%08x" % (int(boot, 16) ^ 1)
+        stay = ["shop.bak", "nopsnap_0123456789abcdef.bak", f"nopsnap_{other}{boot}{process}{fresh_part}.bak", f"nopsnap_{host}{boot}{os.getpid():08x}{fresh_part}.bak",
+                f"nopsnap_{host}{earlier}{process}{fresh_part}.bak", f"nopsnap_{host}{boot}{process}{fresh_part}.bak.old"]
+        old = f"nopsnap_{host}{earlier}{process}{fresh_part[::-1]}.bak"
+        for name in [*stay, old]:
+            with open(os.path.join(DATA, name), "w", encoding="ascii") as f:
+                f.write(name)
+        for name in (old, stay[2], stay[3]):
+            os.utime(os.path.join(DATA, name), (time.time() - 90000,) * 2)
+        b.run("snapshot", "shop").expect(0, err=[f"{left}, which a run that was killed had left, is removed", old])
+        same("what stays", sorted(os.listdir(DATA)), sorted(stay))
+        for name in stay:
             os.remove(os.path.join(DATA, name))
         nothing_left(b)
-        same("the database", b.database_state(), state)
 
 
 def restore__into_another_database():
@@ -205,7 +237,7 @@ try:
         SHOP.keep()
         tests = [native__goes_there_and_back, native__by_a_share_that_has_two_names, logical__where_the_folder_is_another_one_here, logical__when_it_is_asked_for,
                  backup__that_fails_is_said_and_leaves_nothing, restore__that_fails_is_undone, interrupted__in_their_midst_they_leave_nothing,
-                 killed__in_the_midst_of_a_restore_is_recovered, restore__into_another_database]
+                 killed__in_the_midst_of_a_restore_is_recovered, killed__in_the_midst_of_a_backup_its_file_goes_and_no_other, restore__into_another_database]
         main([t for t in tests if len(sys.argv) < 2 or sys.argv[1] in t.__name__])
 finally:
     shutil.rmtree(FOLDER)
