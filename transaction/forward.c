@@ -140,10 +140,10 @@ static enum error_kind check_mounts(struct transaction_context *x, struct prefli
             rc = text_list_addf(&p->problems, err, "%s is a mount point itself: an upgrade exchanges the whole folder",
                                 mounts.items[i]);
         else if (!folder_is_left_out(x->site, mounts.items[i] + n + 1))
-            rc =
-                text_list_addf(&p->problems, err,
-                               "%s is a mount point inside the shop: unmount it for the upgrade, or mount it elsewhere",
-                               mounts.items[i]);
+            rc = text_list_addf(
+                &p->problems, err,
+                "%s is a mount point inside the shop: mount it elsewhere, and let a symlink lead there, which comes over",
+                mounts.items[i]);
     if (!rc && x->place.inside && !mounts.count)
         rc = text_list_addf(&p->problems, err,
                             "%s can't be written to: the new tree is built there, beside the old one", x->place.parent);
