@@ -186,6 +186,36 @@ static enum error_kind note_left(struct counting *n, const struct walk_item *ite
                           to);
 }
 
+/* What `exclude` leaves out as a whole goes across by rename once the shop is stopped, if nothing else has its name. */
+static enum error_kind note_excluded(struct counting *n, const struct walk_item *item,
+                                     const struct site_carry_decision *d, enum site_carry_kind kind, struct error *err)
+{
+    const char *to = d->to ? d->to : item->path;
+    char shown[1024];
+
+    if (!carry_is_owners(d) && d->class != SITE_CARRY_INSIDE)
+        return OK;
+    text_name(item->path, strlen(item->path), shown, sizeof(shown));
+    if (kind == SITE_CARRY_FILE)
+        return ships(&n->c->names, to) && n->plan->carried.count < UPGRADE_LINES_MAX
+                   ? text_list_addf(&n->plan->carried, err,
+                                    "%s: left out of snapshots, so the release's own takes its place", shown)
+                   : OK;
+    if (!carry_ships_folder(n->c, to))
+        return OK;
+    if (kind == SITE_CARRY_FOLDER_LINK)
+        return text_list_addf(
+            n->problems, err,
+            "%s is a link, left out of snapshots by `exclude`, and the new version has a folder of that "
+            "name: do not exclude it, what is behind it is in no snapshot anyway",
+            shown);
+    return text_list_addf(
+        n->problems, err,
+        "%s is left out of snapshots as a whole by `exclude`, and the new version has a folder of that "
+        "name: with `exclude = /%s/**` and `include = /%s` what is in it goes across",
+        shown, shown, shown);
+}
+
 static enum error_kind count(struct counting *n, const struct walk_item *item, struct error *err)
 {
     struct site_carry_decision d = SITE_CARRY_DECISION_INIT;
@@ -197,6 +227,8 @@ static enum error_kind count(struct counting *n, const struct walk_item *item, s
     if (renamed && (item->event == WALK_SKIPPED || (type != S_IFREG && type != S_IFLNK)) &&
         n->plan->carried.count < UPGRADE_LINES_MAX)
         rc = note_left(n, item, &d, err);
+    else if (!rc && item->event == WALK_SKIPPED && item->class == SITE_EXCLUDED && !renamed)
+        rc = note_excluded(n, item, &d, kind, err);
     else if (!rc && item->event == WALK_ENTRY && kind == SITE_CARRY_FOLDER_LINK)
         rc = links_note(n->c, item, &d, &n->plan->carried, n->problems, err);
     else if (!rc && item->event == WALK_ENTRY)
