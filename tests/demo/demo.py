@@ -147,7 +147,7 @@ def story(shop):
 def main():
     missing = standin_bench.missing("postgresql")
     if missing:
-        sys.exit(f"demo: {missing}; ./dev setup installs it")
+        sys.exit(f"demo: {missing}; ./dev demo installs it")
     with Demo("postgresql", FROM, files=1200) as shop:
         story(shop)
 
