@@ -66,6 +66,7 @@ static enum error_kind read_pictures(struct database *db, struct sqlserver_link 
 enum error_kind sqlserver_properties_read(struct sqlserver_link *l, char **out, struct error *err)
 {
     struct sqlserver_rows row = {0};
+    struct sqlserver_rows logins = {0};
     enum error_kind rc =
         sqlserver_link_run(l,
                            "/* nopsnap: properties */ SELECT d.collation_name, CAST(d.compatibility_level AS int) AS "
@@ -74,8 +75,15 @@ enum error_kind sqlserver_properties_read(struct sqlserver_link *l, char **out, 
                            sqlserver_rows_add, &row, err);
 
     if (!rc)
-        rc = sqlserver_properties_text(&row, out, err);
+        rc = sqlserver_link_run(l,
+                                "/* nopsnap: logins */ SELECT p.name, SUSER_SNAME(p.sid) AS login_name FROM "
+                                "sys.database_principals p WHERE p.type = 'S' AND p.principal_id > 4 AND "
+                                "SUSER_SNAME(p.sid) IS NOT NULL ORDER BY p.name",
+                                sqlserver_rows_add, &logins, err);
+    if (!rc)
+        rc = sqlserver_properties_text(&row, &logins, out, err);
     sqlserver_rows_release(&row);
+    sqlserver_rows_release(&logins);
     return rc;
 }
 

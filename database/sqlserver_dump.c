@@ -218,15 +218,25 @@ enum error_kind sqlserver_logical_dump_run(struct database_dump *dump, database_
 
 /* ---- facts ---- */
 
-enum error_kind sqlserver_properties_text(const struct sqlserver_rows *row, char **out, struct error *err)
+enum error_kind sqlserver_properties_text(const struct sqlserver_rows *row, const struct sqlserver_rows *logins,
+                                          char **out, struct error *err)
 {
     static const char *const names[] = {"collation_name", "compatibility_level", "recovery_model_desc", "owner_name"};
     struct buffer text = BUFFER_INIT(PROPERTIES_MAX);
     struct json *root = json_object();
+    struct json *list = json_array();
     enum error_kind rc;
 
     for (size_t i = 0; row->count && i < sizeof names / sizeof names[0]; i++)
         json_put_text(root, names[i], sqlserver_cell(row, 0, names[i]));
+    for (size_t i = 0; logins && i < logins->count; i++) {
+        struct json *one = json_object();
+
+        json_put_text(one, "user", sqlserver_cell(logins, i, "name"));
+        json_put_text(one, "login", sqlserver_cell(logins, i, "login_name"));
+        json_push(list, one);
+    }
+    json_put(root, "logins", list);
     rc = json_print(root, &text, err);
     if (!rc)
         *out = buffer_detach(&text);
@@ -260,7 +270,7 @@ static enum error_kind fill_facts(struct database *db, struct dump *d, struct da
     if (!rc)
         rc = memory_string(SQLSERVER_FORMAT_ROWS, &out->format, err);
     if (!rc)
-        rc = sqlserver_properties_text(&d->schema->sets[SET_DATABASE], &out->properties, err);
+        rc = sqlserver_properties_text(&d->schema->sets[SET_DATABASE], NULL, &out->properties, err);
     if (!rc)
         rc = put_counts(d, &out->counts, err);
     if (!rc)

@@ -110,8 +110,14 @@ enum error_kind sqlserver_view_close(struct sqlserver_link *l, struct error *err
 
 /* ---- sqlserver_dump.c, sqlserver_load.c, sqlserver_counts.c: as in database_internal.h ---- */
 
-/* What a dump records of the database itself, from a row of sys.databases: one line of JSON. */
-enum error_kind sqlserver_properties_text(const struct sqlserver_rows *row, char **out, struct error *err);
+/*
+ * What a dump records of the database itself: one line of JSON.
+ *
+ * row        of sys.databases
+ * logins     users and their logins, where only their SIDs go with the dump; or NULL
+ */
+enum error_kind sqlserver_properties_text(const struct sqlserver_rows *row, const struct sqlserver_rows *logins,
+                                          char **out, struct error *err);
 enum error_kind sqlserver_logical_dump_begin(struct database_dump *dump, struct error *err);
 enum error_kind sqlserver_logical_dump_run(struct database_dump *dump, database_sink_fn *sink, void *arg,
                                            struct error *err);

@@ -8,6 +8,7 @@
 #include <strings.h>
 
 #include "file.h"
+#include "json.h"
 #include "sqlserver_native_internal.h"
 #include "thread.h"
 
@@ -231,6 +232,59 @@ static void drop_half(struct database *db, const char *name, struct error *err)
 
 /* ---- behind the restore ---- */
 
+static enum error_kind add_name(void *arg, const struct database_row *row, struct error *err)
+{
+    return row->values[0] ? text_list_add(arg, row->values[0], err) : OK;
+}
+
+static bool is_listed(const struct text_list *l, const char *text)
+{
+    for (size_t i = 0; i < l->count; i++)
+        if (strcmp(l->items[i], text) == 0)
+            return true;
+    return false;
+}
+
+/*
+ * A backup has its users' SIDs, by which a login of another server, or one that was made anew, is a stranger: they are joined by name, as in a load row by
+ * row. Who had no login then is left without.
+ */
+static enum error_kind join_logins(struct database *db, struct sqlserver_link *inside,
+                                   const struct database_facts *facts, struct error *err)
+{
+    struct text_list orphans = TEXT_LIST_INIT;
+    struct json *root = NULL;
+    struct json *logins;
+    enum error_kind rc = facts->properties ? json_parse(facts->properties, strlen(facts->properties), &root, err) : OK;
+
+    logins = json_get(root, "logins");
+    if (!rc && json_length(logins))
+        rc = sqlserver_link_run(inside,
+                                "/* nopsnap: users without login */ SELECT p.name FROM sys.database_principals p WHERE "
+                                "p.type = 'S' AND p.principal_id > 4 AND SUSER_SNAME(p.sid) IS NULL",
+                                add_name, &orphans, err);
+    for (size_t i = 0; !rc && i < json_length(logins); i++) {
+        const char *user = json_text(json_get(json_at(logins, i), "user"));
+        const char *login = json_text(json_get(json_at(logins, i), "login"));
+        struct error why = ERROR_INIT;
+
+        if (!user || !login || !is_listed(&orphans, user))
+            continue;
+        if (sqlserver_run(inside, &why, "ALTER USER %n WITH LOGIN = %n", user, login) == OK)
+            rc = text_list_addf(&db->notes, err,
+                                "user %s of the database had another login %s: he has this server's now", user, login);
+        else
+            rc = text_list_addf(
+                &db->notes, err,
+                "user %s of the database has no login here, he had %s (%s): make it, then ALTER USER [%s] "
+                "WITH LOGIN = [%s]",
+                user, login, why.text, user, login);
+    }
+    json_free(root);
+    text_list_release(&orphans);
+    return rc;
+}
+
 /* A backup remembers that its database was closed. What was read-only stays so, and takes no marker. */
 static enum error_kind open_up(struct database *db, struct sqlserver_link *l, const char *name, const char *token,
                                const struct database_facts *facts, struct error *err)
@@ -248,6 +302,8 @@ static enum error_kind open_up(struct database *db, struct sqlserver_link *l, co
                                    0, &read_only, err);
     if (!rc)
         rc = sqlserver_give_back(db, inside, name, facts, err);
+    if (!rc && !read_only)
+        rc = join_logins(db, inside, facts, err);
     if (!rc && token && !read_only)
         rc = sqlserver_link_run(
             inside, "IF OBJECT_ID(N'[dbo].[" SQLSERVER_MARKER "]') IS NOT NULL DROP TABLE [dbo].[" SQLSERVER_MARKER "]",

@@ -211,6 +211,24 @@ def killed__in_the_midst_of_a_backup_its_file_goes_and_no_other():
         nothing_left(b)
 
 
+def restore__joins_users_to_logins_of_their_names():
+    with fresh() as b:
+        logins = ("editor", "leaver", "plain")
+        for name in logins:
+            b.server.batch(f"CREATE LOGIN [{name}] WITH PASSWORD = N'of the test alone'", "master")
+        b.server.sql("CREATE USER [writes] FOR LOGIN [editor]; CREATE USER [leaver] FOR LOGIN [leaver]; CREATE USER [plain] FOR LOGIN [plain]; CREATE USER [nobody] WITHOUT LOGIN")
+        b.run("snapshot", "shop").expect(0)
+        b.server.batch("DROP LOGIN [editor]; DROP LOGIN [leaver]; CREATE LOGIN [editor] WITH PASSWORD = N'of the test alone'", "master")
+        done = b.run("rollback", "shop", "--yes").expect(3, err=["user writes of the database had another login editor", "user leaver of the database has no login here",
+                                                                 "ALTER USER [leaver] WITH LOGIN = [leaver]"])
+        for name in ("plain", "nobody"):
+            if f"user {name} " in done.err:
+                raise Failed(str(done))
+        same("whose users are", b.server.sql("SELECT p.name, SUSER_SNAME(p.sid) FROM sys.database_principals p WHERE p.type = 'S' AND p.principal_id > 4 ORDER BY p.name"),
+             [["leaver", "NULL"], ["nobody", "NULL"], ["plain", "plain"], ["writes", "editor"]])
+        b.server.batch("DROP LOGIN [editor]; DROP LOGIN [plain]", "master")
+
+
 def restore__into_another_database():
     with fresh() as b:
         before = b.database_state()
@@ -237,7 +255,8 @@ try:
         SHOP.keep()
         tests = [native__goes_there_and_back, native__by_a_share_that_has_two_names, logical__where_the_folder_is_another_one_here, logical__when_it_is_asked_for,
                  backup__that_fails_is_said_and_leaves_nothing, restore__that_fails_is_undone, interrupted__in_their_midst_they_leave_nothing,
-                 killed__in_the_midst_of_a_restore_is_recovered, killed__in_the_midst_of_a_backup_its_file_goes_and_no_other, restore__into_another_database]
+                 killed__in_the_midst_of_a_restore_is_recovered, killed__in_the_midst_of_a_backup_its_file_goes_and_no_other,
+                 restore__joins_users_to_logins_of_their_names, restore__into_another_database]
         main([t for t in tests if len(sys.argv) < 2 or sys.argv[1] in t.__name__])
 finally:
     shutil.rmtree(FOLDER)

@@ -7,6 +7,7 @@ import functools
 import json
 import os
 import signal
+import struct
 import threading
 
 import tds_bulk
@@ -23,6 +24,7 @@ class Model:
         self.admins = {"sa", *map(str.lower, admins)}
         self.owners = set(map(str.lower, owners))
         self.numbers = 4
+        self.sids = {"sa": b"\1"}
         self.snapshots = snapshots  # does the edition have database snapshots?
         self.files = [tuple(f.split("=", 1)) for f in files]  # folders: as the server names them, where they are
         for number, name in enumerate(("master", "tempdb", "model", "msdb"), 1):
@@ -71,6 +73,15 @@ class Model:
             session.wire.sock.shutdown(2)
         except OSError:
             pass
+
+    def sid(self, login):
+        """Of a login that there is; a login that is dropped and made again has another."""
+        if login.lower() not in [a.lower() for a in self.server.accounts]:
+            raise BadValue(15007, f"'{login}' is not a valid login or you do not have permission.")
+        return self.sids.setdefault(login.lower(), struct.pack("<I12s", 0x51d00000 + len(self.sids), b"of the model"))
+
+    def login_of(self, sid):
+        return next((name for name in self.server.accounts if sid is not None and self.sids.get(name.lower()) == sid), None)
 
     def is_role(self, user, role):
         return 1 if user.lower() in self.admins or role.lower() == "public" else 0

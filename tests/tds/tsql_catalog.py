@@ -166,7 +166,7 @@ owning_principal_id int, sid varbinary(85), is_fixed_role bit!, authentication_t
 def database_principals(m, db):
     return ({"name": n, "principal_id": p["id"], "type": p["kind"], "type_desc": "SQL_USER" if p["kind"] == "S" else "DATABASE_ROLE",
              "default_schema_name": p["schema"], "owning_principal_id": 1 if p["kind"] == "R" else None, "is_fixed_role": p["fixed"],
-             "sid": b"\1" if n == "dbo" else None, "authentication_type": 1 if p["login"] or n == "dbo" else 0} for n, p in db.principals.items())
+             "sid": b"\1" if n == "dbo" else p.get("sid"), "authentication_type": 1 if p["login"] or n == "dbo" else 0} for n, p in db.principals.items())
 
 
 @view("database_role_members", "role_principal_id int!, member_principal_id int!")
@@ -428,5 +428,5 @@ for _name, _spec in (("assemblies", "name sysname, assembly_id int!, is_user_def
 
 @view("server_principals", "name sysname, principal_id int!, sid varbinary(85), type char(1), type_desc nvarchar(60), is_disabled bit!")
 def server_principals(m, _db):
-    return ({"name": n, "principal_id": i, "sid": b"\1" if n == "sa" else n.encode(), "type": "S", "type_desc": "SQL_LOGIN"}
+    return ({"name": n, "principal_id": i, "sid": m.sid(n), "type": "S", "type_desc": "SQL_LOGIN"}
             for i, n in enumerate(m.server.accounts, 1))

@@ -1,6 +1,7 @@
 """What DDL does to a database of the model. A mixin of the executor, which has self.db, self.session and self.expression()."""
 import copy
 import itertools
+import struct
 
 from tds_types import MAX, BadValue, Collation, Type, Variant
 from tsql_expr import Scope, compile_expression, truth
@@ -524,13 +525,24 @@ class Change(Native):
     def create_principal(self, name, kind, login=None, schema=None, owner=None):
         if self.db.principal_id(name) is not None:
             raise BadValue(15023, f"User, group, or role '{name}' already exists in the current database.")
-        if login and login.lower() not in [a.lower() for a in self.model.server.accounts]:
-            raise BadValue(15007, f"'{login}' is not a valid login or you do not have permission.")
-        self.db.principals[name] = {"id": self.db.next_principal, "kind": kind, "login": login, "schema": schema, "owner": owner, "fixed": False}
+        sid = self._free_sid(login) if login else None if kind == "R" else struct.pack("<I12s", self.db.next_principal, b"nobody's sid")
+        self.db.principals[name] = {"id": self.db.next_principal, "kind": kind, "login": login, "schema": schema, "owner": owner, "fixed": False, "sid": sid}
         self.db.next_principal += 1
 
+    def _free_sid(self, login):
+        sid = self.model.sid(login)
+        if any(p.get("sid") == sid for p in self.db.principals.values()):
+            raise BadValue(15063, "The login already has an account under a different user name.")
+        return sid
+
     def alter_user(self, name, login):
-        self.db.principals[self.db.principal(name)]["login"] = login
+        self.db.principals[self.db.principal(name)].update(login=login, sid=self._free_sid(login))
+
+    def create_login(self, name, password):
+        if name.lower() in [a.lower() for a in self.model.server.accounts]:
+            raise BadValue(15025, f"The server principal '{name}' already exists.")
+        self.model.sids[name.lower()] = struct.pack("<I12s", 0x51d80000 + len(self.model.sids), b"made anew....")
+        self.model.server.accounts[name] = password
 
     def alter_role(self, name, add, member):
         pair = self.db.principal(name), self.db.principal(member)
@@ -646,6 +658,11 @@ class Change(Native):
             if found["table"]:
                 self.db.remove(found["table"])
             self.db.types = {k: v for k, v in self.db.types.items() if v is not found}
+        elif kind == "LOGIN":
+            if self.model.server.accounts.pop(name[-1], None) is None:
+                raise missing
+            self.model.sids.pop(name[-1].lower(), None)
+            self.model.sids[f"{name[-1]} that was dropped {len(self.model.sids)}"] = b""  # so that none gets its SID
         elif kind == "STATISTICS":
             owner = self.db.table(name[:-1])
             owner.statistics = [s for s in owner.statistics if s["name"].lower() != name[-1].lower()]

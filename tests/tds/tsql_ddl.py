@@ -223,6 +223,10 @@ class Ddl(Parser):
             return "create_synonym", {"name": name, "base": self.source_of(lambda: self.qualified(4))}
         if self.accept("USER"):
             return self._create_user()
+        if self.accept("LOGIN"):
+            name = self.name()
+            self.expect("WITH", "PASSWORD", "=")
+            return "create_login", {"name": name, "password": self.string()}
         if self.accept("ROLE"):
             name = self.name()
             return "create_principal", {"name": name, "kind": "R", "owner": self.name() if self.accept("AUTHORIZATION") else None}
@@ -654,7 +658,7 @@ class Ddl(Parser):
     def drop(self):
         self.expect("DROP")
         kind = self.one_of("TABLE", "VIEW", "PROC", "PROCEDURE", "FUNCTION", "TRIGGER", "DATABASE", "INDEX", "SCHEMA", "TYPE", "SEQUENCE",
-                           "SYNONYM", "USER", "ROLE", "STATISTICS", "FULLTEXT", "RULE", "DEFAULT", "XML")
+                           "SYNONYM", "USER", "ROLE", "STATISTICS", "FULLTEXT", "RULE", "DEFAULT", "XML", "LOGIN")
         if kind == "FULLTEXT":
             kind += " " + self.one_of("CATALOG", "INDEX")
             if kind.endswith("INDEX"):

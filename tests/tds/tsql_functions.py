@@ -300,7 +300,7 @@ CATALOG = {
     "ident_seed": (Type("numeric", precision=38), lambda ctx, name: ctx.identity(name, "seed")),
     "ident_incr": (Type("numeric", precision=38), lambda ctx, name: ctx.identity(name, "increment")),
     "scope_identity": (Type("numeric", precision=38), lambda ctx: ctx.session.state.last_identity),
-    "suser_sname": (SYSNAME, lambda ctx, sid=b"": "sa" if sid == b"\1" or sid == b"" else None),
+    "suser_sname": (SYSNAME, lambda ctx, sid=b"": "sa" if sid == b"" else ctx.model.login_of(sid)),
     "suser_name": (SYSNAME, lambda ctx, number=1: ctx.session.login.user),
     "original_login": (SYSNAME, lambda ctx: ctx.session.login.user),
     "system_user": (SYSNAME, lambda ctx: ctx.session.login.user),
