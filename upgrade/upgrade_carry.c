@@ -231,6 +231,9 @@ static enum error_kind count(struct counting *n, const struct walk_item *item, s
         rc = note_excluded(n, item, &d, kind, err);
     else if (!rc && item->event == WALK_ENTRY && kind == SITE_CARRY_FOLDER_LINK)
         rc = links_note(n->c, item, &d, &n->plan->carried, n->problems, err);
+    else if (!rc && item->event == WALK_ENTRY && type == S_IFLNK &&
+             (d.class == SITE_CARRY_SETTINGS || d.class == SITE_CARRY_MERGE))
+        rc = links_note_settings(item, &n->plan->carried, err);
     else if (!rc && item->event == WALK_ENTRY)
         rc = note(n, item->path, &d, &item->st, err);
     site_carry_release(&d);

@@ -102,6 +102,8 @@ enum site_carry_kind links_kind(const struct upgrade_context *c, int dir, const 
 /* Remember a link to a folder, and say what becomes of it. d: what was decided */
 enum error_kind links_note(struct upgrade_context *c, const struct walk_item *item, const struct site_carry_decision *d,
                            struct text_list *told, struct text_list *problems, struct error *err);
+/* A settings file that is a link: the new tree's is made by conversion, and the old version still reads what is behind it. */
+enum error_kind links_note_settings(const struct walk_item *item, struct text_list *told, struct error *err);
 void links_sort(struct folder_links *l);
 void links_release(struct folder_links *l);
 /* Is a path that is no folder one of those that were noted? One that has become one since is noticed (L2); several threads may ask. */

@@ -244,6 +244,24 @@ enum error_kind links_note(struct upgrade_context *c, const struct walk_item *it
     return rc;
 }
 
+enum error_kind links_note_settings(const struct walk_item *item, struct text_list *told, struct error *err)
+{
+    char shown[1024];
+    char target[1024];
+    char *to = NULL;
+    enum error_kind rc = target_of(item->dirfd, item->name, &to, err);
+
+    if (rc)
+        return rc;
+    text_name(item->path, strlen(item->path), shown, sizeof(shown));
+    text_name(to, strlen(to), target, sizeof(target));
+    free(to);
+    return text_list_addf(told, err,
+                          "%s: a link to %s; the new version gets a file of its own in its place, and what the link "
+                          "leads to stays as it is",
+                          shown, target);
+}
+
 /* ---- L2 ---- */
 
 enum site_carry_kind links_known(struct upgrade_context *c, const char *path)

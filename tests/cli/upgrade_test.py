@@ -426,6 +426,7 @@ def links__to_folders_elsewhere_come_over_as_links_and_back():
     move_to(s, disk + "/logs", "logs")
     move_to(s, disk + "/db_backups", "wwwroot/db_backups")
     move_to(s, s.path("files_of_ours"), "wwwroot/files", "../files_of_ours")
+    move_to(s, disk + "/plugins.json", "App_Data/plugins.json")
     os.unlink(disk + "/images/default-image.png")
     links = {n: os.readlink(s.path(n)) for n in ("wwwroot/images", "App_Data/DataProtectionKeys", "logs", "wwwroot/db_backups", "wwwroot/files")}
     before = state(s)
@@ -438,6 +439,8 @@ def links__to_folders_elsewhere_come_over_as_links_and_back():
     s.upgrade().expect(0)
     same({n: os.readlink(s.path(n)) for n in links}, links, "links")
     same(read(s.path("files_of_ours/manual.pdf")), b"an editor's", "what a link in the shop leads to")
+    check(f"App_Data/plugins.json: a link to {disk}/plugins.json; the new version gets a file of its own" in plan.out, plan)
+    check(not os.path.islink(s.path("App_Data/plugins.json")), "settings are the new tree's own")
     same(s.get("/").status, 200)
     s.nopsnap("rollback", "shop", "--yes").expect(0)
     is_old(s, before)

@@ -247,42 +247,6 @@ static void renamed__nothing_is_written_behind_a_link(void **state)
     renamed_release(&c.renamed);
 }
 
-/* L2: what was decided by a link is not believed once it is another one, or something else has become one. */
-static void links__that_change_until_the_stop_are_noticed(void **state)
-{
-    struct folder_link pictures = {(char *)"wwwroot/images", (char *)"../../disk"};
-    struct site site = {.path = (char *)"old", .layout = SITE_CORE};
-    struct upgrade_context c = {.site = &site,
-                                .from = {.major = 4, .minor = 60, .text = "4.60"},
-                                .to = {.major = 4, .minor = 70, .text = "4.70"},
-                                .layout = SITE_CORE,
-                                .links = {&pictures, 1}};
-    struct error err = ERROR_INIT;
-
-    (void)state;
-    put("disk/a", "a picture");
-    put("old/wwwroot/css/own.css", "");
-    assert_int_equal(symlink("../../disk", "old/wwwroot/images"), 0);
-    assert_true(carry_wants(&c, "wwwroot/images", false));
-    assert_false(carry_wants(&c, "wwwroot/css/own.css", false));
-    assert_false(carry_wants(&c, "wwwroot/css/gone.css", false));
-    assert_int_equal(carry_check(&c, &err), OK);
-    assert_int_equal(links_check(&c, "old", &err), OK);
-    assert_int_equal(unlink("old/wwwroot/images"), 0);
-    assert_int_equal(links_check(&c, "old", &err), ERR_REFUSED);
-    assert_int_equal(symlink("../../disk/other", "old/wwwroot/images"), 0);
-    error_clear(&err);
-    assert_int_equal(links_check(&c, "old", &err), ERR_REFUSED);
-    assert_non_null(strstr(err.text, "wwwroot/images is another link"));
-    /* Another one, that the plan knew nothing of. */
-    assert_int_equal(symlink("../disk", "old/wwwroot/bundles"), 0);
-    assert_int_equal(mkdir("old/disk", 0755), 0);
-    assert_false(carry_wants(&c, "wwwroot/bundles", false));
-    error_clear(&err);
-    assert_int_equal(carry_check(&c, &err), ERR_REFUSED);
-    assert_non_null(strstr(err.text, "has become a symlink"));
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -290,7 +254,6 @@ int main(void)
         folder_test(renamed__what_goes_until_the_stop_leaves_the_releases_own),
         folder_test(renamed__keeps_attributes_and_links),
         folder_test(renamed__a_link_to_a_folder_comes_in_place_of_the_releases_folder),
-        folder_test(links__that_change_until_the_stop_are_noticed),
         folder_test(renamed__nothing_is_written_behind_a_link),
     };
 
