@@ -6,8 +6,8 @@
 
 Exit status 77 when the server that is asked for is not installed.
 
-For each case: the wrecked shop and its good snapshot; one verb with one fault; then `recover`, itself killed in some cases and repeated;
-then the shop must be exactly the old state or exactly the new one, a further snapshot must succeed, nothing of a
+For each case: the wrecked shop and its good snapshot; one verb with one fault; after some of the kills the machine starts again (no
+process is left, the server recovers, the shop starts where the fence lets it); then `recover`, itself killed in some cases and repeated; then the shop must be exactly the old state or exactly the new one, a further snapshot must succeed, nothing of a
 transaction may be left, and `verify` must find the catalogue whole.
 """
 import argparse
@@ -66,11 +66,17 @@ def prepare(shop, verb, rnd):
         shop.must("forget", shop.list()[0])
 
 
+def perhaps_reboot(shop, rnd):
+    """A third of the kills are of the whole machine. The model of SQL Server has no disk to come back from."""
+    if rnd.random() < 0.33 and hasattr(shop.server, "crash"):
+        shop.reboot()
+
+
 def recover(shop, rnd, context):
     """Sometimes recovery is killed too; it may be run any number of times."""
     for _ in range(3):
-        if rnd.random() < 0.3:
-            shop.run("recover", "shop", fault=f"nth={rnd.randint(1, 40)};errno=KILL;paths={shop.folder}")
+        if rnd.random() < 0.3 and shop.run("recover", "shop", fault=f"nth={rnd.randint(1, 40)};errno=KILL;paths={shop.folder}") < 0:
+            perhaps_reboot(shop, rnd)
     code = shop.run("recover", "shop")
     if code not in (0, 3):
         raise Failed(f"{context}: recover ended with {code}: {shop.said}")
@@ -78,6 +84,8 @@ def recover(shop, rnd, context):
 
 def check(shop, verb, code, context, rnd):
     said = shop.said
+    if code < 0:
+        perhaps_reboot(shop, rnd)
     if code < 0 or code == 5 or verb in ("recover", "again") or code >= 128:
         recover(shop, rnd, context)
     state = shop.state()
@@ -111,7 +119,8 @@ def check(shop, verb, code, context, rnd):
     return state
 
 
-def count_outcome(tally, *key):
+def count_outcome(shop, tally, verb, fault, code, state):
+    key = (verb, fault + (", reboot" if shop.rebooted else ""), code, state)
     tally[key] = tally.get(key, 0) + 1
 
 
@@ -119,7 +128,7 @@ def one(shop, verb, fault, rnd, tally, paths=None):
     prepare(shop, verb, rnd)
     code = shop.run(*argv_of(shop, verb), fault=f"{fault};paths={paths or shop.folder}")
     state = check(shop, verb, code, f"{verb} with {fault}" + (" on the journal" if paths else ""), rnd)
-    count_outcome(tally, verb, ("journal " if paths else "") + fault.split("errno=")[-1].replace(";when=", " "), code, state)
+    count_outcome(shop, tally, verb, ("journal " if paths else "") + fault.split("errno=")[-1].replace(";when=", " "), code, state)
 
 
 def one_step(shop, verb, fault, rnd, tally):
@@ -130,7 +139,7 @@ def one_kill(shop, verb, delay, rnd, tally):
     prepare(shop, verb, rnd)
     code = shop.run(*argv_of(shop, verb), kill_after=delay)
     state = check(shop, verb, code, f"{verb} killed after {delay:.3f} s", rnd)
-    count_outcome(tally, verb, "KILL at random", code, state)
+    count_outcome(shop, tally, verb, "KILL at random", code, state)
 
 
 STATEMENT_FAULTS = ({"drop": True}, {"drop": True, "done": True}, {"kill": True}, {"kill": True, "done": True}, {"error": 1205, "severity": 13})
@@ -144,7 +153,7 @@ def one_statement(shop, verb, what, rnd, tally):
     code = shop.run(*argv_of(shop, verb))
     shop.server.endpoint.faults()
     state = check(shop, verb, code, f"{verb} with {fault} at batch {nth}", rnd)
-    count_outcome(tally, verb, "batch " + " ".join(k for k in fault if k != "severity"), code, state)
+    count_outcome(shop, tally, verb, "batch " + " ".join(k for k in fault if k != "severity"), code, state)
 
 
 def count_statements(shop, verb):

@@ -26,6 +26,9 @@ sys.path.insert(0, HERE)
 from sqlserver_shop import SqlServer  # noqa: E402
 
 FIXTURE = os.path.join(HERE, "..", "fixture")
+sys.path.insert(0, FIXTURE)
+import standin_units  # noqa: E402
+
 LEFT_OUT = ("logs", "Logs", "wwwroot/images/thumbs", "wwwroot/bundles", "wwwroot/sitemaps", "App_Data/TempUploads",
             "wwwroot/db_backups", "Plugins/bin")
 
@@ -69,8 +72,12 @@ class Postgres:
     def start(self):
         subprocess.run([os.path.join(FIXTURE, "postgres.sh"), "start", self.dir], check=True, stdout=subprocess.DEVNULL)
 
-    def stop(self):
-        subprocess.run([os.path.join(FIXTURE, "postgres.sh"), "stop", self.dir], check=False, stdout=subprocess.DEVNULL)
+    def stop(self, *how):
+        subprocess.run([os.path.join(FIXTURE, "postgres.sh"), "stop", self.dir, *how], check=False, stdout=subprocess.DEVNULL)
+
+    def crash(self):
+        """As if the machine went: no session ends in order, and the next start recovers from the log."""
+        self.stop("immediate")
 
     def make_shop(self):
         out = subprocess.run([os.path.join(FIXTURE, "postgres.sh"), "shop", self.dir, "shop"], check=True, capture_output=True, text=True)
@@ -154,6 +161,14 @@ class MariaDB:
     def stop(self):
         subprocess.run([os.path.join(FIXTURE, "mariadb.sh"), "stop", self.dir], check=False, stdout=subprocess.DEVNULL)
 
+    def crash(self):
+        """As if the machine went: no session ends in order, and the next start recovers from the log."""
+        with open(os.path.join(self.dir, "pid"), encoding="utf-8") as f:
+            pid = int(f.read())
+        os.kill(pid, signal.SIGKILL)
+        standin_units.wait_until(lambda: not standin_units.alive(pid), "the server's end")
+        os.unlink(os.path.join(self.dir, "pid"))
+
     def sql(self, text, database=None):
         argv = ["mariadb", "--no-defaults", "-S", self.socket, "-u", "root", "-N", "-B", "--default-character-set=utf8mb4"]
         out = subprocess.run(argv + ([database] if database else []), input=text, capture_output=True, text=True)
@@ -232,6 +247,7 @@ class Shop:
         self.link = link
         self.pictures = pictures  # their folder outside the site (4.90), or None
         self.target = None
+        self.rebooted = False
         self.release = os.path.join(folder, "release") if upgrade else None
         self.middle = os.path.join(folder, "middle") if via else None  # a release on the way
 
@@ -339,6 +355,7 @@ class Shop:
         return [json.loads(line)["id"] for line in out.splitlines() if '"row"' in line]
 
     def reset(self):
+        self.rebooted = False
         parent = os.path.dirname(self.site)
         for name in os.listdir(parent):
             if name != "shop.wrecked":
@@ -351,6 +368,32 @@ class Shop:
         subprocess.run(["cp", "-a", self.site + ".wrecked", self.site], check=True)
         subprocess.run(["cp", "-a", self.catalog + ".good", self.catalog], check=True)
         self.server.thaw()
+
+    def strike(self):
+        """Kill what runs for this shop, its server apart: what a killed nopsnap left, and whatever it had started."""
+        mine = os.fsencode(self.folder)
+        struck = []
+        for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
+            try:
+                with open(f"/proc/{pid}/cmdline", "rb") as f:
+                    words = f.read().split(b"\0")
+            except OSError:
+                continue
+            if os.path.basename(words[0]) not in (b"postgres", b"mariadbd") and any(mine in w for w in words):
+                standin_units.kill(pid, signal.SIGKILL)
+                struck.append(pid)
+        standin_units.wait_until(lambda: not any(standin_units.alive(pid) for pid in struck), "the end of every process")
+
+    def reboot(self):
+        """The machine goes and comes back: no process is left, the server recovers, then the shop's unit starts if the fence lets it."""
+        self.strike()
+        self.server.crash()
+        self.server.start()
+        self.rebooted = True
+        fence = os.path.join(os.path.dirname(self.site), ".nopsnap-" + os.path.basename(self.site), "fence")
+        start = os.path.join(self.folder, "start")
+        if os.path.exists(start) and not os.path.exists(fence):
+            subprocess.run([start], check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def environment(self, fault):
         env = {k: v for k, v in os.environ.items() if k not in ("LD_PRELOAD", "NOPSNAP_FAULT")}
