@@ -4,23 +4,44 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 /* A new folder with a short path; test_folder_remove() takes it away with everything in it. */
+static inline char *test_folder_make_in(const char *parent)
+{
+    char path[64];
+    char *copy = NULL;
+
+    snprintf(path, sizeof(path), "%s/nsXXXXXX", parent);
+    assert_non_null(mkdtemp(path));
+    copy = strdup(path);
+    assert_non_null(copy);
+    return copy;
+}
+
 static inline char *test_folder_make(void)
 {
-    char *path = strdup("/tmp/nsXXXXXX");
+    return test_folder_make_in("/tmp");
+}
 
-    assert_non_null(path);
-    assert_non_null(mkdtemp(path));
-    return path;
+/* For a database server: in memory where there is room, as tests/fixture/scratch.py has it. */
+static inline char *test_server_folder_make(void)
+{
+    struct statvfs fs;
+    unsigned long long room = 2ULL << 30;
+    bool in_memory = access("/dev/shm", W_OK) == 0 && statvfs("/dev/shm", &fs) == 0 &&
+                     (unsigned long long)fs.f_bavail * fs.f_frsize > room;
+
+    return test_folder_make_in(in_memory ? "/dev/shm" : "/tmp");
 }
 
 static inline void test_folder_remove(char *path)

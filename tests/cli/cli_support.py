@@ -7,13 +7,12 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import threading
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 FIXTURE = os.path.join(HERE, "..", "fixture")
 sys.path.insert(0, os.path.join(HERE, "..", "fault"))
-from harness import ENGINES, tree_digest  # noqa: E402
+from harness import ENGINES, scratch, tree_digest  # noqa: E402
 
 PROGRAM = os.environ.get("NOPSNAP_PROGRAM") or os.path.join(HERE, "..", "..", "build", "gcc", "cli", "nopsnap")
 HURRY = os.environ.get("HURRY") or os.path.join(os.path.dirname(PROGRAM), "..", "tests", "fixture", "hurry.so")
@@ -77,7 +76,7 @@ class Bench:
     clock_file = None
 
     def __init__(self, engine=None, files=80, folder=None):
-        self.folder = folder or tempfile.mkdtemp(prefix="nc-", dir="/tmp")
+        self.folder = folder or scratch.folder("nc-")
         os.chmod(self.folder, 0o755)
         self.site = os.path.join(folder, "shop") if folder else os.path.join(self.folder, "www", "shop")
         self.catalog = os.path.join(self.folder, "catalog")

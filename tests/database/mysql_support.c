@@ -43,7 +43,7 @@ int my_server_start(void **state)
     (void)state;
     if (cancel_install(&err))
         return 1;
-    my_folder = test_folder_make();
+    my_folder = test_server_folder_make();
     snprintf(my_socket, sizeof my_socket, "%s/s", my_folder);
     snprintf(command, sizeof command, "chmod 755 %s; %s/tests/fixture/mariadb.sh start %s >/dev/null", my_folder,
              source_folder(), my_folder);

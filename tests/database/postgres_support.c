@@ -42,7 +42,7 @@ int pg_server_start(void **state)
     (void)state;
     if (cancel_install(&err))
         return 1;
-    pg_folder = test_folder_make();
+    pg_folder = test_server_folder_make();
     snprintf(command, sizeof command, "chmod 755 %s; %s/tests/fixture/postgres.sh start %s >/dev/null", pg_folder,
              source_folder(), pg_folder);
     if (system(command) != 0)

@@ -16,7 +16,6 @@ import random
 import shutil
 import signal
 import sys
-import tempfile
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -168,12 +167,6 @@ def count_statements(shop, verb):
 SHARES = {"rollback": 9, "recover": 6, "snapshot": 3, "prune": 2, "upgrade": 9, "back": 6, "again": 6, "confirm": 3}
 
 
-def scratch():
-    """In memory where there is room: what counts here is the order of calls, not the disk."""
-    shm = "/dev/shm"
-    return shm if os.access(shm, os.W_OK) and shutil.disk_usage(shm).free > 2 << 30 else "/tmp"
-
-
 def main():
     p = argparse.ArgumentParser()
     p.add_argument("--program", required=True)
@@ -196,7 +189,7 @@ def main():
     if missing:
         print(f"skipped: {missing}")
         return 77
-    folder = tempfile.mkdtemp(prefix="npc", dir=scratch())
+    folder = harness.scratch.folder("npc")
     tally, failures = {}, []
     begun = time.monotonic()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the server goes too

@@ -27,6 +27,7 @@ from sqlserver_shop import SqlServer  # noqa: E402
 
 FIXTURE = os.path.join(HERE, "..", "fixture")
 sys.path.insert(0, FIXTURE)
+import scratch  # noqa: E402,F401
 import standin_units  # noqa: E402
 
 LEFT_OUT = ("logs", "Logs", "wwwroot/images/thumbs", "wwwroot/bundles", "wwwroot/sitemaps", "App_Data/TempUploads",

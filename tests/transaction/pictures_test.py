@@ -133,7 +133,7 @@ def main():
     tests = [f for name, f in globals().items() if "__" in name and callable(f) and not name.startswith("_")]
     if args.names:
         tests = [f for f in tests if f.__name__ in args.names]
-    folder = tempfile.mkdtemp(prefix="npp", dir="/tmp")
+    folder = harness.scratch.folder("npp")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the server goes too
     try:
         with harness.Shop(args.engine, args.program, folder, pictures=os.path.join(folder, "media", "pictures")) as shop:

@@ -13,7 +13,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 
@@ -1045,7 +1044,7 @@ def main():
         tests = [f for f in tests if f.__name__ not in OF_FILES]
     if args.names:
         tests = [f for f in tests if f.__name__ in args.names]
-    folder = tempfile.mkdtemp(prefix="npr", dir="/tmp")
+    folder = harness.scratch.folder("npr")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the server goes too
     try:
         with harness.Shop(args.engine, args.program, folder, args.faultlib) as shop:
