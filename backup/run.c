@@ -153,23 +153,14 @@ static bool prune_is_due(const struct running *r)
     return catalog_prune_due(r->cat, &due, &unknown) != OK || due; /* prune itself says what is wrong */
 }
 
-/* ---- verification with memory ---- */
-
-struct verified {
-    int64_t last_ns, ahead_bytes;
-};
+/* ---- verification ---- */
 
 static enum error_kind note_verified(void *arg, const struct run_entry *e, struct error *err)
 {
-    struct verified *v = arg;
-    struct json *facts = NULL;
-    struct error ignored = ERROR_INIT;
+    int64_t *last_ns = arg;
 
     (void)err;
-    v->last_ns = e->started_ns;
-    if (e->facts && json_parse(e->facts, strlen(e->facts), &facts, &ignored) == OK)
-        v->ahead_bytes = json_number(json_get(facts, "ahead_bytes"), 0);
-    json_free(facts);
+    *last_ns = e->started_ns;
     return OK;
 }
 
@@ -181,33 +172,45 @@ static int64_t configured_ms(const char *value, int64_t otherwise)
 }
 
 /*
- * The share that makes everything be read once in the period, by the time since the last verification: the load is even, however often runs
- * come, and those that were missed are made up for as far as the budget goes. What the last one read beyond its share, because packs are
- * read whole, counts. A clock that was set back, or no run yet, is taken for a day.
+ * The next verification is expected after as long as the last one is ago, whichever site's run that was. A clock that was set back, or no run
+ * yet, is taken for a day.
  */
-static enum error_kind due_share(struct running *r, int64_t within_ms, struct verify_options *o, struct error *err)
+static enum error_kind expected_interval(struct running *r, struct verify_options *o, struct error *err)
 {
-    struct verified v = {0, 0};
-    int64_t since_ms;
-    enum error_kind rc = catalog_run_each(r->cat, "", "verify", 1, note_verified, &v, err);
+    int64_t last_ns = 0;
+    enum error_kind rc = catalog_run_each(r->cat, "", "verify", 1, note_verified, &last_ns, err);
 
-    since_ms =
-        v.last_ns > 0 && v.last_ns < r->result->started_ns ? (r->result->started_ns - v.last_ns) / 1000000 : DAY_MS;
-    if (since_ms > within_ms)
-        since_ms = within_ms;
-    o->per_million = (int32_t)((double)since_ms * 1e6 / (double)within_ms) + 1;
-    o->ahead_bytes = v.ahead_bytes;
+    o->interval_ms =
+        last_ns > 0 && last_ns < r->result->started_ns ? (r->result->started_ns - last_ns) / 1000000 : DAY_MS;
+    if (o->interval_ms > o->within_ms)
+        o->interval_ms = o->within_ms;
     return rc;
+}
+
+/* What is due is late only where the budget left something of it: runs that come late are no fault of it, nor is damage, which has its own words. */
+static void tell_late(struct running *r, const struct verify_options *o)
+{
+    const struct verify_report *v = &r->result->verify;
+    char since[TEXT_MAX];
+    char budget[TEXT_MAX];
+
+    if (!v->out_of_time || clock_now() - v->oldest_unread_ns <= (o->within_ms + o->interval_ms) * 1000000)
+        return;
+    text_moment(v->oldest_unread_ns, since);
+    text_duration((uint64_t)o->budget_ms, budget);
+    progress_warn(r->progress,
+                  "some data was not read since %s: in %s of verify-budget a run can't read what is due, "
+                  "a longer one is needed",
+                  since, budget);
 }
 
 static enum error_kind verify(struct running *r, struct error *err)
 {
     const struct site_config *config = r->site->config;
-    int64_t within_ms = configured_ms(config ? config->verify_within : NULL, VERIFY_WITHIN_MS);
     struct verify_options o = {.read_data = true,
+                               .within_ms = configured_ms(config ? config->verify_within : NULL, VERIFY_WITHIN_MS),
                                .budget_ms = configured_ms(config ? config->verify_budget : NULL, VERIFY_BUDGET_MS)};
-    char since[TEXT_MAX];
-    enum error_kind rc = due_share(r, within_ms, &o, err);
+    enum error_kind rc = expected_interval(r, &o, err);
 
     if (!rc)
         rc = catalog_verify(r->cat, &o, r->progress, &r->result->verify, err);
@@ -215,11 +218,8 @@ static enum error_kind verify(struct running *r, struct error *err)
         progress_warn(r->progress, "damage: %s", r->result->verify.damage.items[i]);
     for (size_t i = 0; i < r->result->verify.touched.count; i++)
         progress_warn(r->progress, "  it hits %s", r->result->verify.touched.items[i]);
-    if (!rc && r->result->verify.oldest_unread_ns &&
-        clock_now() - r->result->verify.oldest_unread_ns > within_ms * 1000000) {
-        text_moment(r->result->verify.oldest_unread_ns, since);
-        progress_warn(r->progress, "some data was not read since %s: a longer verify-budget is needed", since);
-    }
+    if (!rc)
+        tell_late(r, &o);
     return rc;
 }
 

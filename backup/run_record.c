@@ -77,7 +77,6 @@ static enum error_kind add_verify(struct catalog *cat, const struct run_result *
     enum error_kind rc;
 
     json_put_number(v, "read_bytes", (int64_t)r->verify.bytes_read);
-    json_put_number(v, "ahead_bytes", r->verify.ahead_bytes);
     json_put_number(v, "damaged", (int64_t)r->verify.damage.count);
     rc = add(cat, &e, v, err);
     json_free(v);

@@ -10,10 +10,11 @@
 
 struct verify_options {
     bool read_data;      /* read and check every frame, not only structure */
-    int32_t per_million; /* of the stored bytes, oldest-verified first; 0: all */
-    int64_t ahead_bytes; /* of that share, so much was read before: ahead_bytes of the last report */
+    int32_t per_million; /* of the stored bytes, longest unread first; 0: all */
+    /* As the share what is due, so that everything is read once in within_ms by runs that are interval_ms apart; within_ms 0: per_million says */
+    int64_t within_ms, interval_ms;
     int64_t
-        budget_ms; /* begin no further pack after this time; 0: none. It bounds the reading of data, not the check of structure */
+        budget_ms; /* read no longer than this; 0: none. It bounds the reading of data, not the check of structure */
 };
 
 struct verify_report {
@@ -22,8 +23,7 @@ struct verify_report {
     uint64_t healed;         /* frames that can't be read and that nothing needs, for what they held was stored again */
     struct text_list damage; /* one line each: pack, what, where */
     struct text_list touched; /* "snapshot 3f2a… path/of/file": what the damage hits */
-    /* Packs are read whole: how much more than the share that was; negative: less, for want of time. */
-    int64_t ahead_bytes;
+    bool out_of_time;         /* the budget was used up before the share was read */
     int64_t oldest_unread_ns; /* when the longest unread pack was last read (or made) */
 };
 void verify_report_release(struct verify_report *r);

@@ -49,9 +49,39 @@ enum error_kind book_apply(struct catalog *cat, const struct book *b, struct err
 
 /* ---- when a pack was last read whole (verify.c) ---- */
 
-/* 0 when it was never read, or the note about it is damaged: then it comes first. */
+/* 0 when it was never read, or the note about it is damaged: then its making counts. */
 enum error_kind check_row_read(struct index *ix, uint64_t pack, int64_t *moment_ns, struct error *err);
 enum error_kind check_row_write(struct index *ix, uint64_t pack, int64_t moment_ns, struct error *err);
+
+/* ---- which packs a run reads (verify_due.c) ---- */
+
+struct verify_pack {
+    struct pack_row row;
+    int64_t read_ns; /* when it was last read whole; 0: never */
+    int64_t
+        since_ns; /* verify_sort() sets it: unread since; 0 where that is of the future, which tells nothing: a clock was wrong */
+    bool due;
+};
+/* Since when nobody has read it: the reading, or the making of one that was never read. */
+int64_t verify_pack_since(const struct verify_pack *p);
+/* Longest unread first. */
+void verify_sort(struct verify_pack *items, size_t count, int64_t now_ns);
+
+struct verify_rhythm {
+    int64_t now_ns;
+    int64_t within_ns;   /* everything is to be read once in this time */
+    int64_t interval_ns; /* until the next run, presumably */
+};
+/*
+ * Choose what is due of a sorted list, at any rhythm of runs and with nothing remembered but the moments themselves:
+ *
+ *   in time   what would be late at the next run; so nothing stays unread for longer than the time and one interval, however irregular runs are
+ *   evenly    and as much of the next ones, whole packs, as fits into an even pace: many that were made together are not read together
+ *   no more   a pack that does not fit waits for the runs that it is worth, so that few large ones are not read each time
+ *
+ * Returns    their bytes
+ */
+uint64_t verify_due(struct verify_pack *items, size_t count, const struct verify_rhythm *r);
 
 /* ---- marks: what is reached (mark.c) ---- */
 

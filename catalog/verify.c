@@ -55,11 +55,6 @@ static enum error_kind add_damage(struct verify *v, const char *line, struct err
 
 /* ---- packs ---- */
 
-struct verify_pack {
-    struct pack_row row;
-    int64_t read_ns; /* when it was last read whole; its making if never */
-};
-
 struct verify_packs {
     struct verify_pack *items;
     size_t count, cap;
@@ -171,27 +166,14 @@ static enum error_kind collect_pack(void *arg, const struct pack_row *row, struc
     return OK;
 }
 
-/* Longest unread first; what was never read counts from its making, before all that was. */
-static int compare_age(const void *x, const void *y)
-{
-    const struct verify_pack *a = x;
-    const struct verify_pack *b = y;
-
-    if ((a->read_ns == 0) != (b->read_ns == 0))
-        return a->read_ns == 0 ? -1 : 1;
-    if (a->read_ns != b->read_ns)
-        return a->read_ns < b->read_ns ? -1 : 1;
-    return (a->row.number > b->row.number) - (a->row.number < b->row.number);
-}
-
 static enum error_kind list_packs(struct verify *v, struct verify_packs *packs, struct error *err)
 {
     enum error_kind rc = index_pack_each(v->cat->index, collect_pack, packs, err);
 
     for (size_t i = 0; !rc && i < packs->count; i++)
         rc = check_row_read(v->cat->index, packs->items[i].row.number, &packs->items[i].read_ns, err);
-    if (!rc && packs->count > 0)
-        qsort(packs->items, packs->count, sizeof(*packs->items), compare_age);
+    if (!rc)
+        verify_sort(packs->items, packs->count, clock_now());
     v->report->packs = packs->count;
     return rc;
 }
@@ -360,8 +342,9 @@ static enum error_kind read_pack(struct verify *v, const struct pack_row *row, b
     if (rc)
         *err = why;
     for (uint32_t i = 0; !rc && i < pack_frame_count(pack); i++) {
+        v->report->out_of_time = out_of_time(v);
         rc = cancel_check(err);
-        if (rc || out_of_time(v))
+        if (rc || v->report->out_of_time)
             goto done;
         rc = check_frame(v, pack, i, &raw, &at, &why);
         if (rc == ERR_CORRUPT) {
@@ -383,36 +366,45 @@ done:
     return rc;
 }
 
+/* As much as the options say, in the order of the list. Returns the bytes. */
+static uint64_t choose_packs(const struct verify *v, struct verify_packs *packs)
+{
+    const struct verify_options *o = v->options;
+    struct verify_rhythm rhythm = {clock_now(), o->within_ms * MILLION, o->interval_ms * MILLION};
+    bool all = o->per_million <= 0 || o->per_million >= MILLION;
+    double wanted = (double)packs->bytes / MILLION * o->per_million;
+    uint64_t due = 0;
+
+    if (o->within_ms > 0)
+        return verify_due(packs->items, packs->count, &rhythm);
+    for (size_t i = 0; i < packs->count && (all || (double)due < wanted); i++) {
+        packs->items[i].due = true;
+        due += packs->items[i].row.size;
+    }
+    return due;
+}
+
 static enum error_kind read_packs(struct verify *v, struct verify_packs *packs, struct error *err)
 {
-    int32_t share =
-        v->options->per_million > 0 && v->options->per_million < MILLION ? v->options->per_million : MILLION;
-    bool all = share == MILLION;
-    int64_t wanted =
-        all ? (int64_t)packs->bytes : (int64_t)((double)packs->bytes / MILLION * share) + 1 - v->options->ahead_bytes;
-    int64_t done = 0;
-    bool late = false;
+    uint64_t due = choose_packs(v, packs);
+    uint64_t done = 0;
     bool whole = true;
     enum error_kind rc = OK;
 
-    progress_step(v->progress, "reading %.3g %% of the data", share / 1e4);
-    for (size_t i = 0; !rc && i < packs->count && (all || done < wanted); i++) {
-        late = out_of_time(v);
-        if (late)
-            break;
+    progress_step(v->progress, "reading %.3g %% of the data",
+                  packs->bytes ? (double)due * 100 / (double)packs->bytes : 100.0);
+    for (size_t i = 0; !rc && i < packs->count && !v->report->out_of_time; i++) {
+        if (!packs->items[i].due)
+            continue;
         rc = read_pack(v, &packs->items[i].row, &whole, err);
         if (rc || !whole)
             continue;
         rc = remember_read(v, packs->items[i].row.number, err);
         packs->items[i].read_ns = clock_now();
         v->report->packs_read++;
-        done += (int64_t)packs->items[i].row.size;
-        progress_advance(v->progress, (uint64_t)done, (uint64_t)(done > wanted ? done : wanted), "B");
+        done += packs->items[i].row.size;
+        progress_advance(v->progress, done, due, "B");
     }
-    if (done > wanted || late) /* what is damaged is read each time, and puts nothing off */
-        v->report->ahead_bytes = done - wanted;
-    if (v->report->ahead_bytes < -(int64_t)packs->bytes)
-        v->report->ahead_bytes = -(int64_t)packs->bytes;
     return rc;
 }
 
@@ -421,7 +413,7 @@ static int64_t oldest_unread(const struct verify_packs *packs)
     int64_t oldest = 0;
 
     for (size_t i = 0; i < packs->count; i++) {
-        int64_t at = packs->items[i].read_ns ? packs->items[i].read_ns : packs->items[i].row.made_ns;
+        int64_t at = verify_pack_since(&packs->items[i]);
 
         if (oldest == 0 || at < oldest)
             oldest = at;

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 
-from overview_support import DAY, NOW, Failed, Planted, main, same
+from overview_support import Bench, DAY, NOW, Failed, Planted, main, same
 
 TYPES = {"path": str, "name": str, "version": str, "state": str, "here": bool, "now_ns": int, "snapshots": int, "stored_bytes": int,
          "stored_bytes_week": int, "stored_bytes_month": int, "newest_ns": int, "newest_whole_ns": int, "newest_whole": str, "files": int, "bytes": int,
@@ -114,6 +114,24 @@ def damage__is_status_7_and_old_unread_data_is_told():
             f.write(b"\0" * 64)
         b.run("verify", "--read-data").expect(7)
         b.run("status").expect(7, err="damage", hint="nopsnap verify")
+
+
+def weekly_runs__read_all_in_time_and_blame_nothing():
+    """One large old pack, and small ones that each week brings: all is read in thirty days and a week, and nobody is told of a budget that suffices."""
+    with Bench(files=5) as b:
+        b.write_config(f"[nopsnap]\ncatalog = {b.catalog}\n[shop]\npath = {b.site}\nstop = true\nstart = true\nkeep = last 3, weekly 5\n")
+        b.clock(NOW)
+        b.run("init").expect(0)
+        read = []
+        for week in range(12):
+            b.clock(NOW + week * 7 * DAY)
+            with open(os.path.join(b.site, f"picture{week}"), "wb") as f:
+                f.write(os.urandom(200000 if week else 3400000))
+            read += [o["verified_bytes"] for o in b.objects("run", "shop") if o["type"] == "run"]
+            unread = [o["oldest_unread_ns"] for o in b.objects("status") if o["type"] == "catalog_status"][0]
+            if unread < (NOW + (week * 7 - 30) * DAY) * 10**9:
+                raise Failed(f"in week {week} something was unread since {unread}")
+        same("weeks in which the large one was read", [week for week, n in enumerate(read) if n > 3400000], [4, 8])
 
 
 def metrics__are_what_a_parser_reads():
