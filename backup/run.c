@@ -130,8 +130,17 @@ static enum error_kind take_snapshot(struct running *r, struct error *err)
 
 static enum error_kind apply_retention(struct running *r, struct error *err)
 {
+    struct text_list needed = TEXT_LIST_INIT;
+    struct retention rules = r->policy.retention;
+    enum error_kind rc;
+
     progress_step(r->progress, "applying retention");
-    return retention_apply(r->cat, r->site_id, &r->policy.retention, false, NULL, NULL, &r->result->retention, err);
+    rc = transaction_needed(r->cat, &needed, err);
+    rules.needed = &needed;
+    if (!rc)
+        rc = retention_apply(r->cat, r->site_id, &rules, false, NULL, NULL, &r->result->retention, err);
+    text_list_release(&needed);
+    return rc;
 }
 
 static enum error_kind prune(struct running *r, struct error *err)

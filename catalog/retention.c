@@ -150,6 +150,15 @@ static bool is_first_of_group(const struct retention_item *items, size_t at)
 }
 
 /* R1 */
+static bool is_needed(const struct retention *r, const struct retention_item *i)
+{
+    for (size_t n = 0; r->needed && n < r->needed->count; n++)
+        if (!strcmp(r->needed->items[n], i->id))
+            return true;
+    return false;
+}
+
+/* R1 */
 static void keep_newest_good(struct retention_item *items, size_t count, int64_t now_ns)
 {
     for (size_t i = 0; i < count; i++)
@@ -170,9 +179,12 @@ void retention_decide(const struct retention *r, struct retention_item *items, s
         items[i].keep = false;
         items[i].why[0] = '\0';
     }
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
         if (items[i].held)
             keep(&items[i], "held");
+        if (is_needed(r, &items[i]))
+            keep(&items[i], "what a transaction kept needs it");
+    }
     keep_newest_good(items, count, now_ns);
     for (size_t i = 0; i < count && groups_left; i++)
         if (is_first_of_group(items, i)) {

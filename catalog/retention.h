@@ -2,7 +2,7 @@
  * Retention: which snapshots of a site are kept. The arithmetic is apart from the catalogue and from the clock, so that it can be lived through in tests.
  *
  * Invariants
- *   R1  a held snapshot is kept, and so is the newest good one (whole, not flagged) of the site, whatever the rules say
+ *   R1  a held snapshot is kept, and so are one that a transaction still needs and the newest good one (whole, not flagged) of the site, whatever the rules say
  *   R2  each kind by itself (scheduled and by hand together; before an upgrade; safety), each part by itself, and flagged ones by themselves: none of these
  *       takes a place that another would have had. A flagged snapshot never pushes out a good one
  *   R3  a snapshot of the future is kept and takes no place: a clock that was wrong once pushes nothing out
@@ -18,6 +18,7 @@
 
 #include "keep_rules.h"
 #include "record.h"
+#include "text.h"
 
 /* Is this moment so far ahead that a clock must have been wrong (R3)? Those of two hosts may differ by an hour. */
 bool snapshot_is_of_future(int64_t made_ns, int64_t now_ns);
@@ -29,9 +30,9 @@ bool snapshot_is_good(enum snapshot_part part, bool suspicious, int64_t made_ns,
 
 enum retention_kind { RETENTION_REGULAR, RETENTION_BEFORE_UPGRADE, RETENTION_SAFETY, RETENTION_KINDS };
 
-/* NULL: R5 */
 struct retention {
-    const struct keep_rules *rules[RETENTION_KINDS];
+    const struct keep_rules *rules[RETENTION_KINDS]; /* NULL: R5 */
+    const struct text_list *needed;                  /* ids of those that a transaction needs (R1); or NULL */
 };
 
 struct retention_item {

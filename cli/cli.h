@@ -145,7 +145,7 @@ void cli_database_release(struct cli_database *d);
 enum error_kind cli_kept_clear(struct cli *cli, struct catalog *cat, struct site *site, bool end_trial,
                                int64_t *seen_ns, struct error *err);
 /* Before a snapshot is marked, or goes: its site must have nothing unfinished. Another host's site can't be asked. */
-enum error_kind cli_refuse_pending_of(const struct snapshot_record *record, bool going, struct error *err);
+enum error_kind cli_refuse_pending_of(const struct snapshot_record *record, struct error *err);
 /* One warning line when a transaction is pending; for commands that only read. */
 void cli_warn_pending(struct cli *cli, const char *site_path);
 

@@ -13,7 +13,9 @@ static enum error_kind find_all(struct catalog *cat, char **given, size_t count,
     for (size_t i = 0; i < count && !rc; i++) {
         rc = cli_snapshot_open(cat, given[i], &records[i], err);
         if (!rc)
-            rc = cli_refuse_pending_of(&records[i], true, err);
+            rc = cli_refuse_pending_of(&records[i], err);
+        if (!rc)
+            rc = transaction_refuse_needed(cat, records[i].id, err);
     }
     return rc;
 }

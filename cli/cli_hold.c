@@ -59,7 +59,7 @@ static int mark(struct cli *cli, const char *type, const char *said, const char 
     if (!rc)
         rc = cli_snapshot_open(cat, given, &record, &err);
     if (!rc)
-        rc = cli_refuse_pending_of(&record, false, &err);
+        rc = cli_refuse_pending_of(&record, &err);
     if (!rc)
         rc = fn(cat, record.id, reason, &err);
     if (!rc)

@@ -80,6 +80,8 @@ static enum error_kind apply(struct cli *cli, struct catalog *cat, struct site *
 {
     struct telling t = {cli, dry_run};
     struct retention_report report = {0, 0};
+    struct text_list needed = TEXT_LIST_INIT;
+    struct retention rules = policy->retention;
     struct catalog_site_lock *lock = NULL;
     struct json *detail = NULL;
     char site_id[17];
@@ -88,8 +90,12 @@ static enum error_kind apply(struct cli *cli, struct catalog *cat, struct site *
     if (!rc && !dry_run)
         rc = exclude_transactions(cli, cat, site, site_id, &lock, err);
     if (!rc)
-        rc = retention_apply(cat, site_id, &policy->retention, dry_run, tell_one, &t, &report, err);
+        rc = transaction_needed(cat, &needed, err);
+    rules.needed = &needed;
+    if (!rc)
+        rc = retention_apply(cat, site_id, &rules, dry_run, tell_one, &t, &report, err);
     catalog_site_unlock(lock);
+    text_list_release(&needed);
     if (rc)
         return rc;
     tell_all(cli, site->path, dry_run, &report);

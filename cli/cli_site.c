@@ -178,14 +178,14 @@ enum error_kind cli_kept_clear(struct cli *cli, struct catalog *cat, struct site
     return rc;
 }
 
-enum error_kind cli_refuse_pending_of(const struct snapshot_record *record, bool going, struct error *err)
+enum error_kind cli_refuse_pending_of(const struct snapshot_record *record, struct error *err)
 {
     char *name = NULL;
     char *id = NULL;
     enum error_kind rc = catalog_host(&name, &id, err);
 
     if (!rc && record->site_path && record->host_id && !strcmp(id, record->host_id))
-        rc = transaction_refuse_mark(record->site_path, record->id, going, err);
+        rc = transaction_refuse_mark(record->site_path, err);
     free(name);
     free(id);
     return rc;

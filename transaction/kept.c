@@ -291,11 +291,13 @@ static enum error_kind save(struct catalog *cat, struct site *site, const struct
     enum error_kind rc = snapshot_find(cat, NULL, k->txn.target, &s.target, &why);
 
     progress_step(progress, "saving what was taken away as a snapshot");
-    if (rc == ERR_NOT_FOUND) { /* forgotten since: files are read as they are, shared ones too */
-        progress_warn(progress,
-                      "snapshot %.8s is gone: what the shop rewrote in place since may be in the safety snapshot",
-                      k->txn.target);
-        rc = OK;
+    if (rc == ERR_NOT_FOUND || rc == ERR_CORRUPT) {
+        rc = linked_stand_in(cat, &k->txn, &s.target, err);
+        if (!rc && !s.target.root_count) /* files are read as they are, shared ones too */
+            progress_warn(
+                progress,
+                "snapshot %.8s is gone or damaged: what the shop rewrote in place since may be in the safety snapshot",
+                k->txn.target);
     } else if (rc) {
         error_copy(err, &why);
     }

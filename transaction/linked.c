@@ -275,6 +275,24 @@ void linked_close(struct linked *l)
     free(l);
 }
 
+enum error_kind linked_stand_in(struct catalog *cat, const struct txn *t, struct snapshot_record *out,
+                                struct error *err)
+{
+    struct error why = ERROR_INIT;
+    enum error_kind rc;
+
+    if (!cat || !t->safety)
+        return OK;
+    rc = snapshot_find(cat, NULL, t->safety, out, &why);
+    if (rc && rc != ERR_NOT_FOUND && rc != ERR_CORRUPT) {
+        error_copy(err, &why);
+        return rc;
+    }
+    if (!rc && out->part == SNAPSHOT_DATABASE_ONLY)
+        snapshot_record_release(out);
+    return OK;
+}
+
 struct repair {
     struct catalog *cat; /* needed only where something was rewritten: it may be out of reach */
     const struct snapshot_record *snapshot;
@@ -289,6 +307,12 @@ static enum error_kind open_steps(struct repair *r, const char *path, struct err
         return error_set(err, ERR_PENDING, 0,
                          "%s was rewritten through a link, and its content is in a catalogue that can't be opened",
                          path);
+    if (!r->snapshot->root_count)
+        return error_set(
+            err, ERR_PENDING, 0,
+            "%s was rewritten through a link, and the snapshot that has its content is gone: put the right "
+            "file there under a new inode (cp beside it, then mv over it)",
+            path);
     return entry_steps_open(r->cat, r->snapshot, "site", &r->steps, err);
 }
 

@@ -43,19 +43,28 @@ static enum error_kind lock_is_held(const struct place *p, bool *held, struct er
     return rc == ERR_NOT_FOUND ? OK : rc;
 }
 
-static enum error_kind describe(const struct place *p, char **out, struct error *err)
+enum error_kind journal_look(const struct place *p, struct txn *out, struct error *err)
 {
     struct buffer b = BUFFER_INIT(JOURNAL_MAX);
-    struct txn t = TXN_INIT;
     char *path = NULL;
-    char when[TEXT_MAX];
     uint64_t good = 0;
     enum error_kind rc = place_path(p, "journal", &path, err);
 
     if (!rc)
         rc = file_read_whole(AT_FDCWD, path, JOURNAL_MAX, &b, err);
     if (!rc)
-        rc = journal_replay(b.data, b.len, txn_replay, &t, &good, err);
+        rc = journal_replay(b.data, b.len, txn_replay, out, &good, err);
+    buffer_release(&b);
+    free(path);
+    return rc;
+}
+
+static enum error_kind describe(const struct place *p, char **out, struct error *err)
+{
+    struct txn t = TXN_INIT;
+    char when[TEXT_MAX];
+    enum error_kind rc = journal_look(p, &t, err);
+
     if (!rc) {
         text_moment(t.began_ns, when);
         rc = memory_format(out, err, "%s %.8s, begun %s, %s",
@@ -73,8 +82,6 @@ static enum error_kind describe(const struct place *p, char **out, struct error 
                                             : "interrupted while preparing; the shop was not touched");
     }
     txn_release(&t);
-    buffer_release(&b);
-    free(path);
     return rc;
 }
 
@@ -143,30 +150,7 @@ enum error_kind transaction_refuse_pending(const char *site_path, struct error *
     return rc;
 }
 
-static bool names(const char *id, const char *wanted)
-{
-    return id && !strcmp(id, wanted);
-}
-
-static enum error_kind refuse_needed(const struct place *p, const char *id, struct error *err)
-{
-    struct error why = ERROR_INIT;
-    struct kept k = {.txn = TXN_INIT};
-    enum error_kind rc = kept_read(p, &k, &why);
-
-    if (rc == ERR_NOT_FOUND) {
-        rc = OK;
-    } else if (rc) {
-        error_copy(err, &why);
-    } else if (names(k.snapshot, id) || names(k.txn.target, id) || names(k.txn.safety, id)) {
-        rc = error_set(err, ERR_REFUSED, 0, "snapshot %.8s is needed by what is still kept in %s", id, p->folder);
-        error_hint(err, "nopsnap snapshot %s clears that first", p->root);
-    }
-    kept_release(&k);
-    return rc;
-}
-
-enum error_kind transaction_refuse_mark(const char *site_path, const char *id, bool going, struct error *err)
+enum error_kind transaction_refuse_mark(const char *site_path, struct error *err)
 {
     struct error why = ERROR_INIT;
     struct place p = PLACE_INIT;
@@ -178,8 +162,6 @@ enum error_kind transaction_refuse_mark(const char *site_path, const char *id, b
         error_copy(err, &why);
     else
         rc = transaction_refuse_pending(site_path, err);
-    if (!rc && going)
-        rc = refuse_needed(&p, id, err);
     place_release(&p);
     return rc;
 }

@@ -48,8 +48,11 @@ static enum error_kind open_catalog(struct recovery *r, const struct progress *p
                          catalog_path(r->x.cat), r->x.txn.catalog);
     if (!r->x.txn.target || snapshot_find(r->x.cat, NULL, r->x.txn.target, &r->x.target, &why) == OK)
         return OK;
-    if (why.kind == ERR_NOT_FOUND) { /* going back may well not need it; what does, says so */
-        progress_warn(progress, "snapshot %.8s, to which the rollback went, is gone", r->x.txn.target);
+    if (why.kind == ERR_NOT_FOUND ||
+        why.kind == ERR_CORRUPT) { /* going back may well not need it; what does, says so */
+        progress_warn(progress, "snapshot %.8s, %s, is %s", r->x.txn.target,
+                      txn_is_upgrade(&r->x.txn) ? "of before the upgrade" : "to which the rollback went",
+                      why.kind == ERR_NOT_FOUND ? "gone" : "damaged");
         return OK;
     }
     error_copy(err, &why);

@@ -141,11 +141,20 @@ static bool both_sides(const struct txn *t)
 
 static enum error_kind repair_old_tree(struct transaction_context *x, struct error *err)
 {
+    struct snapshot_record other = SNAPSHOT_RECORD_INIT;
+    bool gone = !x->target.root_count;
     uint64_t repaired = 0;
+    enum error_kind rc = OK;
 
     if (!x->linked || !x->txn.start_begun)
         return OK;
-    return linked_repair(x->cat, &x->target, x->linked, x->txn.site_path, false, &repaired, err); /* T7 */
+    if (gone)
+        rc = linked_stand_in(x->cat, &x->txn, &other, err);
+    if (!rc)
+        rc = linked_repair(x->cat, gone ? &other : &x->target, x->linked, x->txn.site_path, false, &repaired,
+                           err); /* T7 */
+    snapshot_record_release(&other);
+    return rc;
 }
 
 static enum error_kind files_to(struct transaction_context *x, bool new_side, struct error *err)

@@ -48,11 +48,17 @@ enum error_kind transaction_look(const char *site_path, enum transaction_state *
  * most: ERR_BUSY.
  */
 enum error_kind transaction_refuse_pending(const char *site_path, struct error *err);
+/* transaction_refuse_pending() for a snapshot of a site that may be gone altogether. */
+enum error_kind transaction_refuse_mark(const char *site_path, struct error *err);
 /*
- * transaction_refuse_pending() for a snapshot of a site that may be gone altogether. With `going`, ERR_REFUSED too if what
- * is kept there still needs it: its own snapshot, or the one whose files it shares.
+ * The ids of all snapshots that a transaction of a site of this host still needs, whether it is pending or has things kept: the one whose files a tree shares,
+ * those that a way back loads from. Whoever forgets asks.
+ *
+ * Returns    an error where what is kept can't be read: then nobody knows
  */
-enum error_kind transaction_refuse_mark(const char *site_path, const char *id, bool going, struct error *err);
+enum error_kind transaction_needed(struct catalog *cat, struct text_list *out, struct error *err);
+/* ERR_REFUSED, naming the place, if this one is among them. */
+enum error_kind transaction_refuse_needed(struct catalog *cat, const char *id, struct error *err);
 /* When a transaction last changed anything beside this site; 0: never. Looked at before the site is. */
 int64_t transaction_changed_ns(const char *site_path);
 /*

@@ -77,6 +77,9 @@ enum error_kind journal_open(struct journal *j, const struct place *p, journal_f
 /* Replay without changing anything: for transaction_look() and fuzzing. good_len: where the torn part begins. */
 enum error_kind journal_replay(const void *bytes, size_t len, journal_fn *fn, void *arg, uint64_t *good_len,
                                struct error *err);
+/* look.c: what the journal of a place says, without changing anything. ERR_NOT_FOUND where there is none. */
+struct txn;
+enum error_kind journal_look(const struct place *p, struct txn *out, struct error *err);
 /* The transaction is over: the journal goes, then the decision. */
 enum error_kind journal_end(struct journal *j, const struct place *p, struct error *err);
 void journal_close(struct journal *j);
@@ -277,7 +280,16 @@ int64_t linked_newest_ns(const struct linked *l);
 enum error_kind linked_forget(struct linked *l, const char *file, struct error *err);
 enum error_kind linked_sync(struct linked *l, struct error *err);
 void linked_close(struct linked *l);
-/* Walk a tree; every linked file that is not what its record says is replaced by the snapshot's content. */
+/*
+ * Where the snapshot that linked files were proved equal to is gone: another that has them, as they were. That is what was taken of the stopped shop before the
+ * exchange, for a file that had changed until then was given a link's end. out stays empty where there is none.
+ */
+enum error_kind linked_stand_in(struct catalog *cat, const struct txn *t, struct snapshot_record *out,
+                                struct error *err);
+/*
+ * Walk a tree; every linked file that is not what its record says is replaced by the snapshot's content. An empty snapshot is one that is
+ * gone: ERR_PENDING where it is needed, saying what a person can do.
+ */
 enum error_kind linked_repair(struct catalog *cat, const struct snapshot_record *snapshot, struct linked *l,
                               const char *tree, bool forget, uint64_t *repaired, struct error *err);
 

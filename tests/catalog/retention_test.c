@@ -104,7 +104,8 @@ static bool model_keeps(const struct retention *r, const struct retention_item *
     const struct keep_rules *rules = r->rules[class_of(&items[at])];
     int64_t newest = INT64_MIN;
 
-    if (items[at].held || !rules || items[at].made_ns > now + HOUR || is_newest_good(items, count, at, now))
+    if (items[at].held || (r->needed && !strcmp(r->needed->items[0], items[at].id)) || !rules ||
+        items[at].made_ns > now + HOUR || is_newest_good(items, count, at, now))
         return true;
     for (size_t i = 0; i < count; i++)
         if (rivals(&items[i], &items[at], now) && items[i].made_ns > newest)
@@ -175,9 +176,14 @@ static void retention__agrees_with_the_model_on_random_histories(void **state)
     for (int h = 0; h < HISTORIES; h++) {
         struct retention_item items[ITEMS_MAX];
         struct keep_rules rules[RETENTION_KINDS];
-        struct retention r = {{NULL}};
+        char *of_upgrade[1];
+        struct text_list needed = {of_upgrade, 1, 1};
+        struct retention r = {.needed = &needed};
         int64_t now = 0;
         size_t count = random_history(items, &now);
+        char id[33];
+
+        of_upgrade[0] = strcpy(id, items[random_below(count)].id);
 
         for (int k = 0; k < RETENTION_KINDS; k++) {
             random_rules(&rules[k]);
@@ -195,7 +201,7 @@ static void retention__flagged_snapshots_push_nothing_out(void **state)
         struct retention_item all[ITEMS_MAX];
         struct retention_item good[ITEMS_MAX];
         struct keep_rules rules;
-        struct retention r = {{&rules, &rules, &rules}};
+        struct retention r = {.rules = {&rules, &rules, &rules}};
         int64_t now = 0;
         size_t count = random_history(all, &now);
         size_t n = 0;
@@ -253,7 +259,7 @@ static void retention__two_years_stay_bounded_and_leave_no_hole(void **state)
 {
     static struct life lives[2];
     struct keep_rules rules;
-    struct retention r = {{&rules, NULL, NULL}};
+    struct retention r = {.rules = {&rules, NULL, NULL}};
     struct error err = ERROR_INIT;
     int64_t begin = INT64_C(1767225600) * NS;
 

@@ -78,7 +78,7 @@ static void catalogue__is_as_large_as_what_is_kept(void **state)
     const char *text = getenv("NOPSNAP_NIGHTS");
     unsigned nights = text ? (unsigned)atoi(text) : 60;
     struct keep_rules rules;
-    struct retention all = {{&rules, &rules, &rules}};
+    struct retention all = {.rules = {&rules, &rules, &rules}};
     struct error err = ERROR_INIT;
     struct verify_report report;
     struct catalog *cat;

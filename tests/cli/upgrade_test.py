@@ -158,6 +158,16 @@ def read(path):
         return f.read()
 
 
+def picture(s, which=0):
+    return "wwwroot/images/" + sorted(n for n in os.listdir(s.path("wwwroot/images")) if n.endswith("_0.jpeg"))[which]
+
+
+def rewrite(path):
+    """In place, perhaps through a link, and as long as before."""
+    with open(path, "r+b") as f:
+        f.write(b"NEW!")
+
+
 def upgrade__carries_over_what_is_the_shops_and_replaces_the_rest():
     s = SHOP
     pictures = {n: read(s.path("wwwroot/images/" + n)) for n in os.listdir(s.path("wwwroot/images")) if n.endswith(".jpeg")}
@@ -183,8 +193,18 @@ def upgrade__carries_over_what_is_the_shops_and_replaces_the_rest():
 def trial__rollback_brings_back_exactly_what_was():
     s = SHOP
     before = state(s)
+    time.sleep(2.1)  # what has just changed is not linked
     s.upgrade().expect(0)
     check(set(s.applied()) > before[2], "it has migrated")
+    # Nights pass, and rules that would keep one snapshot alone; what the new shop rewrites through a link is in the first of the upgrade's two.
+    rewrite(s.path(picture(s)))
+    s.configure(keep="last 1")
+    first = [r for r in s.list() if r.get("kind") == "before-upgrade" and not r["held"]][0]["id"]
+    s.nopsnap("run", "shop").expect(0)
+    s.nopsnap("forget", "shop", "--dry-run").expect(0, out="what a transaction kept needs it")
+    s.nopsnap("forget", "--all").expect(0)
+    s.nopsnap("forget", first).expect(1, err="is needed by what is still kept", hint="nopsnap confirm")
+    s.nopsnap("prune").expect(0)
     s.nopsnap("rollback", "shop", "--yes").expect(0, out=[f"before the upgrade to {TO}", "is back"])
     is_old(s, before)
     same(s.kept(), [], "nothing is kept")
@@ -248,6 +268,23 @@ def trial__ends_by_itself():
     same(s.kept(), [])
 
 
+def lose_the_first(s):
+    """Behind nopsnap's back: while it can't know that an upgrade is in its trial. It asks at the other sites of the catalogue, too."""
+    kept = os.path.join(os.path.dirname(s.site), ".nopsnap-shop", "kept")
+    other = os.path.join(os.path.dirname(s.site), "other")
+    first = [r for r in s.list() if r.get("kind") == "before-upgrade" and not r["held"]][0]["id"]
+    os.mkdir(other)
+    os.mkdir(os.path.join(os.path.dirname(s.site), ".nopsnap-other"), 0o700)
+    s.nopsnap("snapshot", other).expect(0)
+    os.rename(kept, kept.replace("-shop", "-other"))
+    s.nopsnap("forget", first).expect(1, err="kept in " + os.path.dirname(kept).replace("-shop", "-other"))
+    s.nopsnap("forget", "shop", "--keep", "last 1").expect(0)
+    os.rename(kept.replace("-shop", "-other"), kept + "-away")
+    s.nopsnap("forget", first).expect(0)
+    os.rename(kept + "-away", kept)
+    os.rmdir(other)
+
+
 def late__changes_until_the_stop_are_in_the_new_shop_and_in_the_old_one():
     """What happens between the first snapshot and the stop: the stop command is the last moment of that."""
     s = SHOP
@@ -277,11 +314,10 @@ exec {s.units.folder}/bin/systemctl stop nop.service
         same(os.stat(os.path.join(images, names[2])).st_mode & 0o777, 0o600, "mode " + when)
         s.configure()
         if when == "upgraded":
-            # The new shop writes through what may be a link: the old one has its own again.
-            with open(os.path.join(images, names[3]), "r+b") as f:
-                old = f.read(4)
-                f.seek(0)
-                f.write(b"NEW!")
+            # The new shop writes through what may be a link: the old one has its own again, also when the snapshot that was linked from is lost.
+            old = read(os.path.join(images, names[3]))[:4]
+            rewrite(os.path.join(images, names[3]))
+            lose_the_first(s)
             s.nopsnap("rollback", "shop", "--yes").expect(0)
     same(read(os.path.join(images, names[3]))[:4], old, "a picture that the new shop rewrote in place")
     undone = [r for r in s.list() if r["kind"] == "safety"]

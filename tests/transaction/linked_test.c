@@ -199,6 +199,38 @@ static void linked__discarded_is_no_record(void **state)
     assert_int_equal(linked_open("linked", &l, &err), ERR_CORRUPT); /* torn: never taken for an empty one */
 }
 
+static void linked__repair_without_the_snapshot_says_what_a_person_can_do(void **state)
+{
+    static const char *const files[] = {"tree/f"};
+    struct snapshot_record gone = SNAPSHOT_RECORD_INIT;
+    struct error err = ERROR_INIT;
+    struct catalog *not_looked_into = (struct catalog *)&gone;
+    struct linked_writer *w = NULL;
+    struct linked *l = NULL;
+    uint64_t repaired = 0;
+    struct stat st;
+
+    (void)state;
+    assert_int_equal(mkdir("tree", 0700), 0);
+    put(files[0], "1234");
+    st = look(files[0]);
+    assert_int_equal(linked_begin("linked", &w, &err), OK);
+    assert_int_equal(linked_add(w, "f", &st, &err), OK);
+    assert_int_equal(linked_commit(w, &err), OK);
+    assert_int_equal(linked_open("linked", &l, &err), OK);
+    assert_int_equal(linked_repair(not_looked_into, &gone, l, "tree", false, &repaired, &err), OK);
+    a_tick();
+    put(files[0], "5678");
+    assert_int_equal(linked_repair(not_looked_into, &gone, l, "tree", false, &repaired, &err), ERR_PENDING);
+    assert_non_null(strstr(err.text, "f was rewritten through a link"));
+    assert_non_null(strstr(err.text, "under a new inode"));
+    error_clear(&err);
+    put("right", "1234"); /* and that is what helps */
+    assert_int_equal(rename("right", files[0]), 0);
+    assert_int_equal(linked_repair(not_looked_into, &gone, l, "tree", false, &repaired, &err), OK);
+    linked_close(l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -209,6 +241,7 @@ int main(void)
         folder_test(linked__none_and_an_absent_record_are_fine),
         folder_test(linked__thousands_are_found),
         folder_test(linked__discarded_is_no_record),
+        folder_test(linked__repair_without_the_snapshot_says_what_a_person_can_do),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
