@@ -1,6 +1,6 @@
 """CREATE, ALTER and DROP, parsed: each gives (what to do, its arguments). What is not here or not so is a syntax error."""
 
-from tsql_lex import END, NUMBER, WORD
+from tsql_lex import END, NUMBER, STRING, WIDE_STRING, WORD
 from tsql_select import Parser
 
 INDEX_OPTIONS = {"PAD_INDEX", "FILLFACTOR", "IGNORE_DUP_KEY", "STATISTICS_NORECOMPUTE", "ALLOW_ROW_LOCKS", "ALLOW_PAGE_LOCKS",
@@ -280,7 +280,7 @@ class Ddl(Parser):
                 self.fault("NAME first, and each once")
             self.expect("=")
             if word == "NAME":
-                out[word] = self.name()
+                out[word] = self.string() if self.token.kind in (STRING, WIDE_STRING) else self.name()
             elif word == "FILENAME":
                 out[word] = self.string()
             elif word == "MAXSIZE" and self.accept("UNLIMITED"):
