@@ -5,6 +5,7 @@
 
 #include "drill_internal.h"
 #include "retention.h"
+#include "shops.h"
 #include "thread.h"
 #include "transaction.h"
 
@@ -121,6 +122,26 @@ static enum error_kind connect_first(struct drill *d, struct error *err)
 
 /* ---- the beginning ---- */
 
+/* Which snapshot, and where. */
+static enum error_kind prepare(struct drill *d, char **parent, char **folder, struct error *err)
+{
+    bool held = false;
+    enum error_kind rc = choose(d, err);
+
+    if (!rc) {
+        memcpy(d->result->snapshot, d->snapshot.id, sizeof(d->result->snapshot));
+        d->result->snapshot_ns = d->snapshot.made_ns;
+        rc = drill_place_of(d->cat, d->site, d->options->folder, d->site_id, parent, folder, err);
+    }
+    if (!rc)
+        rc = shops_hold(d->cat, d->options->config, *parent, &held, err);
+    if (!rc && held) {
+        rc = error_set(err, ERR_REFUSED, 0, "%s is inside a shop: no copy of one is put there", *parent);
+        error_hint(err, "name another folder: --scratch, or drill-folder in the config");
+    }
+    return rc;
+}
+
 static enum error_kind make_place(struct drill *d, const char *folder, struct error *err)
 {
     struct scratch_spec spec = {.what = "drill", .folder = folder, .mode = 0700, .db = d->db};
@@ -132,19 +153,10 @@ static enum error_kind make_place(struct drill *d, const char *folder, struct er
     return rc ? rc : scratch_begin(&d->place, &spec, d->progress, err);
 }
 
-static enum error_kind begin(struct drill *d, struct error *err)
+static enum error_kind begin(struct drill *d, const char *parent, const char *folder, struct error *err)
 {
-    char *parent = NULL;
-    char *folder = NULL;
-    enum error_kind rc = choose(d, err);
+    enum error_kind rc = connect_first(d, err);
 
-    if (!rc) {
-        memcpy(d->result->snapshot, d->snapshot.id, sizeof(d->result->snapshot));
-        d->result->snapshot_ns = d->snapshot.made_ns;
-        rc = drill_place_of(d->cat, d->site, d->options->folder, d->site_id, &parent, &folder, err);
-    }
-    if (!rc)
-        rc = connect_first(d, err);
     if (!rc)
         rc = make_place(d, folder, err);
     if (!rc) /* what an earlier one left is gone now */
@@ -154,8 +166,6 @@ static enum error_kind begin(struct drill *d, struct error *err)
         if (rc)
             error_hint(err, "where the login lacks the right, name one that has it with database-admin in the config");
     }
-    free(parent);
-    free(folder);
     return rc;
 }
 
@@ -260,18 +270,24 @@ static enum error_kind prove(struct drill *d, struct error *err)
     return rc;
 }
 
-static enum error_kind drill(struct drill *d, struct error *err)
+static void set_times(struct drill_result *r, int64_t began_ns, int64_t since_ms)
 {
-    int64_t since = clock_monotonic_ms();
-    struct error last = ERROR_INIT;
-    enum error_kind rc;
+    r->started_ns = began_ns;
+    r->ended_ns = began_ns + (clock_monotonic_ms() - since_ms) * NS_PER_MS;
+}
 
-    d->result->started_ns = clock_now();
-    rc = begin(d, err);
+/* From the first thing that is made to the last that is taken away. */
+static enum error_kind try(struct drill *d, const char *parent, const char *folder, int64_t began_ns, int64_t since_ms,
+                           struct error *err)
+{
+    struct error last = ERROR_INIT;
+    enum error_kind rc = begin(d, parent, folder, err);
+
     if (!rc)
         rc = prove(d, err);
-    d->result->ended_ns = d->result->started_ns + (clock_monotonic_ms() - since) * NS_PER_MS;
-    progress_step(d->progress, "removing what was restored");
+    set_times(d->result, began_ns, since_ms);
+    if (d->token[0])
+        progress_step(d->progress, "removing what was restored");
     if (scratch_end(&d->place, &last) == OK) {
         drill_noted_end(d);
     } else {
@@ -281,7 +297,30 @@ static enum error_kind drill(struct drill *d, struct error *err)
             *err = last;
         rc = rc ? rc : last.kind;
     }
+    return rc;
+}
+
+/* Nothing was made. A wrong id or folder is no drill that failed; that there is nothing good to restore is one, and so is damage. */
+static bool is_proof_of_failure(const struct drill *d, enum error_kind why)
+{
+    return why == ERR_CORRUPT || (!d->result->snapshot[0] && !d->options->snapshot);
+}
+
+static enum error_kind drill(struct drill *d, struct error *err)
+{
+    int64_t began_ns = clock_now();
+    int64_t since_ms = clock_monotonic_ms();
+    char *parent = NULL;
+    char *folder = NULL;
+    enum error_kind rc = prepare(d, &parent, &folder, err);
+
+    if (!rc)
+        rc = try(d, parent, folder, began_ns, since_ms, err);
+    else if (is_proof_of_failure(d, rc))
+        set_times(d->result, began_ns, since_ms);
     snapshot_record_release(&d->snapshot);
+    free(parent);
+    free(folder);
     return rc;
 }
 

@@ -20,6 +20,8 @@ struct drill_options {
     const char *snapshot; /* the beginning of an id; NULL: the newest good one (retention.h) */
     const char
         *folder; /* an existing one, for what is restored; NULL: drill-folder of the config, else the catalogue's own */
+    const struct config
+        *config; /* whose shops the copy must not be put into, besides those of the catalogue; or NULL */
     /* Connect to the site's database; *out NULL when its settings name none. The caller closes it. */
     enum error_kind (*connect)(void *arg, const struct site *site, struct database **out, struct error *err);
     void *arg;
@@ -27,7 +29,7 @@ struct drill_options {
 
 struct drill_result {
     int64_t started_ns,
-        ended_ns; /* 0: it did not begin. Without the removal; of the same clock, however that was set meanwhile */
+        ended_ns; /* 0: it did not begin, or was refused before anything was tried. Without the removal; of the same clock, however that was set meanwhile */
     char snapshot[33];
     int64_t snapshot_ns; /* the moment that it stands for */
     bool has_files, has_database;

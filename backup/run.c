@@ -236,7 +236,7 @@ static enum error_kind verify(struct running *r, struct error *err)
 
 static enum error_kind drill(struct running *r, struct error *err)
 {
-    struct drill_options o = {.connect = r->options->connect, .arg = r->options->arg};
+    struct drill_options o = {.config = r->options->config, .connect = r->options->connect, .arg = r->options->arg};
     struct run_step *step = &r->result->steps[RUN_DRILL];
     enum error_kind rc = r->no_drill ? drill_clear(r->cat, r->site, &o, r->progress, err)
                                      : drill_site(r->cat, r->site, &o, r->progress, &r->result->drill, err);

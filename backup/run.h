@@ -32,8 +32,9 @@ struct run_step {
 };
 
 struct run_options {
-    int wait_ms;      /* for another run of this site; 0: not at all */
-    const char *keep; /* rules that stand for `keep` of the config, or NULL */
+    int wait_ms;                 /* for another run of this site; 0: not at all */
+    const char *keep;            /* rules that stand for `keep` of the config, or NULL */
+    const struct config *config; /* whose shops a drill's copy is not put into */
     /* Connect to the site's database anew; *out NULL when its settings name none. The caller closes it. */
     enum error_kind (*connect)(void *arg, const struct site *site, struct database **out, struct error *err);
     void *arg;

@@ -123,10 +123,8 @@ enum error_kind cli_site_open(struct cli *cli, const char *name, bool loose, str
  */
 enum error_kind cli_site_known(struct cli *cli, struct catalog *cat, const char *name, const char *path,
                                struct error *err);
-/* Is this folder where visitors of any site could read what is put there (P10), or in the tree of a site of the config (P2)? */
-bool cli_is_in_site(const struct cli *cli, const char *folder);
-/* ERR_REFUSED for a file to be written whose folder is. */
-enum error_kind cli_refuse_in_site(const struct cli *cli, const char *file, struct error *err);
+/* ERR_REFUSED for a file to be written whose folder is in a shop, or handed out by one (shops_hold()); cat NULL: there is none. */
+enum error_kind cli_refuse_in_site(const struct cli *cli, struct catalog *cat, const char *file, struct error *err);
 /* Connect to the site's database; *out NULL when it has none. The targets live in r. */
 struct cli_database {
     struct database_target target, admin;
@@ -148,6 +146,13 @@ enum error_kind cli_kept_clear(struct cli *cli, struct catalog *cat, struct site
 enum error_kind cli_refuse_pending_of(const struct snapshot_record *record, struct error *err);
 /* One warning line when a transaction is pending; for commands that only read. */
 void cli_warn_pending(struct cli *cli, const char *site_path);
+
+/* ---- cli_status.c ---- */
+
+struct overview;
+/* Write the metrics to the file that somebody named, unless it is in a shop. */
+enum error_kind cli_metrics_write(struct cli *cli, struct catalog *cat, const struct overview *o, const char *file,
+                                  struct error *err);
 
 /* ---- cli_progress.c ---- */
 

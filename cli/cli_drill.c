@@ -83,7 +83,7 @@ int cli_drill(struct cli *cli, int argc, char **argv)
     const struct command *me = cli_command_find("drill");
     struct drill_arguments a = {NULL};
     struct cli_database database = CLI_DATABASE_INIT;
-    struct drill_options o = {.connect = cli_connect, .arg = &database};
+    struct drill_options o = {.config = &cli->config, .connect = cli_connect, .arg = &database};
     struct drill_result result = {.started_ns = 0};
     struct site site = SITE_INIT;
     struct catalog *cat = NULL;

@@ -36,9 +36,9 @@ int cli_export(struct cli *cli, int argc, char **argv)
 
     if (status >= 0)
         return status;
-    rc = cli_refuse_in_site(cli, argv[optind + 1], &err); /* it holds the shop's passwords (P10) */
+    rc = cli_catalog_open(cli, CATALOG_READ, false, &cat, &err);
     if (!rc)
-        rc = cli_catalog_open(cli, CATALOG_READ, false, &cat, &err);
+        rc = cli_refuse_in_site(cli, cat, argv[optind + 1], &err); /* it holds the shop's passwords (P10) */
     if (!rc)
         rc = cli_snapshot_open(cat, argv[optind], &record, &err);
     if (!rc)

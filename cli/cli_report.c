@@ -52,9 +52,9 @@ int cli_report(struct cli *cli, int argc, char **argv)
     }
     if (!file || argc != optind)
         return cli_usage(cli, me, "report takes --html FILE");
-    rc = cli_refuse_in_site(cli, file, &err);
+    rc = cli_catalog_open(cli, CATALOG_READ, false, &cat, &err);
     if (!rc)
-        rc = cli_catalog_open(cli, CATALOG_READ, false, &cat, &err);
+        rc = cli_refuse_in_site(cli, cat, file, &err);
     if (!rc)
         rc = write_report(cli, cat, file, &err);
     catalog_close(cat);

@@ -10,6 +10,7 @@
 #include "cli.h"
 #include "file.h"
 #include "restore.h"
+#include "shops.h"
 
 #define CONNECTION_MAX 65536u
 
@@ -84,20 +85,19 @@ static enum error_kind outside_catalog(const struct catalog *cat, const char *ta
 }
 
 /* What is restored holds the shop's passwords: never where visitors could read it (P10). The site's own folder may be filled again. */
-static enum error_kind outside_sites(struct cli *cli, const struct snapshot_record *record, const char *target,
-                                     struct error *err)
+static enum error_kind outside_sites(struct cli *cli, struct catalog *cat, const struct snapshot_record *record,
+                                     const char *target, struct error *err)
 {
     char *parent = NULL;
-    bool inside;
+    bool inside = false;
     enum error_kind rc = path_parent(target, &parent, err);
 
-    if (rc)
-        return rc;
-    inside = site_serves(target) || cli_is_in_site(cli, parent) ||
-             (record->site_path && site_holds(record->site_path, parent));
+    if (!rc)
+        rc = shops_hold(cat, &cli->config, parent, &inside, err);
+    inside = inside || site_serves(target) || (!rc && record->site_path && site_holds(record->site_path, parent));
     free(parent);
-    if (!inside)
-        return OK;
+    if (rc || !inside)
+        return rc;
     rc = error_set(err, ERR_REFUSED, 0, "%s is inside a site: visitors could read the passwords", target);
     error_hint(err, "name a folder elsewhere; nopsnap rollback brings a shop back in its place");
     return rc;
@@ -182,7 +182,7 @@ static enum error_kind restore_roots(struct cli *cli, struct catalog *cat, const
     char *place = NULL;
 
     if (!rc)
-        rc = outside_sites(cli, record, a->target, err);
+        rc = outside_sites(cli, cat, record, a->target, err);
     if (!rc && !record->root_count)
         rc = error_set(err, ERR_REFUSED, 0, "snapshot %.8s holds only a database", record->id);
     if (!rc && record->root_count > 1)

@@ -4,6 +4,7 @@
 
 #include "cli_rollback.h"
 #include "file.h"
+#include "shops.h"
 #include "thread.h"
 
 struct rollback_arguments {
@@ -170,14 +171,19 @@ static enum error_kind refuse_place(const char *directory, struct error *err)
  * Where the lost rows go: made if it is not there, and never where visitors could read it (P10). Looked at before anything
  * is made, and again after: by a ".." behind a folder that was missing it may lead elsewhere than it seemed.
  */
-static enum error_kind export_place(const struct site *site, const char *directory, struct error *err)
+static enum error_kind export_place(struct cli *cli, struct catalog *cat, const struct site *site,
+                                    const char *directory, struct error *err)
 {
-    enum error_kind rc;
+    bool inside = false;
+    enum error_kind rc = shops_hold(cat, &cli->config, directory, &inside, err);
 
-    if (site_serves(directory) || site_holds(site->path, directory))
+    if (!rc && (inside || site_holds(site->path, directory)))
         return refuse_place(directory, err);
-    rc = directory_make_all(directory, err);
-    if (!rc && (site_serves(directory) || site_holds(site->path, directory)))
+    if (!rc)
+        rc = directory_make_all(directory, err);
+    if (!rc)
+        rc = shops_hold(cat, &cli->config, directory, &inside, err);
+    if (!rc && (inside || site_holds(site->path, directory)))
         rc = refuse_place(directory, err);
     return rc;
 }
@@ -194,7 +200,7 @@ static int act(struct cli *cli, struct catalog *cat, struct site *site, struct r
     memcpy(target, plan->target.id, sizeof(target));
     rc = plan->preflight.problems.count ? OK : ask(a, plan, &err); /* with problems there is nothing to ask */
     if (!rc && a->options.export_lost)
-        rc = export_place(site, a->options.export_lost, &err);
+        rc = export_place(cli, cat, site, a->options.export_lost, &err);
     if (!rc)
         rc = rollback_run(cat, site, plan, &cli->progress, &result, &err);
     cli_progress_end(cli);

@@ -7,7 +7,6 @@
 #include "cli.h"
 #include "cli_drill.h"
 #include "cli_run.h"
-#include "metrics.h"
 #include "notify.h"
 #include "overview.h"
 #include "run.h"
@@ -233,7 +232,13 @@ static int run_one(struct cli *cli, struct catalog *cat, const char *name, const
 {
     struct cli_database database = CLI_DATABASE_INIT;
     struct cli_run_told told = {.cli = cli, .cat = cat, .name = name, .section = config_find(&cli->config, name)};
-    struct run_options o = {a->wait_ms, a->keep, cli_connect, &database, cli_run_begun, &told};
+    struct run_options o = {.wait_ms = a->wait_ms,
+                            .keep = a->keep,
+                            .config = &cli->config,
+                            .connect = cli_connect,
+                            .arg = &database,
+                            .begun = cli_run_begun,
+                            .begun_arg = &told};
     struct run_result result = {.started_ns = clock_now()};
     struct site site = SITE_INIT;
     struct error err = ERROR_INIT;
@@ -289,9 +294,8 @@ static void look_around(struct cli *cli, struct catalog *cat)
     error_clear(&err);
     if (!cli->config.metrics_file)
         return;
-    if (cli_refuse_in_site(cli, cli->config.metrics_file, &err) != OK ||
-        overview_gather(cat, &cli->config, NULL, &o, &err) != OK ||
-        metrics_write(&o, cli->config.metrics_file, &err) != OK)
+    if (overview_gather(cat, &cli->config, NULL, &o, &err) != OK ||
+        cli_metrics_write(cli, cat, &o, cli->config.metrics_file, &err) != OK)
         cli_warn(cli, "%s", err.text);
     overview_release(&o);
 }

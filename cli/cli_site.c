@@ -7,6 +7,7 @@
 
 #include "cli.h"
 #include "file.h"
+#include "shops.h"
 
 static void tell(struct cli *cli, const struct site *site)
 {
@@ -108,21 +109,15 @@ enum error_kind cli_site_known(struct cli *cli, struct catalog *cat, const char 
     return rc;
 }
 
-bool cli_is_in_site(const struct cli *cli, const char *folder)
-{
-    bool inside = site_serves(folder);
-
-    for (size_t i = 0; i < cli->config.count && !inside; i++)
-        inside = cli->config.sites[i].path && site_holds(cli->config.sites[i].path, folder);
-    return inside;
-}
-
-enum error_kind cli_refuse_in_site(const struct cli *cli, const char *file, struct error *err)
+enum error_kind cli_refuse_in_site(const struct cli *cli, struct catalog *cat, const char *file, struct error *err)
 {
     char *parent = NULL;
+    bool inside = false;
     enum error_kind rc = path_parent(file, &parent, err);
 
-    if (!rc && cli_is_in_site(cli, parent)) {
+    if (!rc)
+        rc = shops_hold(cat, &cli->config, parent, &inside, err);
+    if (!rc && inside) {
         rc = error_set(err, ERR_REFUSED, 0, "%s is inside a site: visitors could read it", file);
         error_hint(err, "name a file elsewhere");
     }

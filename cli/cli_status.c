@@ -274,9 +274,28 @@ static int parse(struct cli *cli, int argc, char **argv, const char **metrics)
         return cli_usage(cli, command, "status takes one site, or none for all");
     if (*metrics && argc - optind == 1)
         return cli_usage(cli, command, "the metrics are of all sites");
-    if (!*metrics && argc == optind)
-        *metrics = cli->config.metrics_file;
     return -1;
+}
+
+enum error_kind cli_metrics_write(struct cli *cli, struct catalog *cat, const struct overview *o, const char *file,
+                                  struct error *err)
+{
+    enum error_kind rc = cli_refuse_in_site(cli, cat, file, err);
+
+    return rc ? rc : metrics_write(o, file, err);
+}
+
+/* The file that the command line names is what was asked for; the config's is written beside, and what fails there is warned of, as by a run. */
+static enum error_kind write_metrics(struct cli *cli, struct catalog *cat, const struct overview *o, const char *file,
+                                     struct error *err)
+{
+    struct error why = ERROR_INIT;
+
+    if (file)
+        return cli_metrics_write(cli, cat, o, file, err);
+    if (cli->config.metrics_file && cli_metrics_write(cli, cat, o, cli->config.metrics_file, &why) != OK)
+        cli_warn(cli, "%s", why.text);
+    return OK;
 }
 
 int cli_status(struct cli *cli, int argc, char **argv)
@@ -293,17 +312,15 @@ int cli_status(struct cli *cli, int argc, char **argv)
     if (status >= 0)
         return status;
     one = argc - optind == 1;
-    rc = metrics ? cli_refuse_in_site(cli, metrics, &err) : OK;
-    if (!rc)
-        rc = cli_catalog_open(cli, CATALOG_READ, false, &cat, &err);
+    rc = cli_catalog_open(cli, CATALOG_READ, false, &cat, &err);
     if (!rc && one)
         rc = cli_site_open(cli, argv[optind], true, &site, &err);
     if (!rc && one)
         rc = cli_site_known(cli, cat, argv[optind], site.path, &err);
     if (!rc)
         rc = overview_gather(cat, &cli->config, one ? site.path : NULL, &o, &err);
-    if (!rc && metrics)
-        rc = metrics_write(&o, metrics, &err);
+    if (!rc && !one)
+        rc = write_metrics(cli, cat, &o, metrics, &err);
     if (rc) {
         status = cli_fail(cli, &err);
         goto done;

@@ -85,6 +85,10 @@ def page__is_written_nowhere_where_visitors_could_read_it():
         os.symlink(served, os.path.join(b.folder, "pages"))
         for file in (os.path.join(served, "r.html"), os.path.join(b.folder, "pages", "r.html")):
             b.run("report", "--html", file).expect(1, err=f"{file} is inside a site: visitors could read it", hint="elsewhere")
+        os.rmdir(served)
+        os.rmdir(os.path.dirname(served))  # from now on only the catalogue tells that this is a shop
+        b.run("report", "--html", os.path.join(b.site, "App_Data", "r.html")).expect(1, err="is inside a site", hint="elsewhere")
+        os.makedirs(served)
         b.write_config()
         b.run("report", "--html", os.path.join(b.site, "App_Data", "r.html")).expect(1, err="is inside a site", hint="elsewhere")
         same("written", [os.listdir(served), os.listdir(os.path.join(b.site, "App_Data"))], [[], []])

@@ -115,7 +115,7 @@ static void run__leaves_a_later_step_to_the_next_run_when_somebody_is_in_the_way
 {
     struct seen seen = {.replace = false};
     const struct progress progress = {.step = on_step, .warn = on_warn, .arg = &seen};
-    const struct run_options o = {0, "last 1", no_database, NULL, on_begun, &seen};
+    const struct run_options o = {.keep = "last 1", .connect = no_database, .begun = on_begun, .begun_arg = &seen};
     struct run_result r = {.started_ns = 0};
     struct site site = SITE_INIT;
     struct catalog *cat = NULL;

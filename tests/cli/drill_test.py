@@ -116,6 +116,16 @@ def prove_a_good_one(b):
     b.run("-v", "status", "shop").expect(0, out="last proved restorable: ")
     b.run("drill", "shop", "--scratch", b.site).expect(1, err="inside the shop", hint="--scratch")
     b.run("drill", "shop", "ffffffff").expect(1, hint="nopsnap list")
+    same("removed", "removing" in b.run("-v", "drill", "shop", "--scratch", "/nowhere/at/all").expect(1, err="/nowhere/at/all", hint="--scratch").err, False)
+    other = os.path.join(b.folder, "other")
+    os.makedirs(os.path.join(other, "App_Data"))
+    b.write_config(f"[nopsnap]\ncatalog = {b.catalog}\n[shop]\npath = {b.site}\n[other]\npath = {other}\n")
+    b.run("drill", "shop", "--scratch", os.path.join(other, "App_Data")).expect(1, err="inside a shop", hint="--scratch")
+    b.configure()
+    b.run("snapshot", other, "--files-only").expect(0)
+    b.run("drill", "shop", "--scratch", os.path.join(other, "App_Data")).expect(1, err="inside a shop", hint="--scratch")
+    b.run("forget", "latest").expect(0)
+    same("refusals are no drills", len(b.drills()), 2)
 
 
 def miss_a_row(b):
@@ -274,7 +284,7 @@ def drill_when_it_is_due(b):
     b.configure("drill = weekly", hook)
     night(15.5, "drill      not done: the last one failed, and is tried again later")
     same("still failed", [(e["event"], "Log" in e["text"]) for e in told.events[2:]], [("failure", True)])
-    same("recorded", [d["status"] for d in b.drills()], [7, 0, 0, 1])
+    same("recorded", [d["status"] for d in b.drills()], [7, 0, 0])
     night(15.95, night_word)
     same("well again", [e["event"] for e in told.events[3:]], ["recovery"])
     b.configure()
