@@ -255,7 +255,7 @@ static enum error_kind tell_overdue(struct catalog *cat, const struct config *co
 /* Does this problem mean that a good snapshot is expected and not there? */
 static bool is_overdue(const struct overview_site *s, const char *code)
 {
-    return strcmp(code, "late") == 0 || (s->scheduled && (strcmp(code, "none") == 0 || strcmp(code, "none-good") == 0));
+    return strcmp(code, "late") == 0 || (s->expect_ms && (strcmp(code, "none") == 0 || strcmp(code, "none-good") == 0));
 }
 
 /* What is said of a site that is overdue; NULL of others. */

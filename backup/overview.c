@@ -203,15 +203,16 @@ static void expect(struct overview_site *s, const struct site_config *config, co
     int64_t every = given > 0 ? given * NS_PER_MS : seen ? seen : DEFAULT_RHYTHM_NS;
     int64_t slack = every / 12 > SLACK_MIN_NS ? every / 12 : SLACK_MIN_NS;
 
-    s->scheduled = given > 0 || timer || last || s->run.ended_ns;
-    if (!s->scheduled)
+    s->scheduled = given > 0 || timer || s->stopped_timer;
+    if (!s->scheduled && !seen) /* one by hand is no rhythm */
         return;
     if (timer && timer->delay_ms * NS_PER_MS > slack)
         slack = timer->delay_ms * NS_PER_MS;
     s->expect_ms = (every + slack) / NS_PER_MS;
     if (s->run.started_ns > last && !snapshot_is_of_future(s->run.started_ns, now_ns))
         last = s->run.started_ns;
-    s->next_ns = s->stopped_timer ? 0 : timer && timer->times.next_ns ? timer->times.next_ns : last ? last + every : 0;
+    s->next_is_expected = !timer && !s->stopped_timer && given > 0 && last;
+    s->next_ns = timer ? timer->times.next_ns : s->next_is_expected ? last + every : 0;
 }
 
 /* ---- what was done ---- */

@@ -67,9 +67,10 @@ struct overview_site {
     uint64_t stored, stored_week, stored_month;
     uint64_t rows, tables; /* of the newest good one's dump; 0 without */
 
-    bool scheduled;    /* there is a timer, there are scheduled snapshots or runs, or the config expects some */
-    int64_t expect_ms; /* a good snapshot may be so old; 0: nobody expects one */
-    int64_t next_ns;   /* when the timer starts the next run, or the rhythm so far lets it be expected; 0: neither */
+    bool scheduled;        /* there is a schedule, or the config expects snapshots */
+    int64_t expect_ms;     /* a good snapshot may be so old; 0: nobody expects one */
+    int64_t next_ns;       /* when the timer starts the next run, or else the next is due by expect-every; 0: neither */
+    bool next_is_expected; /* it is the latter */
     struct overview_work run, drill, drill_good;
     char *run_failed;    /* what failed in the newest run, "after-run: ...", or NULL */
     int64_t drill_ms;    /* a restore is to be proved so often; 0: nobody asks for it */

@@ -112,8 +112,7 @@ static enum error_kind judge_age(const struct overview *o, struct overview_site 
     if (!s->good && s->count)
         return say(s, OVERVIEW_WARNING, "none-good", "snapshot", "there is no whole snapshot that is not flagged", err);
     if (!s->good)
-        return s->scheduled || s->name ? say(s, OVERVIEW_WARNING, "none", "snapshot", "there is no snapshot yet", err)
-                                       : OK;
+        return say(s, OVERVIEW_WARNING, "none", "snapshot", "there is no snapshot yet", err);
     if (!s->expect_ms || o->now_ns - s->good->made_ns <= s->expect_ms * NS_PER_MS)
         return OK;
     text_duration((uint64_t)((o->now_ns - s->good->made_ns) / NS_PER_MS), age);
@@ -167,7 +166,11 @@ static enum error_kind judge_work(struct overview_site *s, const struct overview
     if (!w->ended_ns || w->status == 0 || w->status == 3)
         return OK;
     text_moment(w->ended_ns, when);
-    (void)snprintf(text, sizeof(text), "the last %s failed: %s, exit status %d", what, when, w->status);
+    if (w->status == 6)
+        (void)snprintf(text, sizeof(text), "the last %s met another command and is left to the next one: %s", what,
+                       when);
+    else
+        (void)snprintf(text, sizeof(text), "the last %s failed: %s, exit status %d", what, when, w->status);
     return say(s, w->status == 6 ? OVERVIEW_NOTE : OVERVIEW_WARNING, what, verb, text, err);
 }
 
@@ -225,15 +228,15 @@ enum error_kind overview_judge_site(const struct overview *o, struct overview_si
 
 enum error_kind overview_judge_catalog(struct overview *o, struct error *err)
 {
-    bool scheduled = false;
+    bool expected = false;
     enum error_kind rc = OK;
 
     for (size_t i = 0; i < o->count; i++)
-        scheduled = scheduled || o->sites[i].scheduled;
+        expected = expected || o->sites[i].expect_ms > 0;
     if (o->damaged)
         rc = overview_problem_add(&o->problems, OVERVIEW_DAMAGE, "damage", "nopsnap verify names it", err,
                                   "the catalogue %s has damage that no repair has cleared", o->catalog);
-    if (!rc && scheduled && o->oldest_unread_ns && o->now_ns - o->oldest_unread_ns > UNREAD_DAYS * NS_PER_DAY)
+    if (!rc && expected && o->oldest_unread_ns && o->now_ns - o->oldest_unread_ns > UNREAD_DAYS * NS_PER_DAY)
         rc = overview_problem_add(&o->problems, OVERVIEW_WARNING, "unverified", "nopsnap verify --read-data=10m", err,
                                   "some of the stored data was not read for %lld days",
                                   (long long)((o->now_ns - o->oldest_unread_ns) / NS_PER_DAY));

@@ -152,7 +152,8 @@ static void put_figures(struct page *p, const struct overview *o, const struct o
              s->drill_good.ended_ns ? ", in " : "", s->drill_good.ended_ns ? took : "");
     if (s->next_ns) {
         overview_age(s->next_ns, o->now_ns, text);
-        put_card(p, "next run", "%s%s", s->next_ns <= o->now_ns ? "due" : "in ", s->next_ns <= o->now_ns ? "" : text);
+        put_card(p, s->next_is_expected ? "next expected" : "next run", "%s%s", s->next_ns <= o->now_ns ? "due" : "in ",
+                 s->next_ns <= o->now_ns ? "" : text);
     }
     page_put(p, "</div>");
 }

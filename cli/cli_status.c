@@ -81,6 +81,7 @@ static void site_json(const struct overview *o, const struct overview_site *s)
     json_put_flag(v, "scheduled", s->scheduled);
     json_put_number(v, "expect_ms", s->expect_ms);
     json_put_number(v, "next_run_ns", s->next_ns);
+    json_put_flag(v, "next_is_expected", s->next_is_expected);
     json_put_number(v, "last_run_ns", s->run.ended_ns);
     json_put_number(v, "last_run_status", s->run.status);
     json_put_number(v, "last_drill_ns", s->drill.ended_ns);
@@ -181,12 +182,13 @@ static void print_more(const struct overview_site *s)
 
 static void next_column(const struct overview *o, const struct overview_site *s, char out[TEXT_MAX])
 {
-    if (!s->next_ns)
-        (void)snprintf(out, TEXT_MAX, "-");
-    else if (s->next_ns <= o->now_ns)
-        (void)snprintf(out, TEXT_MAX, "due");
+    char in[TEXT_MAX];
+
+    if (s->next_ns > o->now_ns)
+        overview_age(s->next_ns, o->now_ns, in);
     else
-        overview_age(s->next_ns, o->now_ns, out);
+        (void)snprintf(in, sizeof(in), "%s", s->next_ns ? "due" : "-");
+    (void)snprintf(out, TEXT_MAX, "%s%.16s", s->next_is_expected ? "~" : "", in);
 }
 
 /* site 18, last good 9, size 10, week 10, drill 6, next 5, state 7: 71 with the gaps. */

@@ -30,7 +30,8 @@ def status__tells_the_figures_of_what_there_is():
                 raise Failed(f"{key} is {o.get(key)!r}")
         newest = (NOW - 3600) * 10**9
         same("state", (o["state"], o["name"], o["version"], codes(o)), ("well", "shop", "4.70.2", []))
-        same("moments", (o["newest_ns"], o["newest_whole_ns"], o["next_run_ns"]), (newest, newest, newest + DAY * 10**9))
+        same("moments", (o["newest_ns"], o["newest_whole_ns"]), (newest, newest))
+        same("no schedule", (o["scheduled"], o["next_run_ns"], o["next_is_expected"]), (False, 0, False))
         same("figures", (o["snapshots"], o["files"], o["bytes"], o["dump_bytes"]), (60, 8, 40000000 + 60 * 90000, 20000))
         same("rows", (o["tables"], o["rows"]), (3, 1000 + 180 + 5000 + 660 + 60))
         stored = [20000 + age % 7 * 4000 for age in range(60)]
@@ -56,6 +57,9 @@ def late__is_judged_by_the_rhythm_or_by_what_is_expected():
         b.more = "expect-every = 7d\n"
         b.write_config()
         same("weekly", codes(site_of(b)), [])
+        o = site_of(b)
+        same("expected", (o["scheduled"], o["next_run_ns"], o["next_is_expected"]), (True, (NOW - 3600 + 7 * DAY) * 10**9, True))
+        b.run("status").expect(0, out=" ~5 d  well")
         b.more = "expect-every = 1h\n"
         b.write_config()
         b.at(0)
@@ -69,6 +73,9 @@ def late__is_judged_by_the_rhythm_or_by_what_is_expected():
         b.run("status").expect(2, err=["expect-every", "line 7"])
     with Planted(every=3600) as b:
         same("an hourly rhythm", site_of(b)["expect_ms"], 5400 * 1000)
+    with Planted(snapshots=1) as b:
+        b.at(40 * 3600)
+        same("one by hand is none", (codes(site_of(b)), site_of(b)["expect_ms"]), ([], 0))
 
 
 def good__is_nothing_of_the_future():
@@ -101,6 +108,7 @@ def never__is_said_where_there_is_nothing():
         b.run("status").expect(3, out=["never", "there is no snapshot yet", "nopsnap snapshot shop"])
         b.write_config(f"[nopsnap]\ncatalog = {b.catalog}\n")
         b.run("status").expect(0, out="no site is known")
+        b.run("status", b.site).expect(3, out="there is no snapshot yet")
 
 
 def damage__is_status_7_and_old_unread_data_is_told():

@@ -109,6 +109,8 @@ def stay_away_from_others(b, n):
         fcntl.flock(f, fcntl.LOCK_EX)
         n.run("--skip").expect(6)
     same("while another runs", len(rows(b)), before)
+    told = b.run("status").out
+    same("which is no failure", ("the last run met another command" in told, "failed" in told), (True, False))
     config(b, "keep = last 2, dayly 4")
     n.run().expect(2, err="line 7")
     config(b, "verify-budget = soon")
