@@ -441,7 +441,7 @@ enum error_kind forward_start(struct transaction_context *x, bool *warned, const
     enum error_kind rc = switch_start(x, false, progress, err);
 
     if (!rc)
-        rc = x->steps->healthy(x->steps->arg, x->reach.db, warned, progress, err);
+        rc = x->steps->healthy(x->steps->arg, x->reach.db, &x->watch, warned, progress, err);
     if (!rc)
         x->started_ms = clock_monotonic_ms();
     return rc;

@@ -87,8 +87,29 @@ static enum error_kind answers_now(const struct txn *t, bool *again, struct erro
     return rc;
 }
 
-static enum error_kind answers(const struct txn *t, int limit_ms, struct error *err)
+/* A shop that has ended will not answer: it is not waited for. */
+static enum error_kind still_runs(struct shop_watch *w, char first[FENCE_RUN_MAX], struct error *err)
 {
+    struct error unknown = ERROR_INIT;
+    struct shop_life life = {.known = false};
+
+    if (shop_watch_look(w, &life, &unknown) || !life.known)
+        return OK;
+    if (!life.alive || (first[0] && strcmp(first, life.run) != 0)) {
+        error_set(err, ERR_REMOTE, 0,
+                  life.alive ? "the shop's process ended and was started again" : "the shop's process has ended %s",
+                  life.ended);
+        error_hint(err, "see the shop's own log%s%s", w->service ? ", and journalctl -u " : "",
+                   w->service ? w->service : "");
+        return ERR_REMOTE;
+    }
+    memcpy(first, life.run, FENCE_RUN_MAX);
+    return OK;
+}
+
+static enum error_kind answers(const struct txn *t, struct shop_watch *w, int limit_ms, struct error *err)
+{
+    char run[FENCE_RUN_MAX] = "";
     int64_t deadline = clock_monotonic_ms() + limit_ms;
 
     for (;;) {
@@ -102,19 +123,21 @@ static enum error_kind answers(const struct txn *t, int limit_ms, struct error *
             error_copy(err, &why);
             return rc;
         }
-        rc = cancel_check(err);
+        rc = still_runs(w, run, err);
+        if (!rc)
+            rc = cancel_check(err);
         if (rc)
             return rc;
         nanosleep(&(struct timespec){0, 500000000}, NULL);
     }
 }
 
-static enum error_kind wait_within(const struct txn *t, int limit_ms, const struct progress *progress,
-                                   struct error *err)
+static enum error_kind wait_within(const struct txn *t, struct shop_watch *w, int limit_ms,
+                                   const struct progress *progress, struct error *err)
 {
     if (t->url) {
         progress_step(progress, "waiting for the shop to answer");
-        return answers(t, limit_ms, err);
+        return answers(t, w, limit_ms, err);
     }
     if (!t->service)
         return OK;
@@ -122,9 +145,10 @@ static enum error_kind wait_within(const struct txn *t, int limit_ms, const stru
     return stays_active(t->service, err);
 }
 
-enum error_kind health_wait(const struct txn *t, const struct progress *progress, struct error *err)
+enum error_kind health_wait(const struct txn *t, struct shop_watch *w, const struct progress *progress,
+                            struct error *err)
 {
-    return wait_within(t, t->health_timeout_ms > 0 ? t->health_timeout_ms : HEALTH_TIMEOUT_MS, progress, err);
+    return wait_within(t, w, t->health_timeout_ms > 0 ? t->health_timeout_ms : HEALTH_TIMEOUT_MS, progress, err);
 }
 
 void health_tell(struct transaction_context *x, const struct progress *progress, struct transaction_result *out)
@@ -132,7 +156,7 @@ void health_tell(struct transaction_context *x, const struct progress *progress,
     struct error why = ERROR_INIT;
     struct error ignored = ERROR_INIT;
     /* A limit for migrations, which may be an hour, is none for a shop that has nothing to migrate. */
-    enum error_kind rc = wait_within(&x->txn, HEALTH_TIMEOUT_MS, progress, &why);
+    enum error_kind rc = wait_within(&x->txn, &x->watch, HEALTH_TIMEOUT_MS, progress, &why);
 
     x->started_ms = clock_monotonic_ms();
     if (!rc)

@@ -22,7 +22,8 @@
 
 #define MAPS_LINE_MAX 8192
 
-#define ABOVE_MAX 1024 /* folders above a path that are looked at */
+#define ABOVE_MAX 1024        /* folders above a path that are looked at */
+#define STAT_FIELDS_BEFORE 20 /* blanks in proc(5)'s stat between the command and the start */
 
 struct scan {
     const char *const *roots;
@@ -296,4 +297,49 @@ enum error_kind quiet_end(const char *root, int timeout_ms, struct error *err)
     }
     text_list_release(&busy);
     return rc;
+}
+
+/* ---- the shop's program ---- */
+
+int64_t quiet_start_ms(int pid_fd)
+{
+    char line[1024];
+    int fd = openat(pid_fd, "stat", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, line, sizeof(line) - 1);
+    const char *p = NULL;
+
+    file_close(&fd);
+    if (n > 0) {
+        line[n] = '\0';
+        p = strrchr(line, ')'); /* a command may have blanks and brackets in its name */
+    }
+    for (int i = 0; p && i < STAT_FIELDS_BEFORE; i++)
+        p = strchr(p + 1, ' ');
+    return p ? (int64_t)(strtoll(p, NULL, 10) * 1000 / sysconf(_SC_CLK_TCK)) : 0;
+}
+
+bool quiet_runs_program(const char *root, int pid_fd)
+{
+    struct scan s = {.roots = &root, .count = 1, .pid_fd = pid_fd, .foreign = is_foreign(pid_fd)};
+    char target[MAPS_LINE_MAX];
+
+    return link_below(&s, pid_fd, "exe", target, sizeof(target)) || mapping_below(&s, pid_fd, target, sizeof(target));
+}
+
+int quiet_program(const char *root, int64_t not_before_ms)
+{
+    DIR *proc = opendir("/proc");
+    struct dirent *e;
+    int found = -1;
+
+    while (proc && found < 0 && (e = readdir(proc))) {
+        if (!isdigit((unsigned char)e->d_name[0]) || strtol(e->d_name, NULL, 10) == (long)getpid())
+            continue;
+        found = openat(dirfd(proc), e->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (found >= 0 && (quiet_start_ms(found) < not_before_ms || !quiet_runs_program(root, found)))
+            file_close(&found);
+    }
+    if (proc)
+        closedir(proc);
+    return found;
 }

@@ -14,6 +14,7 @@ void transaction_context_release(struct transaction_context *x)
 {
     if (!x)
         return;
+    shop_watch_release(&x->watch);
     linked_close(x->linked);
     fence_release(&x->fence);
     journal_close(&x->journal);

@@ -77,6 +77,7 @@ enum error_kind switch_stop(struct transaction_context *x, bool again, const str
     progress_step(progress, "stopping the shop");
     if (!x->stopped_ms)
         x->stopped_ms = clock_monotonic_ms();
+    shop_watch_expect(&x->watch, &x->txn);
     rc = again ? fence_again(&x->fence, err) : fence_up(&x->fence, err);
     if (!rc && x->txn.has_swap) {
         rc = database_end_own_sessions(x->reach.db, err);
@@ -287,10 +288,11 @@ enum error_kind switch_start(struct transaction_context *x, bool health, const s
     progress_step(progress, "starting the shop");
     if (x->txn.has_swap)
         rc = database_unfence(x->reach.db, &x->txn.swap, err);
+    shop_watch_begin(&x->watch, &x->txn);
     if (!rc)
         rc = fence_start(&x->fence, err);
     if (!rc && health)
-        rc = health_wait(&x->txn, progress, err);
+        rc = health_wait(&x->txn, &x->watch, progress, err);
     if (!rc)
         x->started_ms = clock_monotonic_ms();
     return rc;

@@ -139,6 +139,29 @@ void transaction_result_release(struct transaction_result *r);
 enum error_kind rollback_run(struct catalog *cat, struct site *site, struct rollback_plan *plan,
                              const struct progress *progress, struct transaction_result *out, struct error *err);
 
+/* ---- the shop that was started ---- */
+
+struct shop_watch {
+    const char *service; /* its unit, else... */
+    const char *root;    /* ...the tree whose program is looked for; borrowed */
+    bool expected;       /* the shop before it could be seen */
+    bool held;
+    int fd;           /* the process's folder in /proc, if held */
+    int64_t began_ms; /* since the boot */
+    int64_t seen_ms;  /* at the last look at which it ran; 0: none */
+    char run[64];
+};
+
+struct shop_life {
+    bool known; /* false: it can't be seen, or it may yet come (again) */
+    bool alive;
+    char run[64];    /* another text after each restart */
+    char ended[128]; /* when, and what to look at; "" where that can't be told */
+};
+
+/* Does it run? A program that a command of the owner's started is given a few seconds to be there again. ERR_IO of systemctl. */
+enum error_kind shop_watch_look(struct shop_watch *w, struct shop_life *out, struct error *err);
+
 /* ---- forward: an upgrade is the same transaction, to a state that is in no snapshot yet ---- */
 
 /*
@@ -172,10 +195,11 @@ struct forward_steps {
      * The new shop was started: wait until it is well.
      *
      * db         the database that it works on
+     * watch      whether it still runs
      * warned     set where it is well but something is to be told (exit status 3)
      */
-    enum error_kind (*healthy)(void *arg, struct database *db, bool *warned, const struct progress *progress,
-                               struct error *err);
+    enum error_kind (*healthy)(void *arg, struct database *db, struct shop_watch *watch, bool *warned,
+                               const struct progress *progress, struct error *err);
     /*
      * How many releases are started one after the other; 0: one. After the first, scripts() and healthy() are called again for each, and
      * before them advance():

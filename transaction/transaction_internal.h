@@ -252,13 +252,29 @@ enum error_kind quiet_wait(const char *const *roots, size_t count, int timeout_m
 /* End whoever is there (SIGKILL): for a tree of nopsnap's own that nobody else has a reason to be in. ERR_REFUSED naming who stays. */
 enum error_kind quiet_end(const char *root, int timeout_ms, struct error *err);
 
+/* When a process began, by its folder in /proc: milliseconds since the boot, in the kernel's ticks; 0 where that can't be read. */
+int64_t quiet_start_ms(int pid_fd);
+/* Does it run a program of the tree: does its executable, or a file that it maps, lie below root? */
+bool quiet_runs_program(const char *root, int pid_fd);
+/* The folder in /proc of a process that does, and that began no earlier; caller closes. -1: there is none that can be seen. */
+int quiet_program(const char *root, int64_t not_before_ms);
+
+/* ---- shop_watch.c ---- */
+
+/* Before the stop: who can be seen now can be missed after the start. */
+void shop_watch_expect(struct shop_watch *w, const struct txn *t);
+/* Right before the start. Borrows t. */
+void shop_watch_begin(struct shop_watch *w, const struct txn *t);
+void shop_watch_release(struct shop_watch *w);
+
 /* ---- health.c ---- */
 
 /*
- * Wait until the shop answers: URL 2xx/3xx and not /install. Without a URL its unit has to stay active for some seconds, in one run.
- * ERR_REMOTE.
+ * Wait until the shop answers: URL 2xx/3xx and not /install; one whose process has ended is not waited for. Without a URL its unit has to stay
+ * active for some seconds, in one run. ERR_REMOTE.
  */
-enum error_kind health_wait(const struct txn *t, const struct progress *progress, struct error *err);
+enum error_kind health_wait(const struct txn *t, struct shop_watch *w, const struct progress *progress,
+                            struct error *err);
 
 /* ---- linked.c: what linked files looked like (T7) ---- */
 
@@ -400,7 +416,8 @@ struct transaction_context {
     struct reach reach;
     struct linked *linked;
     const struct forward_steps *steps; /* of an upgrade, by this process; NULL in a rollback and in recovery */
-    bool commit_tried; /* by this process: whether the decision is on disk is known only if it was written */
+    bool commit_tried;       /* by this process: whether the decision is on disk is known only if it was written */
+    struct shop_watch watch; /* of the start */
     bool keep_connection;
     char *keep_string; /* today's connection string, secret */
     const char *export_lost;

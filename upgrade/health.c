@@ -52,42 +52,6 @@ static bool is_ours(enum error_kind rc)
     return rc == ERR_CANCELLED || rc == ERR_MEMORY;
 }
 
-/* ---- the process ---- */
-
-static enum error_kind process_broke(struct watch *w, const char *reason, bool *done, struct error *err)
-{
-    text_list_release(&w->result->reasons);
-    text_list_release(&w->result->warnings);
-    w->result->verdict = HEALTH_BROKEN;
-    *done = true;
-    return text_list_add(&w->result->reasons, reason, err);
-}
-
-static enum error_kind look_at_process(struct watch *w, bool *done, struct error *err)
-{
-    struct health_process p = {.known = false};
-    struct error why = ERROR_INIT;
-    char reason[sizeof(p.ended) + 64];
-    enum error_kind rc = w->o->probe ? w->o->probe(w->o->probe_arg, &p, &why) : OK;
-
-    if (is_ours(rc)) {
-        error_copy(err, &why);
-        return rc;
-    }
-    if (rc || !p.known)
-        return OK;
-    p.ended[sizeof(p.ended) - 1] = '\0';
-    if (!p.alive && p.ended[0])
-        (void)snprintf(reason, sizeof(reason), "the shop's process has ended %s", p.ended);
-    if (!p.alive)
-        return process_broke(w, p.ended[0] ? reason : "the shop's process has ended; its own log says why", done, err);
-    p.run[sizeof(p.run) - 1] = '\0';
-    if (w->run[0] && strcmp(w->run, p.run) != 0)
-        return process_broke(w, "the shop's process ended and was started again; its own log says why", done, err);
-    memcpy(w->run, p.run, sizeof(w->run));
-    return OK;
-}
-
 /* ---- migrations ---- */
 
 static bool was_seen(const struct watch *w, int64_t version)
@@ -140,6 +104,52 @@ static enum error_kind look_at_migrations(struct watch *w, bool *grew, struct er
     }
     database_migrations_release(&w->seen);
     w->seen = now;
+    return OK;
+}
+
+/* ---- the process ---- */
+
+/* How far it came is looked at once more: the last migrations may be younger than the last look. */
+static enum error_kind process_broke(struct watch *w, const char *reason, bool *done, struct error *err)
+{
+    bool grew = false;
+    enum error_kind rc = look_at_migrations(w, &grew, err);
+    size_t steps = w->result->migrations_now - w->result->migrations_before;
+
+    if (rc)
+        return rc;
+    text_list_release(&w->result->reasons);
+    text_list_release(&w->result->warnings);
+    w->result->verdict = HEALTH_BROKEN;
+    *done = true;
+    if (!w->counted || w->answered)
+        return text_list_add(&w->result->reasons, reason, err);
+    return text_list_addf(&w->result->reasons, err, "%s; until then it recorded %zu migration%s", reason, steps,
+                          steps == 1 ? "" : "s");
+}
+
+static enum error_kind look_at_process(struct watch *w, bool *done, struct error *err)
+{
+    struct health_process p = {.known = false};
+    struct error why = ERROR_INIT;
+    char reason[sizeof(p.ended) + 64];
+    enum error_kind rc = w->o->probe ? w->o->probe(w->o->probe_arg, &p, &why) : OK;
+
+    if (is_ours(rc)) {
+        error_copy(err, &why);
+        return rc;
+    }
+    if (rc || !p.known)
+        return OK;
+    p.ended[sizeof(p.ended) - 1] = '\0';
+    if (!p.alive && p.ended[0])
+        (void)snprintf(reason, sizeof(reason), "the shop's process has ended %s", p.ended);
+    if (!p.alive)
+        return process_broke(w, p.ended[0] ? reason : "the shop's process has ended; its own log says why", done, err);
+    p.run[sizeof(p.run) - 1] = '\0';
+    if (w->run[0] && strcmp(w->run, p.run) != 0)
+        return process_broke(w, "the shop's process ended and was started again; its own log says why", done, err);
+    memcpy(w->run, p.run, sizeof(w->run));
     return OK;
 }
 

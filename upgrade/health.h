@@ -47,8 +47,8 @@ struct health_process {
 
 /* Asked before each question to the shop. A failure counts as not known, but for ERR_CANCELLED and ERR_MEMORY. */
 typedef enum error_kind health_probe_fn(void *arg, struct health_process *out, struct error *err);
-/* The probe for a systemd unit; arg is its name. */
-enum error_kind health_probe_unit(void *unit, struct health_process *out, struct error *err);
+/* The probe for a shop that a transaction has started; arg is its struct shop_watch. */
+enum error_kind health_probe_shop(void *watch, struct health_process *out, struct error *err);
 
 /* Everything is borrowed. */
 struct health_options {

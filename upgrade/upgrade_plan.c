@@ -159,10 +159,6 @@ static void plan_health(const struct upgrade_options *o, const struct site *site
     h->poll_ms = POLL_MS;
     if (o->health_timeout_ms)
         h->timeout_ms = o->health_timeout_ms;
-    if (site->unit) {
-        h->probe = health_probe_unit;
-        h->probe_arg = site->unit;
-    }
 }
 
 enum error_kind upgrade_plan(struct catalog *cat, struct site *site, const struct upgrade_options *options,

@@ -96,12 +96,15 @@ static enum error_kind not_well(const struct health_result *r, const struct prog
     return rc;
 }
 
-static enum error_kind healthy(void *arg, struct database *db, bool *warned, const struct progress *progress,
-                               struct error *err)
+static enum error_kind healthy(void *arg, struct database *db, struct shop_watch *watch, bool *warned,
+                               const struct progress *progress, struct error *err)
 {
     struct upgrade_context *c = arg;
     struct health_result r = HEALTH_RESULT_INIT;
     enum error_kind rc;
+
+    c->health.probe = health_probe_shop;
+    c->health.probe_arg = watch;
 
     progress_step(progress, "waiting for the new shop%s%s", c->path->count > 1 ? ", " : "",
                   c->path->count > 1 ? c->to.text : "");

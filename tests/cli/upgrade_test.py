@@ -101,6 +101,16 @@ class Shop(StandIn):
         os.chmod(stop, 0o755)
         self.configure(stop=stop, start=f"{self.units.folder}/bin/systemctl start nop.service")
 
+    def own_commands(self, **keys):
+        """A shop without systemd: commands of the owner's start and stop it, and nobody starts it again."""
+        for name, lines in (("up", [f"cd {self.site} || exit 1", f"STANDIN_PORT={self.port} setsid ./Nop.Web </dev/null >/dev/null 2>&1 &",
+                                    f"echo $! >{self.folder}/pid"]),
+                            ("down", [f"[ -e {self.folder}/pid ] && kill $(cat {self.folder}/pid) 2>/dev/null", f"rm -f {self.folder}/pid"])):
+            with open(os.path.join(self.folder, name), "w", encoding="utf-8") as f:
+                f.write("\n".join(["#!/bin/sh", *lines, ""]))
+            os.chmod(os.path.join(self.folder, name), 0o755)
+        self.configure(service=None, start=os.path.join(self.folder, "up"), stop=os.path.join(self.folder, "down"), **keys)
+
     def upgrade(self, release=None, *more):
         return self.nopsnap("upgrade", "shop", release or self.release, "--yes", *more)
 
@@ -515,6 +525,22 @@ def failure__of_each_kind_is_undone():
     s.configure()
     is_old(s, before)
     is_told_of_a_shop_that_does_not_come_back_to_life(s)
+
+
+def own__commands_start_a_shop_whose_end_is_seen():
+    """No unit tells of its process: a dead shop is not waited for, there and back."""
+    s = SHOP
+    s.stop()
+    s.own_commands()
+    subprocess.run([os.path.join(s.folder, "up")], check=True)
+    s.wait_listening()
+    before = state(s)
+    since = time.monotonic()
+    s.upgrade(s.make_release("crashes", fail_at_row=3), "--health-timeout", "2m").expect(
+        4, err=["the new shop is not well: the shop's process has ended", "; until then it recorded "], hint="its own log tells more")
+    check(time.monotonic() - since < 60, "it was waited for")
+    is_old(s, before)
+    subprocess.run([os.path.join(s.folder, "down")], check=True)
 
 
 def is_told_of_a_shop_that_does_not_come_back_to_life(s):

@@ -287,11 +287,12 @@ static void fence__the_owners_commands_are_run_and_their_failure_told(void **sta
 static void health__a_unit_that_falls_over_after_its_start_is_unhealthy(void **state)
 {
     struct shop s;
+    struct shop_watch watch = {.held = false};
     struct error err = ERROR_INIT;
 
     shop_make(&s, *state);
     assert_int_equal(system("(sleep 1; rm active) &"), 0);
-    assert_int_equal(health_wait(&s.txn, NULL, &err), ERR_REMOTE);
+    assert_int_equal(health_wait(&s.txn, &watch, NULL, &err), ERR_REMOTE);
     assert_non_null(strstr(err.text, "does not stay active"));
     shop_release(&s);
 }
@@ -299,24 +300,26 @@ static void health__a_unit_that_falls_over_after_its_start_is_unhealthy(void **s
 static void health__a_unit_that_is_started_again_and_again_is_unhealthy(void **state)
 {
     struct shop s;
+    struct shop_watch watch = {.held = false};
     struct error err = ERROR_INIT;
 
     shop_make(&s, *state);
     assert_int_equal(system("echo one >run; (sleep 1; echo two >run) &"), 0);
-    assert_int_equal(health_wait(&s.txn, NULL, &err), ERR_REMOTE);
+    assert_int_equal(health_wait(&s.txn, &watch, NULL, &err), ERR_REMOTE);
     error_clear(&err);
-    assert_int_equal(health_wait(&s.txn, NULL, &err), OK);
+    assert_int_equal(health_wait(&s.txn, &watch, NULL, &err), OK);
     shop_release(&s);
 }
 
 static void health__an_error_shows_no_password_of_the_url(void **state)
 {
+    struct shop_watch watch = {.held = false};
     static char url[] = "http://owner:sec%40ret@127.0.0.1:1/health?a=b@c";
     const struct txn t = {.url = url, .health_timeout_ms = 1};
     struct error err = ERROR_INIT;
 
     (void)state;
-    assert_int_equal(health_wait(&t, NULL, &err), ERR_REMOTE);
+    assert_int_equal(health_wait(&t, &watch, NULL, &err), ERR_REMOTE);
     assert_non_null(strstr(err.text, "http://127.0.0.1:1/health?a=b@c"));
     assert_null(strstr(err.text, "owner"));
     assert_null(strstr(err.text, "sec"));

@@ -185,6 +185,7 @@ static void get__ends_with_a_signal(void **state)
 /* What a rollback asks, with the config's keys for it. */
 static void health__asks_under_the_name_and_with_the_certificate_of_the_config(void **state)
 {
+    struct shop_watch watch = {.held = false};
     static char host[] = "shop.example";
     struct txn t = {.health_timeout_ms = 1};
     struct error err = ERROR_INIT;
@@ -194,15 +195,15 @@ static void health__asks_under_the_name_and_with_the_certificate_of_the_config(v
     assert_int_equal(memory_format(&t.url, &err, "https://127.0.0.1:%d/", secure.port), OK);
     assert_int_equal(memory_format(&t.ca_file, &err, "%s/certificate.pem", secure.folder), OK);
     t.host_header = host;
-    assert_int_equal(health_wait(&t, NULL, &err), OK);
+    assert_int_equal(health_wait(&t, &watch, NULL, &err), OK);
     t.host_header = NULL;
     t.health_timeout_ms = 600000; /* waiting would not help */
-    assert_int_equal(health_wait(&t, NULL, &err), ERR_REMOTE);
+    assert_int_equal(health_wait(&t, &watch, NULL, &err), ERR_REMOTE);
     assert_non_null(strstr(err.hint, "ca-file"));
     error_clear(&err);
     t.host_header = host;
     answers_put(&secure, "/", "302\nLocation: /install\n\n");
-    assert_int_equal(health_wait(&t, NULL, &err), ERR_REMOTE);
+    assert_int_equal(health_wait(&t, &watch, NULL, &err), ERR_REMOTE);
     assert_non_null(strstr(err.text, "/install"));
     free(t.url);
     free(t.ca_file);

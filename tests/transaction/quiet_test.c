@@ -265,6 +265,99 @@ static void quiet__who_is_there_is_ended_and_nobody_else(void **state)
     end(beside);
 }
 
+/* ---- the shop that was started ---- */
+
+static struct shop_life looked(struct shop_watch *w)
+{
+    struct shop_life life = {.known = false};
+    struct error err = ERROR_INIT;
+
+    assert_int_equal(shop_watch_look(w, &life, &err), OK);
+    return life;
+}
+
+static void watch__a_program_of_the_tree_that_was_seen_is_missed_when_it_has_gone(void **state)
+{
+    char root[256];
+    struct txn t = {.site_path = root};
+    struct shop_watch w = {.held = false};
+    struct shop_life life;
+    char first[sizeof(w.run)];
+    pid_t visitor, shop;
+
+    make_tree();
+    snprintf(root, sizeof(root), "%s/tree", (char *)*state);
+    shop_watch_begin(&w, &t);
+    visitor = child(WORKS_IN);
+    assert_false(looked(&w).known);
+    shop = child(MAPS);
+    life = looked(&w);
+    assert_true(life.known && life.alive);
+    memcpy(first, life.run, sizeof(first));
+    end(shop);
+    assert_false(looked(&w).known); /* another may come at once */
+    shop = child(MAPS);
+    life = looked(&w);
+    assert_true(life.known && life.alive);
+    assert_string_not_equal(life.run, first);
+    assert_string_equal(looked(&w).run, life.run);
+    end(shop);
+    assert_false(looked(&w).known);
+    w.seen_ms -= 5000;
+    w.began_ms -= 7000;
+    life = looked(&w);
+    assert_true(life.known && !life.alive);
+    assert_non_null(strstr(life.ended, "s after its start"));
+    end(visitor);
+    shop_watch_release(&w);
+}
+
+static void watch__a_helper_that_ends_is_not_the_shop(void **state)
+{
+    char root[256];
+    struct txn t = {.site_path = root};
+    struct shop_watch w = {.held = false};
+    char first[sizeof(w.run)];
+    pid_t a, b;
+
+    make_tree();
+    snprintf(root, sizeof(root), "%s/tree", (char *)*state);
+    shop_watch_begin(&w, &t);
+    a = child(MAPS);
+    b = child(MAPS);
+    usleep(100000);
+    assert_true(looked(&w).alive);
+    memcpy(first, w.run, sizeof(first));
+    end(a);
+    assert_true(looked(&w).alive);
+    assert_string_equal(w.run, first);
+    end(b);
+    shop_watch_release(&w);
+}
+
+static void watch__one_that_never_came_is_missed_only_where_the_one_before_was_seen(void **state)
+{
+    char root[256];
+    struct txn t = {.site_path = root};
+    struct shop_watch w = {.held = false};
+    pid_t before;
+
+    make_tree();
+    snprintf(root, sizeof(root), "%s/tree", (char *)*state);
+    shop_watch_begin(&w, &t);
+    w.began_ms -= 100000;
+    assert_false(looked(&w).known);
+    before = child(MAPS);
+    shop_watch_expect(&w, &t);
+    shop_watch_begin(&w, &t);
+    assert_false(looked(&w).known);
+    w.began_ms -= 100000;
+    w.root = "/nonexistent";
+    assert_true(looked(&w).known && !looked(&w).alive);
+    end(before);
+    shop_watch_release(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -279,6 +372,9 @@ int main(void)
         folder_test(quiet__a_neighbour_whose_name_begins_alike_is_not),
         folder_test(quiet__waiting_ends_with_the_process),
         folder_test(quiet__who_is_there_is_ended_and_nobody_else),
+        folder_test(watch__a_program_of_the_tree_that_was_seen_is_missed_when_it_has_gone),
+        folder_test(watch__a_helper_that_ends_is_not_the_shop),
+        folder_test(watch__one_that_never_came_is_missed_only_where_the_one_before_was_seen),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

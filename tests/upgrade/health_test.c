@@ -14,6 +14,7 @@
 #include "fixture/answers.h"
 #include "health_internal.h"
 #include "thread.h"
+#include "transaction.h"
 
 #define NEVER_MS 600000 /* a limit that a test does not reach */
 #define SOON_MS 30      /* one that it does */
@@ -1114,11 +1115,11 @@ static void probe__tells_a_units_state_and_run(void **state)
         "#!/bin/sh\nfolder=${0%/*}\n"
         "case $1 in\nis-active) [ -e \"$folder/active\" ] ;;\nshow) cat \"$folder/run\" ;;\nesac\n";
     struct health_process p = {.known = false};
+    struct shop_watch watch = {.service = "nop.service"};
     struct error err = ERROR_INIT;
     char *folder = test_folder_make();
     char old[4096];
     char path[4200];
-    char unit[] = "nop.service";
 
     (void)state;
     snprintf(old, sizeof old, "%s", getenv("PATH"));
@@ -1130,12 +1131,12 @@ static void probe__tells_a_units_state_and_run(void **state)
     assert_ok(file_replace(path, "", 0, 0644, &err));
     snprintf(path, sizeof path, "%s:%s", folder, old);
     setenv("PATH", path, 1);
-    assert_ok(health_probe_unit(unit, &p, &err));
+    assert_ok(health_probe_shop(&watch, &p, &err));
     assert_true(p.known && p.alive);
     assert_non_null(strstr(p.run, "abc"));
     snprintf(path, sizeof path, "%s/active", folder);
     assert_int_equal(unlink(path), 0);
-    assert_ok(health_probe_unit(unit, &p, &err));
+    assert_ok(health_probe_shop(&watch, &p, &err));
     assert_true(p.known);
     assert_false(p.alive);
     setenv("PATH", old, 1);
