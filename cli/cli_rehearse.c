@@ -135,7 +135,8 @@ static void print_result(const struct cli *cli, const struct site *site, const s
     printf("  took      snapshot %s, database's copy %s, tree %s, %s%s%s%sstart and migrations %s\n", ms[0], ms[1],
            ms[2], has_between ? between : "", has_between ? " " : "", has_between ? ms[4] : "", has_between ? ", " : "",
            ms[3]);
-    printf("  closed    the upgrade will keep the shop closed for about %s\n", closed);
+    if (r->well)
+        printf("  closed    the upgrade will keep the shop closed for about %s\n", closed);
     if (r->page_count)
         printf("  pages     %zu asked of both shops: %zu differ\n", r->page_count, differing(r));
     printf("  network   %s%s\n",

@@ -368,6 +368,16 @@ enum error_kind database_beside_name(const struct database *db, const char *toke
     return database_private_name(db->target->name, DATABASE_INFIX_BESIDE, token, db->ops->name_max, name, err);
 }
 
+enum error_kind database_lend(struct database *db, const char *name, struct error *err)
+{
+    return db->ops->lend ? db->ops->lend(db, name, err) : OK;
+}
+
+enum error_kind database_lend_check(struct database *db, struct error *err)
+{
+    return db->ops->lend_check ? db->ops->lend_check(db, err) : OK;
+}
+
 enum error_kind database_load_run(struct database *db, const char *name, const struct database_facts *facts,
                                   database_source_fn *source, void *arg, struct error *err)
 {

@@ -238,6 +238,13 @@ enum error_kind database_load_check(struct database *db, const struct database_f
 /* The name that database_load_begin() chooses for this token; the server is not asked. */
 enum error_kind database_beside_name(const struct database *db, const char *token, char **name, struct error *err);
 /*
+ * Let the shop's own login work in the database of database_load_begin() as in the live one, where an administrative login made it. What is
+ * given goes with database_kept_drop().
+ */
+enum error_kind database_lend(struct database *db, const char *name, struct error *err);
+/* Before anything is made: can one be made, and lent, as far as grants tell? ERR_REFUSED with what is missing, and a hint. */
+enum error_kind database_lend_check(struct database *db, struct error *err);
+/*
  * Load a dump into it and re-apply the properties. Events and scheduled jobs stay disabled until the swap.
  * When `name` is a database that the user named (restore --database), it must be empty: ERR_EXISTS otherwise.
  */

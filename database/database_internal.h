@@ -98,6 +98,9 @@ struct database_engine_ops {
                                 database_source_fn *source, void *arg, struct error *err);
     enum error_kind (*load_in_place)(struct database *db, const struct database_facts *facts,
                                      database_source_fn *source, void *arg, struct error *err);
+    enum error_kind (*lend)(struct database *db, const char *name,
+                            struct error *err); /* both NULL: it owns what it may */
+    enum error_kind (*lend_check)(struct database *db, struct error *err);
     enum error_kind (*swap_prepare)(struct database *db, const char *beside, const char *token,
                                     struct database_swap *out, struct error *err);
     enum error_kind (*fence)(struct database *db, const struct database_swap *swap, struct error *err);

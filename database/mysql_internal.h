@@ -135,6 +135,22 @@ bool mysql_grant_gives(const char *grant, const char *schema, const char *privil
 /* Make objects in somebody else's name (SUPER, SET USER...). */
 enum error_kind mysql_may_define_as_others(struct database *db, bool *out, struct error *err);
 
+/* ---- mysql_lend.c ---- */
+
+/* Exactly database_lend() and database_lend_check(). */
+enum error_kind mysql_lend(struct database *db, const char *name, struct error *err);
+enum error_kind mysql_lend_check(struct database *db, struct error *err);
+/* Before it is dropped: grants outlive a database. */
+enum error_kind mysql_lend_end(struct database *db, const char *name, struct error *err);
+/* What gives our login its rights beside the live database; name: with MYSQL_NO_TOKEN. Caller frees. */
+enum error_kind mysql_lend_hint(struct database *db, const char *name, char **out, struct error *err);
+#define MYSQL_NO_TOKEN "00000000"
+
+/* ---- mysql_probe.c ---- */
+
+/* "SELECT, INSERT": what our login lacks to fill a database of this name with what the live one holds; NULL: nothing. Caller frees. */
+enum error_kind mysql_lacks_beside(struct database *db, const char *name, char **out, struct error *err);
+
 /* ---- mysql_scan.c ---- */
 
 /*

@@ -298,6 +298,8 @@ enum error_kind mysql_kept_drop(struct database *db, const char *name, const cha
     if (!rc)
         rc = mysql_end_sessions(db, &schemas, err);
     if (!rc)
+        rc = mysql_lend_end(db, name, err);
+    if (!rc)
         rc = mysql_schema_drop(db, name, err);
 
 done:

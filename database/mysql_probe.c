@@ -220,6 +220,33 @@ static enum error_kind probe_place(struct database *db, const char *schema, bool
     return rc;
 }
 
+enum error_kind mysql_lacks_beside(struct database *db, const char *name, char **out, struct error *err)
+{
+    struct text_list missing = TEXT_LIST_INIT;
+    bool definitions = false;
+    enum error_kind rc = has_definitions(db, &definitions, err);
+
+    if (!rc)
+        rc = probe_place(db, name, definitions, &missing, err);
+    if (!rc && missing.count)
+        rc = join(&missing, out, err);
+    text_list_release(&missing);
+    return rc;
+}
+
+static enum error_kind why_not_beside(struct database *db, const char *words, const char *name,
+                                      struct database_info *out, struct error *err)
+{
+    char *hint = NULL;
+    enum error_kind rc = mysql_lend_hint(db, name, &hint, err);
+
+    if (!rc)
+        rc = memory_format(&out->why_in_place, err, "the login %s lacks %s on databases named like %s (%s)",
+                           mysql_of(db)->account, words, name, hint);
+    free(hint);
+    return rc;
+}
+
 static enum error_kind probe_rights(struct database *db, struct database_info *out, struct error *err)
 {
     struct text_list beside = TEXT_LIST_INIT;
@@ -231,9 +258,9 @@ static enum error_kind probe_rights(struct database *db, struct database_info *o
 
     rc = has_definitions(db, &definitions, err);
     if (!rc)
-        rc = database_private_name(db->name, DATABASE_INFIX_BESIDE, "00000000", MYSQL_NAME_MAX, &names[0], err);
+        rc = database_private_name(db->name, DATABASE_INFIX_BESIDE, MYSQL_NO_TOKEN, MYSQL_NAME_MAX, &names[0], err);
     if (!rc)
-        rc = database_private_name(db->name, DATABASE_INFIX_KEPT, "00000000", MYSQL_NAME_MAX, &names[1], err);
+        rc = database_private_name(db->name, DATABASE_INFIX_KEPT, MYSQL_NO_TOKEN, MYSQL_NAME_MAX, &names[1], err);
     for (size_t i = 0; !rc && i < 2; i++)
         rc = probe_place(db, names[i], definitions, &beside, err);
     if (!rc)
@@ -243,9 +270,11 @@ static enum error_kind probe_rights(struct database *db, struct database_info *o
     out->can_beside = beside.count == 0 && here.count == 0;
     if (!out->can_beside) {
         rc = join(beside.count ? &beside : &here, &words, err);
-        if (!rc)
-            rc = memory_format(&out->why_in_place, err, "the login %s lacks %s on databases named like %s",
-                               mysql_of(db)->account, words, beside.count ? names[0] : db->name);
+        if (!rc && beside.count)
+            rc = why_not_beside(db, words, names[0], out, err);
+        else if (!rc)
+            rc = memory_format(&out->why_in_place, err, "the login %s lacks %s on database %s", mysql_of(db)->account,
+                               words, db->name);
     }
     free(words);
     words = NULL;

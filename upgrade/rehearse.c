@@ -113,6 +113,8 @@ static enum error_kind load(struct rehearsal *r, const struct progress *progress
     enum error_kind rc = scratch_load(&r->place, r->cat, &r->snapshot, &facts, progress, err);
 
     if (!rc)
+        rc = database_lend(r->db, r->place.name, err);
+    if (!rc)
         rc = database_open_beside(r->db, r->place.name, &r->copy, err);
     database_facts_release(&facts);
     return rc;
@@ -215,6 +217,8 @@ enum error_kind rehearse_run(struct catalog *cat, struct site *site, struct upgr
     struct error last = ERROR_INIT;
     enum error_kind rc = check(site, err);
 
+    if (!rc)
+        rc = database_lend_check(r.db, err);
     if (rc)
         return rc;
     rc = begin(&r, progress, err);
