@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -76,7 +77,7 @@ class Bench:
     clock_file = None
 
     def __init__(self, engine=None, files=80, folder=None):
-        self.folder = folder or scratch.folder("nc-")
+        self.folder = folder or (scratch.folder("nc-") if engine else tempfile.mkdtemp(prefix="nc-", dir="/tmp"))
         os.chmod(self.folder, 0o755)
         self.site = os.path.join(folder, "shop") if folder else os.path.join(self.folder, "www", "shop")
         self.catalog = os.path.join(self.folder, "catalog")
