@@ -49,12 +49,17 @@ static void end_with_keeper(int held)
         _exit(127);
 }
 
-int pidns_enter(void)
+int pidns_enter(const struct process_cover *covers, size_t count)
 {
     int ends[2] = {-1, -1};
     pid_t child;
 
-    if (unshare(CLONE_NEWPID | CLONE_NEWNS) || mount(NULL, "/", NULL, MS_SLAVE | MS_REC, NULL) || pipe(ends))
+    if (unshare(CLONE_NEWPID | CLONE_NEWNS) || mount(NULL, "/", NULL, MS_SLAVE | MS_REC, NULL))
+        return -1;
+    for (size_t i = 0; i < count; i++)
+        if (mount("overlay", covers[i].at, "overlay", MS_NOSUID | MS_NODEV, covers[i].options))
+            return -1;
+    if (pipe(ends))
         return -1;
     child = _Fork();
     if (child < 0)

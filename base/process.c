@@ -294,7 +294,8 @@ static void __attribute__((noreturn)) child(const struct launch *l, const struct
             _exit(127); /* it died before the line above could take hold */
         close_all_on_exec();
         reset_signals();
-        if ((spec->netns > 0 && netns_enter(spec->netns)) || (spec->own_pids && pidns_enter()))
+        if ((spec->netns > 0 && netns_enter(spec->netns)) ||
+            (spec->own_pids && pidns_enter(spec->covers, spec->cover_count)))
             why.kept_in = 1;
         else if (!spec->directory || chdir(spec->directory) == 0)
             execve(l->program, (char *const *)(uintptr_t)spec->argv, l->environment);

@@ -17,6 +17,8 @@
 #include "buffer.h"
 #include "error.h"
 
+struct process_cover; /* pidns.h */
+
 struct process_spec {
     const char *const *argv;        /* argv[0] is looked up in PATH */
     const char *const *environment; /* "NAME=value" to add or replace, NULL-terminated; or NULL */
@@ -27,7 +29,9 @@ struct process_spec {
     int stdin_fd;     /* used instead of a pipe when > 0; borrowed */
     int netns;        /* of netns_make(): the child runs in it; 0: in ours; borrowed */
     bool own_pids;    /* it takes with it all that it starts (pidns.h); ERR_REFUSED where that can't be */
-    int timeout_ms;   /* process_wait() ends it so long after its start: ERR_REMOTE; 0: never */
+    const struct process_cover *covers; /* with own_pids: folders behind whose content what it writes is kept apart */
+    size_t cover_count;
+    int timeout_ms; /* process_wait() ends it so long after its start: ERR_REMOTE; 0: never */
 };
 
 struct process {

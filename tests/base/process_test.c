@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 
 #include "file.h"
+#include "pidns.h"
 #include "process.h"
 #include "text.h"
 #include "thread.h"
@@ -343,6 +344,37 @@ static void pids__status_output_and_proc_are_its_own(void **state)
     buffer_release(&out);
 }
 
+/* What it writes into a covered folder is not in it afterwards, and it saw what was there. */
+static void pids__a_cover_keeps_apart_what_is_written(void **state)
+{
+    static const char *const argv[] = {"sh", "-c", "cat low/there && echo new >low/made && rm low/there && ls low",
+                                       NULL};
+    char *folder = test_folder_make();
+    char options[512];
+    struct process_cover cover = {"low", options};
+    struct process_spec spec = {
+        .argv = argv, .directory = folder, .own_pids = true, .covers = &cover, .cover_count = 1};
+    struct buffer out = BUFFER_INIT(1000);
+    struct error err = ERROR_INIT;
+    enum error_kind rc;
+
+    (void)state;
+    (void)snprintf(options, sizeof(options), "lowerdir=low,upperdir=up,workdir=work");
+    assert_int_equal(chdir(folder), 0);
+    assert_int_equal(system("mkdir low up work; echo is >low/there"), 0);
+    rc = process_run(&spec, &out, NULL, &err);
+    if (rc == ERR_REFUSED) { /* not every filesystem can be the upper one */
+        print_message("no overlay here: %s\n", err.text);
+    } else {
+        assert_int_equal(rc, OK);
+        assert_string_equal((char *)out.data, "is\nmade\n");
+        assert_int_equal(system("test -e low/there -a ! -e low/made -a -e up/made"), 0);
+    }
+    assert_int_equal(chdir("/"), 0);
+    buffer_release(&out);
+    test_folder_remove(folder);
+}
+
 static bool may_have_pids(void)
 {
     static const char *const argv[] = {"true", NULL};
@@ -357,6 +389,7 @@ int main(void)
     const struct CMUnitTest apart[] = {
         cmocka_unit_test(pids__all_end_with_the_parent),
         cmocka_unit_test(pids__status_output_and_proc_are_its_own),
+        cmocka_unit_test(pids__a_cover_keeps_apart_what_is_written),
     };
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(run__collects_and_tells_the_status),
