@@ -115,6 +115,7 @@ static void print_result(const struct cli *cli, const struct site *site, const s
         put_list(v, "reasons", &r->reasons);
         put_list(v, "warnings", &r->warnings);
         put_list(v, "emptied", &r->emptied);
+        put_list(v, "covered", &r->covered);
         put_pages(v, r);
         if (r->network_why[0])
             json_put_text(v, "host_network", r->network_why);
@@ -146,6 +147,9 @@ static void print_result(const struct cli *cli, const struct site *site, const s
            r->network_why);
     printf("  emptied   %zu settings that lead outside led nowhere in the copy, and so did mail and tasks\n",
            r->emptied.count);
+    if (r->covered.count)
+        printf("  behind    %zu links lead out of the copy: it saw what is there, and what it wrote there is removed\n",
+               r->covered.count);
     printf("  the copy is removed; it was made from snapshot %.8s\n", r->snapshot);
 }
 

@@ -19,6 +19,7 @@ void rehearse_result_release(struct rehearse_result *r)
     text_list_release(&r->reasons);
     text_list_release(&r->warnings);
     text_list_release(&r->emptied);
+    text_list_release(&r->covered);
     for (size_t i = 0; i < r->page_count; i++) {
         free(r->pages[i].path);
         free(r->pages[i].live.title);
@@ -73,6 +74,9 @@ static enum error_kind end(struct rehearsal *r, struct error *err)
     memory_free_secret(r->string);
     memory_free_secret(r->password);
     site_connection_release(&r->connection);
+    text_list_release(&r->covers);
+    text_list_release(&r->cover_options);
+    text_list_release(&r->cover_names);
     snapshot_record_release(&r->snapshot);
     return rc;
 }
@@ -195,6 +199,8 @@ static enum error_kind rehearse(struct rehearsal *r, const struct progress *prog
     if (!rc)
         rc = rehearse_stages(r, progress, out, err);
     r->context->runs_at = NULL;
+    out->covered = r->cover_names; /* moved */
+    r->cover_names = (struct text_list)TEXT_LIST_INIT;
     out->closed_ms = closed_for(r, out);
     if (!rc)
         (void)snprintf(out->snapshot, sizeof(out->snapshot), "%s", r->snapshot.id);

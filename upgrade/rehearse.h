@@ -33,6 +33,7 @@ struct rehearse_result {
     struct text_list reasons;  /* what broke */
     struct text_list warnings; /* of the new shop's health */
     struct text_list emptied;  /* settings that lead nowhere in the copy */
+    struct text_list covered;  /* links that lead out of it: what the copy wrote behind them is removed */
     struct rehearse_page *pages;
     size_t page_count;
     char network_why

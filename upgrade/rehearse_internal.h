@@ -25,11 +25,13 @@ struct rehearsal {
     char network_why[256];
     struct relay *relay; /* to the database */
     char url[96];
+    struct text_list covers, cover_options,
+        cover_names; /* folders behind links, see rehearse_links.c: the link's path is its name */
     struct snapshot_record snapshot;
     struct process process;
 };
 
-/* rehearse_links.c: ERR_REFUSED names a link that leads out of the copy's tree, and is not allowed (H1, H3) */
+/* rehearse_links.c: cover what links of the copy's tree lead to. ERR_REFUSED names one that can't be, and is not allowed (H1, H3) */
 enum error_kind rehearse_links(struct rehearsal *r, struct error *err);
 
 /* rehearse_settings.c */

@@ -1,17 +1,22 @@
 /*
- * Links in the copy's tree that lead out of it: whoever runs there would write into the live shop's folders, its thumbnails or its keys (H1). They are
- * refused by name, until the owner allows them (H3).
+ * Links in the copy's tree that lead out of it: whoever runs there would write into the live shop's folders, its thumbnails or its keys (H1). The
+ * folders behind them are covered, so that the copy sees what is there, and what it writes goes with it. What can't be covered, a file for one, is
+ * refused by name, until the owner allows it (H3).
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "file.h"
 #include "rehearse_internal.h"
 #include "walk.h"
+
+#define COVERS_MAX 64
+#define NO_OPTION ",:\\\"" /* what stands for something in the options of a mount */
 
 /* Where it leads, from the root of its tree; *out stays NULL where that is in the tree. Nothing in the settings of a shop knows of the copy's place. */
 static enum error_kind way_out(const struct walk_item *item, char **out, struct error *err)
@@ -51,15 +56,142 @@ static enum error_kind lead_as_the_shops(const struct rehearsal *r, const struct
     return rc;
 }
 
+/* ---- a folder behind a link: seen as it is, and what is written there goes with the copy ---- */
+
+static bool is_covered(const struct rehearsal *r, const char *folder)
+{
+    for (size_t i = 0; i < r->covers.count; i++)
+        if (site_path_below(r->covers.items[i], folder))
+            return true;
+    return false;
+}
+
+/* Not over the copy itself, and with a name that overlayfs takes as it is. */
+static bool may_be_covered(const struct rehearsal *r, const char *folder)
+{
+    struct stat st;
+
+    return !r->host_network && stat(folder, &st) == 0 && S_ISDIR(st.st_mode) &&
+           !site_path_below(folder, r->place.folder) && !strpbrk(folder, NO_OPTION) &&
+           !strpbrk(r->place.folder, NO_OPTION) && r->covers.count < COVERS_MAX;
+}
+
+/* The upper folder gives the whole its owner and mode. */
+static enum error_kind make_upper(const char *place, const char *folder, struct error *err)
+{
+    int lower = -1;
+    int upper = -1;
+    int dir = -1;
+    enum error_kind rc = directory_make_all(place, err);
+
+    if (!rc)
+        rc = file_open(AT_FDCWD, place, O_RDONLY | O_DIRECTORY, 0, &dir, err);
+    if (!rc)
+        rc = directory_make(dir, "up", 0700, err);
+    if (!rc)
+        rc = directory_make(dir, "work", 0700, err);
+    if (!rc)
+        rc = file_open(dir, "up", O_RDONLY | O_DIRECTORY, 0, &upper, err);
+    if (!rc)
+        rc = file_open(AT_FDCWD, folder, O_RDONLY | O_DIRECTORY, 0, &lower, err);
+    if (!rc)
+        rc = walk_attributes_copy(lower, upper, folder, err);
+    file_close(&dir);
+    file_close(&upper);
+    file_close(&lower);
+    return rc;
+}
+
+static enum error_kind cover_links_in(struct rehearsal *r, const char *folder, const char *shown,
+                                      struct text_list *unknown, struct error *err);
+
+/* folder: a real path; shown: the link's path in the tree */
+static enum error_kind cover(struct rehearsal *r, const char *folder, const char *shown, struct text_list *unknown,
+                             struct error *err)
+{
+    char *place = NULL;
+    enum error_kind rc;
+
+    if (is_covered(r, folder))
+        return OK;
+    if (!may_be_covered(r, folder))
+        return text_list_add(unknown, shown, err);
+    rc = memory_format(&place, err, "%s/cover-%zu", r->place.spare, r->covers.count);
+    if (!rc)
+        rc = make_upper(place, folder, err);
+    if (!rc)
+        rc = text_list_addf(&r->cover_options, err, "lowerdir=%s,upperdir=%s/up,workdir=%s/work,index=off", folder,
+                            place, place);
+    if (!rc)
+        rc = text_list_add(&r->cover_names, shown, err);
+    if (!rc)
+        rc = text_list_add(&r->covers, folder, err);
+    free(place);
+    return rc ? rc : cover_links_in(r, folder, shown, unknown, err);
+}
+
+static enum error_kind cover_link(struct rehearsal *r, const char *link, const char *shown, struct text_list *unknown,
+                                  struct error *err)
+{
+    struct error ignored = ERROR_INIT;
+    char *real = NULL;
+    enum error_kind rc;
+
+    if (rehearse_is_allowed(r, shown))
+        return OK;
+    rc = path_real(link, &real, &ignored) == OK ? cover(r, real, shown, unknown, err)
+                                                : text_list_add(unknown, shown, err);
+    free(real);
+    return rc;
+}
+
+/* Thumbnails may lie on another disk once more. */
+static enum error_kind cover_links_in(struct rehearsal *r, const char *folder, const char *shown,
+                                      struct text_list *unknown, struct error *err)
+{
+    struct walk *walk = NULL;
+    struct walk_item item;
+    enum error_kind rc = walk_open(folder, NULL, &walk, err);
+
+    if (!rc)
+        walk_names_only(walk);
+    while (!rc) {
+        char *link = NULL;
+        char *name = NULL;
+
+        rc = walk_next(walk, &item, err);
+        if (rc || item.event == WALK_END)
+            break;
+        if (item.event != WALK_ENTRY || !S_ISLNK(item.st.st_mode))
+            continue;
+        rc = path_join(folder, item.path, &link, err);
+        if (!rc)
+            rc = path_join(shown, item.path, &name, err);
+        if (!rc)
+            rc = cover_link(r, link, name, unknown, err);
+        free(link);
+        free(name);
+    }
+    walk_close(walk);
+    return rc;
+}
+
+/* ---- the copy's tree ---- */
+
 static enum error_kind look_at(struct rehearsal *r, const struct walk_item *item, struct text_list *unknown,
                                struct error *err)
 {
     char *led = NULL;
+    char *link = NULL;
     enum error_kind rc = way_out(item, &led, err);
 
     if (!rc && led)
-        rc = rehearse_is_allowed(r, item->path) ? lead_as_the_shops(r, item, led, err)
-                                                : text_list_add(unknown, item->path, err);
+        rc = lead_as_the_shops(r, item, led, err);
+    if (!rc && led)
+        rc = path_join(r->place.tree, item->path, &link, err);
+    if (!rc && led)
+        rc = cover_link(r, link, item->path, unknown, err);
+    free(link);
     free(led);
     return rc;
 }

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "file.h"
+#include "pidns.h"
 #include "rehearse_internal.h"
 
 #define WORDS_MAX 64
@@ -140,6 +141,25 @@ static enum error_kind to_array(const struct text_list *l, const char ***out, st
     return rc;
 }
 
+static enum error_kind list_covers(const struct rehearsal *r, struct process_cover **out, struct error *err)
+{
+    enum error_kind rc = memory_zeroed(r->covers.count + 1, sizeof(**out), (void **)out, err);
+
+    for (size_t i = 0; i < r->covers.count && !rc; i++)
+        (*out)[i] = (struct process_cover){r->covers.items[i], r->cover_options.items[i]};
+    return rc;
+}
+
+static enum error_kind refuse_uncovered(const struct rehearsal *r, const struct error *why, struct error *err)
+{
+    const char *first = r->cover_names.items[0];
+
+    error_set(err, ERR_REFUSED, 0,
+              "what the copy would write behind %s, which leads out of it, can't be kept apart: %s", first, why->text);
+    error_hint(err, "where it may write there, say so in the config: rehearse-allow = %s", first);
+    return ERR_REFUSED;
+}
+
 /* Where it can't have PIDs of its own, what a kill of nopsnap leaves running is ended by the next rehearsal (H4). */
 enum error_kind rehearse_start(struct rehearsal *r, struct error *err)
 {
@@ -147,6 +167,7 @@ enum error_kind rehearse_start(struct rehearsal *r, struct error *err)
     struct text_list variables = TEXT_LIST_INIT;
     const char **argv = NULL;
     const char **environment = NULL;
+    struct process_cover *covers = NULL;
     struct error kept_in = ERROR_INIT;
     enum error_kind rc = split(r, r->site->config->rehearse_start, &words, err);
 
@@ -156,23 +177,30 @@ enum error_kind rehearse_start(struct rehearsal *r, struct error *err)
         rc = to_array(&words, &argv, err);
     if (!rc)
         rc = to_array(&variables, &environment, err);
+    if (!rc)
+        rc = list_covers(r, &covers, err);
     if (!rc) {
         struct process_spec spec = {.argv = argv,
                                     .environment = environment,
                                     .clear = true,
                                     .directory = r->place.tree,
                                     .netns = r->netns > 0 ? r->netns : 0,
-                                    .own_pids = true};
+                                    .own_pids = true,
+                                    .covers = covers,
+                                    .cover_count = r->covers.count};
 
         rc = process_start(&r->process, &spec, &kept_in);
         spec.own_pids = false;
-        if (rc == ERR_REFUSED)
+        if (rc == ERR_REFUSED && !r->covers.count)
             rc = process_start(&r->process, &spec, err);
+        else if (rc == ERR_REFUSED)
+            rc = refuse_uncovered(r, &kept_in, err);
         else if (rc)
             error_copy(err, &kept_in);
     }
     free(argv);
     free(environment);
+    free(covers);
     forget(&variables);
     text_list_release(&words);
     if (rc)

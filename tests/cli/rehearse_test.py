@@ -5,6 +5,7 @@
 """
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -42,6 +43,9 @@ pool.close()
 with open("App_Data/appsettings.json", encoding="utf-8-sig") as f:
     found["file"] = json.load(f)
 found["environment"] = string
+if os.path.islink("wwwroot/images"):
+    found["behind"] = len(os.listdir("wwwroot/images"))
+    open("wwwroot/images/thumbs/of-the-copy", "w").close()
 found["reached"] = reaches(int(outside))
 found["cwd"] = os.getcwd()
 found["variables"] = dict(os.environ)
@@ -93,6 +97,14 @@ class Rehearsed(Shop):
 def may_set_apart():
     """Where the machine lets root have network namespaces (a container may not)."""
     return subprocess.run(["unshare", "--net", "true"], capture_output=True, check=False).returncode == 0
+
+
+def may_cover(folder):
+    """Where root may have mounts of its own, and this filesystem can be the upper one of an overlay."""
+    words = 'cd "$1" && mkdir o o/low o/up o/work && mount -t overlay o -o lowerdir=o/low,upperdir=o/up,workdir=o/work o/low'
+    done = subprocess.run(["unshare", "--mount", "sh", "-c", words, "sh", folder], capture_output=True, check=False)
+    shutil.rmtree(os.path.join(folder, "o"), ignore_errors=True)
+    return done.returncode == 0
 
 
 SHOP = None
@@ -178,10 +190,24 @@ def rehearse__refuses_an_address_that_nobody_knows():
     os.unlink(plugin)
     # The copy would make its thumbnails in the live shop's folder.
     upgrade_test.move_to(s, os.path.join(s.folder, "images"), "wwwroot/images", "../../../images")
-    s.rehearse().expect(1, err="the copy would write behind 1 link that leads out of it: wwwroot/images", hint="rehearse-allow = wwwroot/images")
-    s.configure(**{"rehearse-allow": "acme.erp\nrehearse-allow = wwwroot/images"})
+    images = os.path.join(s.folder, "images")
+    os.rename(images + "/thumbs", s.folder + "/thumbs")
+    os.symlink("../thumbs", images + "/thumbs")
+    s.get("/")
+    there = upgrade_test.tree_digest(images), upgrade_test.tree_digest(s.folder + "/thumbs")
+    s.rehearse(None, "--host-network").expect(1, err="the copy would write behind 1 link that leads out of it: wwwroot/images", hint="rehearse-allow = wwwroot/images")
+    done = s.rehearse()
+    if may_cover(s.folder):
+        done.expect(0, out="behind    2 links lead out of the copy")
+        same(s.found()["behind"], len(os.listdir(images)), "what the copy saw there")
+    else:
+        done.expect(1, err="can't be kept apart", hint="rehearse-allow = wwwroot/images")
+    same((upgrade_test.tree_digest(images), upgrade_test.tree_digest(s.folder + "/thumbs")), there, "behind the links")
+    same(s.beside(), NOTHING, "left")
+    s.configure(**{"rehearse-allow": "acme.erp\nrehearse-allow = wwwroot/images*"})
     s.rehearse(None, "--host-network").expect(0, out=[f"{TO} on a copy of", "it works", "closed for about", "had this machine's: so you asked", "the copy is removed"])
     check(s.found()["reached"], "it has the machine's network, as asked")
+    check(os.path.exists(s.folder + "/thumbs/of-the-copy"), "it wrote where it may")
     s.rehearse(s.make_release("titles", other_titles=True)).expect(3, out="differ", err=["is another page in the copy", "(new)"])
     s.configure(**{"rehearse-start": None})
     s.rehearse().expect(1, err="how to start a copy", hint="rehearse-start")
