@@ -165,6 +165,7 @@ static enum error_kind plan_units_go(struct schedule_plan *p, const char *name, 
 {
     char *timer = NULL;
     char *service = NULL;
+    char *failed = NULL;
     char *wants = NULL;
     struct schedule_file *link = NULL;
     struct stat st;
@@ -172,6 +173,8 @@ static enum error_kind plan_units_go(struct schedule_plan *p, const char *name, 
 
     if (!rc)
         rc = memory_format(&service, err, "%s.service", name);
+    if (!rc)
+        rc = memory_format(&failed, err, "%s" SCHEDULE_FAILED ".service", name);
     if (!rc)
         rc = path_join(schedule_units_folder(), SCHEDULE_WANTS, &wants, err);
     if (!rc)
@@ -185,11 +188,16 @@ static enum error_kind plan_units_go(struct schedule_plan *p, const char *name, 
     if (!rc)
         rc = plan_goes(p, schedule_units_folder(), service, site, force, err);
     if (!rc)
+        rc = plan_goes(p, schedule_units_folder(), failed, site, force, err);
+    if (!rc)
         rc = note_drop_ins(p, timer, err);
     if (!rc)
         rc = note_drop_ins(p, service, err);
+    if (!rc)
+        rc = note_drop_ins(p, failed, err);
     free(timer);
     free(service);
+    free(failed);
     free(wants);
     return rc;
 }
@@ -252,30 +260,39 @@ static enum error_kind check_spec(const struct schedule_spec *s, struct error *e
     return rc ? rc : check_text(s->keep, "these rules", err);
 }
 
-static enum error_kind plan_units(const struct schedule_spec *s, bool force, struct schedule_plan *p, struct error *err)
+typedef enum error_kind unit_text_fn(const struct schedule_spec *s, const char *name, struct buffer *out,
+                                     struct error *err);
+
+static enum error_kind plan_unit(const struct schedule_spec *s, unit_text_fn *write, const char *kind, bool force,
+                                 struct schedule_plan *p, struct error *err)
 {
-    struct buffer service = BUFFER_INIT(SCHEDULE_TEXT_MAX);
-    struct buffer timer = BUFFER_INIT(SCHEDULE_TEXT_MAX);
+    struct buffer text = BUFFER_INIT(SCHEDULE_TEXT_MAX);
     char *name = NULL;
-    enum error_kind rc = schedule_service_text(s, p->name, &service, err);
+    enum error_kind rc = write(s, p->name, &text, err);
 
     if (!rc)
-        rc = schedule_timer_text(s, p->name, &timer, err);
+        rc = memory_format(&name, err, "%s%s", p->name, kind);
     if (!rc)
-        rc = memory_format(&name, err, "%s.service", p->name);
+        rc = plan_text(p, schedule_units_folder(), name, &text, s->site->path, force, err);
+    free(name);
+    buffer_release(&text);
+    return rc;
+}
+
+static enum error_kind plan_units(const struct schedule_spec *s, bool force, struct schedule_plan *p, struct error *err)
+{
+    char *timer = NULL;
+    enum error_kind rc = plan_unit(s, schedule_failed_text, SCHEDULE_FAILED ".service", force, p, err);
+
     if (!rc) /* S4: in this order */
-        rc = plan_text(p, schedule_units_folder(), name, &service, s->site->path, force, err);
-    free(name);
-    name = NULL;
+        rc = plan_unit(s, schedule_service_text, ".service", force, p, err);
     if (!rc)
-        rc = memory_format(&name, err, "%s.timer", p->name);
+        rc = plan_unit(s, schedule_timer_text, ".timer", force, p, err);
     if (!rc)
-        rc = plan_text(p, schedule_units_folder(), name, &timer, s->site->path, force, err);
+        rc = memory_format(&timer, err, "%s.timer", p->name);
     if (!rc)
-        rc = plan_link(p, name, err);
-    free(name);
-    buffer_release(&service);
-    buffer_release(&timer);
+        rc = plan_link(p, timer, err);
+    free(timer);
     return rc;
 }
 

@@ -12,6 +12,8 @@
  *   S3  no two sites share a file: where names are alike the path's hash is in it, and a file says whose it is
  *   S4  a timer is enabled only after its service is on the disk, and is disabled before that goes
  *   S5  secrets are named by the path of their file, never by what is in it (P10)
+ *   S6  a start that systemd refuses, or a run that ends without a word of its own, is told by a second service that shares neither sandbox nor
+ *       credentials with the first
  */
 #ifndef NOPSNAP_SCHEDULE_H
 #define NOPSNAP_SCHEDULE_H
@@ -159,5 +161,15 @@ enum error_kind schedule_list_load(int64_t now_ns, struct schedule_list *out, st
 void schedule_list_release(struct schedule_list *l);
 /* The site's, an enabled one first; or NULL. Borrowed. */
 const struct schedule_entry *schedule_list_find(const struct schedule_list *l, const char *site_path);
+
+/* ---- a service that has failed ---- */
+
+struct schedule_failure {
+    bool known; /* whom it concerns has heard of it, or knows: the run has ended by itself, somebody has stopped it */
+    char cause[64]; /* a few words that stay the same: "exit-code 226" */
+    char text[320]; /* one line */
+};
+/* What does systemd know of it? Asked right after it has failed; where it can't be asked, that is the text. */
+void schedule_failure_of(const char *unit, struct schedule_failure *out);
 
 #endif

@@ -33,8 +33,13 @@ enum error_kind schedule_calendar_ask(const char *expression, int64_t now_ns, bo
 
 /* ---- schedule_units.c, schedule_cron.c: texts without the first line ---- */
 
+/* Behind the name of the service that tells of a failure (S6). Of two "-" in a name the hash of a path follows, or this: S3. */
+#define SCHEDULE_FAILED "--failed"
+
 enum error_kind schedule_service_text(const struct schedule_spec *s, const char *name, struct buffer *out,
                                       struct error *err);
+enum error_kind schedule_failed_text(const struct schedule_spec *s, const char *name, struct buffer *out,
+                                     struct error *err);
 enum error_kind schedule_timer_text(const struct schedule_spec *s, const char *name, struct buffer *out,
                                     struct error *err);
 enum error_kind schedule_cron_text(const struct schedule_spec *s, const char *name, struct buffer *out,

@@ -13,6 +13,7 @@
 #include "schedule_internal.h"
 
 #define PREFIX "nopsnap-"
+#define FAILED_SERVICE SCHEDULE_FAILED ".service"
 #define ENTRIES_MAX 10000
 #define SHOW_MS 10000
 #define NEXT "NextElapseUSecRealtime="
@@ -56,7 +57,7 @@ static enum error_kind founds_add(struct schedule_founds *f, const char *folder,
     if (!rc)
         rc = memory_string(file, &one.name, err);
     if (!rc && way == SCHEDULE_SYSTEMD)
-        *strrchr(one.name, '.') = '\0';
+        one.name[strlen(file) - strlen(ends_with(file, FAILED_SERVICE) ? FAILED_SERVICE : strrchr(file, '.'))] = '\0';
     if (!rc) /* what can't be read, is a folder, or is too long, is none of ours */
         (void)schedule_head_read(one.path, &one.head, &text, &strange);
     buffer_release(&text);
@@ -70,10 +71,17 @@ static enum error_kind founds_add(struct schedule_founds *f, const char *folder,
     return OK;
 }
 
-/* A service whose timer is gone is what a removal that was killed has left. */
+static bool is_there(const char *folder, const char *name, size_t len, const char *ending)
+{
+    char path[4096];
+
+    (void)snprintf(path, sizeof(path), "%s/%.*s%s", folder, (int)len, name, ending);
+    return access(path, F_OK) == 0;
+}
+
+/* A service whose timer is gone is what a removal that was killed has left; and so is one that tells of failures, without both. */
 static bool is_candidate(const char *folder, const char *name, enum schedule_way way)
 {
-    char timer[4096];
     size_t n = strlen(name);
 
     if (strncmp(name, PREFIX, strlen(PREFIX)) != 0)
@@ -84,8 +92,10 @@ static bool is_candidate(const char *folder, const char *name, enum schedule_way
         return true;
     if (!ends_with(name, ".service"))
         return false;
-    (void)snprintf(timer, sizeof(timer), "%s/%.*s.timer", folder, (int)(n - strlen(".service")), name);
-    return access(timer, F_OK) != 0;
+    if (!ends_with(name, FAILED_SERVICE))
+        return !is_there(folder, name, n - strlen(".service"), ".timer");
+    n -= strlen(FAILED_SERVICE);
+    return !is_there(folder, name, n, ".timer") && !is_there(folder, name, n, ".service");
 }
 
 static enum error_kind founds_of(struct schedule_founds *f, enum schedule_way way, struct error *err)
@@ -132,20 +142,33 @@ static enum error_kind copy_note(const struct schedule_head *h, const char *key,
     return value && !*out ? memory_string(value, out, err) : OK;
 }
 
-/* What of a unit's pair is in the service alone. */
-static enum error_kind add_service(struct schedule_entry *e, struct error *err)
+static enum error_kind head_of(const struct schedule_entry *e, const char *ending, struct schedule_head *out,
+                               struct error *err)
 {
     struct buffer text = BUFFER_INIT(SCHEDULE_TEXT_MAX);
-    struct schedule_head head = SCHEDULE_HEAD_INIT;
     char *path = NULL;
-    char *link = NULL;
-    struct stat st;
-    enum error_kind rc = memory_format(&path, err, "%s/%s.service", schedule_units_folder(), e->name);
+    enum error_kind rc = memory_format(&path, err, "%s/%s%s", schedule_units_folder(), e->name, ending);
 
     if (!rc)
-        rc = memory_format(&link, err, "%s/" SCHEDULE_WANTS "/%s.timer", schedule_units_folder(), e->name);
+        rc = schedule_head_read(path, out, &text, err);
+    free(path);
+    buffer_release(&text);
+    return rc;
+}
+
+/* What of a site's units is not in the timer. */
+static enum error_kind add_services(struct schedule_entry *e, struct error *err)
+{
+    struct schedule_head head = SCHEDULE_HEAD_INIT;
+    struct schedule_head failed = SCHEDULE_HEAD_INIT;
+    char *link = NULL;
+    struct stat st;
+    enum error_kind rc = memory_format(&link, err, "%s/" SCHEDULE_WANTS "/%s.timer", schedule_units_folder(), e->name);
+
     if (!rc)
-        rc = schedule_head_read(path, &head, &text, err);
+        rc = head_of(e, ".service", &head, err);
+    if (!rc)
+        rc = head_of(e, FAILED_SERVICE, &failed, err);
     if (!rc)
         rc = copy_note(&head, "catalogue", &e->catalog, err);
     if (!rc)
@@ -153,12 +176,11 @@ static enum error_kind add_service(struct schedule_entry *e, struct error *err)
     if (!rc) {
         e->own_command = schedule_head_note(&head, "after-run") != NULL;
         e->enabled = lstat(link, &st) == 0 && head.there;
-        e->edited = e->edited || head.edited;
+        e->edited = e->edited || head.edited || failed.edited;
     }
-    free(path);
     free(link);
     schedule_head_release(&head);
-    buffer_release(&text);
+    schedule_head_release(&failed);
     return rc;
 }
 
@@ -185,7 +207,7 @@ static enum error_kind entry_of(const struct schedule_found *f, struct schedule_
     if (!rc)
         rc = copy_note(&f->head, "keep", &e->keep, err);
     if (!rc && f->way == SCHEDULE_SYSTEMD)
-        rc = add_service(e, err);
+        rc = add_services(e, err);
     if (!rc && (!when || schedule_when_parse(when, &e->when, &ignored)))
         e->enabled = false; /* spoilt by hand: nobody knows when */
     if (pauses && sscanf(pauses, "%lld %lld", &shortest, &longest) == 2 && longest >= 0 && longest < PAUSE_MAX_S) {

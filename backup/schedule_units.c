@@ -197,15 +197,18 @@ static void put_environment(struct unit_text *t, const char *name)
     free(both);
 }
 
-static void put_command(struct unit_text *t, const struct schedule_spec *s)
+/* value: of an option of the verb, or NULL */
+static void put_command(struct unit_text *t, const struct schedule_spec *s, const char *verb, const char *option,
+                        const char *value)
 {
     put(t, "ExecStart=");
     put_value(t, s->program, true, false);
     put(t, " -q");
     put_argument(t, "--config", s->config_file);
     put_argument(t, "--catalog", s->catalog_named ? s->catalog : NULL);
-    put(t, " run");
-    put_argument(t, "--keep", s->keep);
+    put(t, " ");
+    put(t, verb);
+    put_argument(t, option, value);
     put_argument(t, "--", s->site->path);
     put(t, "\n");
 }
@@ -309,9 +312,10 @@ static void put_sandbox(struct unit_text *t, const struct schedule_spec *s, cons
     put_limits(t, s);
 }
 
-/* ---- the two units ---- */
+/* ---- the three units ---- */
 
-static void put_names(struct unit_text *t, const struct schedule_spec *s, const char *name, const char *kind)
+static void put_names(struct unit_text *t, const struct schedule_spec *s, const char *name, const char *kind,
+                      const char *description)
 {
     char *line = NULL;
 
@@ -319,8 +323,8 @@ static void put_names(struct unit_text *t, const struct schedule_spec *s, const 
         t->rc = memory_format(
             &line, t->err,
             "# Written by `nopsnap schedule`, which changes and removes it again. Changes of your own: systemctl edit "
-            "%s.%s\n\n[Unit]\nDescription=nopsnap run of ",
-            name, kind);
+            "%s%s\n\n[Unit]\nDescription=%s ",
+            name, kind, description);
     if (!t->rc)
         put(t, line);
     put_value(t, s->site->path, false, false);
@@ -352,14 +356,17 @@ enum error_kind schedule_service_text(const struct schedule_spec *s, const char 
         t.rc = schedule_note(out, "after-run", "yes", err);
     if (!t.rc)
         t.rc = path_parent(s->site->path, &parent, err);
-    put_names(&t, s, name, "service");
+    put_names(&t, s, name, ".service", "nopsnap run of");
+    put(&t, "OnFailure=");
+    put(&t, name);
+    put(&t, SCHEDULE_FAILED ".service\n");
     put_catalog_mounts(&t, s);
     put_path(&t, "RequiresMountsFor=", "", s->site->path);
     put(&t, "Wants=network-online.target\n"
             /* a run that is caught up after a reboot waits for the shop's server, where it is one of these */
             "After=network-online.target postgresql.service mysql.service mariadb.service mssql-server.service\n"
             "\n[Service]\nType=oneshot\n");
-    put_command(&t, s);
+    put_command(&t, s, "run", "--keep", s->keep);
     put(&t, "# 3: done, with warnings; 6: somebody else was at work, the next run does it\n"
             "SuccessExitStatus=3 6\n");
     put_environment(&t, "HOME");
@@ -369,6 +376,29 @@ enum error_kind schedule_service_text(const struct schedule_spec *s, const char 
     if (parent)
         put_sandbox(&t, s, parent);
     free(parent);
+    return t.rc;
+}
+
+enum error_kind schedule_failed_text(const struct schedule_spec *s, const char *name, struct buffer *out,
+                                     struct error *err)
+{
+    struct unit_text t = {out, err, OK};
+    char *service = NULL;
+
+    t.rc = memory_format(&service, err, "%s.service", name);
+    if (!t.rc)
+        t.rc = schedule_note(out, "site", s->site->path, err);
+    put_names(&t, s, name, SCHEDULE_FAILED ".service", "nopsnap, to tell of a failed run of");
+    put(&t, "Wants=network-online.target\nAfter=network-online.target\n"
+            "\n[Service]\nType=oneshot\n");
+    put_command(&t, s, "notify", "--failed", service);
+    put(&t, "# 3: not everybody could be told\n"
+            "SuccessExitStatus=3\n");
+    put_environment(&t, "HOME");
+    put_environment(&t, "XDG_CONFIG_HOME");
+    put(&t, "UMask=0077\n"
+            "# No sandbox and no credentials: those of the run may be what has failed.\n");
+    free(service);
     return t.rc;
 }
 
@@ -394,7 +424,7 @@ enum error_kind schedule_timer_text(const struct schedule_spec *s, const char *n
         s->when.rule ==
             SCHEDULE_CALENDAR) /* so that nobody who asks for the age that is expected has to count them again */
         t.rc = schedule_note(out, "pauses", pauses, err);
-    put_names(&t, s, name, "timer");
+    put_names(&t, s, name, ".timer", "nopsnap run of");
     put(&t, "\n[Timer]\nOnCalendar=");
     put_value(&t, calendar, false, false);
     put(&t, "\nPersistent=true\nRandomizedDelaySec=");

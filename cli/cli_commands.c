@@ -257,10 +257,12 @@ const struct command cli_commands[] = {
      "Example:\n"
      "  nopsnap --catalog /backup/nopsnap rebuild\n",
      cli_rebuild},
-    {"notify", "[SITE] [--test]", "tell of sites whose newest snapshot is too old; or test who is told",
+    {"notify", "[SITE] [--test | --failed UNIT]", "tell of sites whose newest snapshot is too old; or test who is told",
      "Who is told is in the config: notify-webhook, notify-mail-to, notify-ping. Runs tell by themselves of failures, of the\n"
      "first success after one, and of sites that are overdue. Without --test only the latter is looked for, in all sites.\n\n"
-     "  --test                  send one message to each, and say how it answered (exit status 3 if one did not take it)\n\n"
+     "  --test                  send one message to each, and say how it answered (exit status 3 if one did not take it)\n"
+     "  --failed UNIT           tell that this service of the site has failed, unless its run has told that itself; for the\n"
+     "                          service that `schedule` writes beside it\n\n"
      "Examples:\n"
      "  nopsnap notify --test\n"
      "  nopsnap notify shop --test\n",

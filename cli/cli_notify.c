@@ -1,9 +1,10 @@
 /*
- * notify: a test message to every endpoint, or a look at what is overdue.
+ * notify: a test message to every endpoint, a look at what is overdue, or what a timer's run could not tell.
  */
 #include "notify.h"
 
 #include "cli.h"
+#include "cli_run.h"
 
 static void told(void *arg, const struct notify_answer *answer)
 {
@@ -50,26 +51,50 @@ static int look_for_overdue(struct cli *cli)
     return rc ? cli_fail(cli, &err) : cli_done(cli);
 }
 
-int cli_notify(struct cli *cli, int argc, char **argv)
+struct notify_arguments {
+    bool test;
+    const char *failed; /* a unit, or NULL */
+};
+
+/* -1 to go on, else a status. */
+static int parse(struct cli *cli, const struct command *me, int argc, char **argv, struct notify_arguments *a)
 {
-    static const struct option options[] = {
-        {"test", no_argument, NULL, 't'}, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
-    const struct command *me = cli_command_find("notify");
-    const struct site_config *site = NULL;
-    bool test = false;
+    static const struct option options[] = {{"test", no_argument, NULL, 't'},
+                                            {"failed", required_argument, NULL, 'f'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {NULL, 0, NULL, 0}};
     int c;
 
     while ((c = cli_option(cli, me, argc, argv, options)) != -1) {
-        if (c != 't')
+        if (c == 't')
+            a->test = true;
+        else if (c == 'f')
+            a->failed = optarg;
+        else
             return c == 'h' ? EXIT_DONE : EXIT_USAGE;
-        test = true;
     }
-    if (argc - optind > (test ? 1 : 0))
+    if (a->failed && (a->test || argc - optind != 1))
+        return cli_usage(cli, me, "--failed takes a unit and its site");
+    if (!a->failed && argc - optind > (a->test ? 1 : 0))
         return cli_usage(cli, me, "notify takes at most one site, and that only with --test");
+    return -1;
+}
+
+int cli_notify(struct cli *cli, int argc, char **argv)
+{
+    const struct command *me = cli_command_find("notify");
+    const struct site_config *site = NULL;
+    struct notify_arguments a = {.test = false};
+    int status = parse(cli, me, argc, argv, &a);
+
+    if (status >= 0)
+        return status;
+    if (a.failed)
+        return cli_run_failed_unit(cli, argv[optind], a.failed);
     if (optind < argc) {
         site = config_find(&cli->config, argv[optind]);
         if (!site)
             return cli_usage(cli, me, "%s is no site of the config", argv[optind]);
     }
-    return test ? send_test(cli, site) : look_for_overdue(cli);
+    return a.test ? send_test(cli, site) : look_for_overdue(cli);
 }

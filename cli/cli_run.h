@@ -11,6 +11,7 @@ struct cli_run_told {
     const char *name;                  /* as it was typed */
     const struct site_config *section; /* or NULL: [nopsnap] counts */
     const char *path;                  /* the site's real path, or NULL */
+    const char *cause;                 /* that stands for what the result makes of it, or NULL */
 };
 
 /* For run_options: arg is a struct cli_run_told. */
@@ -18,5 +19,7 @@ void cli_run_begun(void *arg);
 /* refused: what kept the run from beginning, or ended it; NULL if its steps tell. What can't be told is a warning. */
 void cli_run_ended(const struct cli_run_told *told, const struct run_result *r, const struct error *refused,
                    int status);
+/* That service of a site has failed: told unless its run has told (schedule_failure_of()). Returns an exit status. */
+int cli_run_failed_unit(struct cli *cli, const char *name, const char *unit);
 
 #endif

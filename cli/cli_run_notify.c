@@ -1,6 +1,9 @@
+#include <stdio.h>
+
 #include "cli_run.h"
 #include "notify.h"
 #include "run_told.h"
+#include "schedule.h"
 #include "thread.h"
 
 static void warn(struct cli *cli, const struct error *err)
@@ -52,7 +55,7 @@ void cli_run_ended(const struct cli_run_told *t, const struct run_result *r, con
     e.outcome = told.outcome;
     e.site_name = t->section ? t->section->name : t->path ? t->path : t->name;
     e.site_id = site_id;
-    e.cause = told.cause;
+    e.cause = t->cause ? t->cause : told.cause;
     e.message = told.message;
     e.facts = &told.facts;
     if (!rc)
@@ -60,4 +63,48 @@ void cli_run_ended(const struct cli_run_told *t, const struct run_result *r, con
     if (rc)
         warn(t->cli, &err);
     run_told_release(&told);
+}
+
+/* ---- a run that could not tell ---- */
+
+/* Without a catalogue, or without the shop's folder, it is told all the same. */
+static int tell_failed(struct cli *cli, const char *name, const struct schedule_failure *failure,
+                       const struct error *why)
+{
+    struct run_result result = {.started_ns = clock_now(), .ended_ns = clock_now()};
+    struct cli_run_told told = {
+        .cli = cli, .name = name, .section = config_find(&cli->config, name), .cause = failure->cause};
+    struct site site = SITE_INIT;
+    struct catalog *cat = NULL;
+    struct error err = ERROR_INIT;
+
+    (void)snprintf(result.refused, sizeof(result.refused), "%.255s", why->text);
+    if (cli_site_open(cli, name, true, &site, &err) != OK)
+        cli_warn(cli, "%s", err.text);
+    error_clear(&err);
+    if (cli_catalog_open(cli, CATALOG_WRITE, false, &cat, &err) != OK ||
+        (site.path && run_record(cat, &site, &result, EXIT_FAILED, EXIT_DONE, &err) != OK))
+        cli_warn(cli, "this is not in the record: %s", err.text);
+    told.cat = cat;
+    told.path = site.path;
+    cli_run_ended(&told, &result, why, EXIT_FAILED);
+    site_release(&site);
+    catalog_close(cat);
+    return cli_done(cli);
+}
+
+int cli_run_failed_unit(struct cli *cli, const char *name, const char *unit)
+{
+    struct schedule_failure failure;
+    struct error why = ERROR_INIT;
+
+    schedule_failure_of(unit, &failure);
+    if (failure.known) {
+        if (!cli->quiet)
+            cli_note(cli, "%s: nothing is left to tell", unit);
+        return cli_done(cli);
+    }
+    (void)error_set(&why, ERR_REMOTE, 0, "%s", failure.text);
+    error_hint(&why, "journalctl -u %s -n 30 says more; nopsnap schedule %s writes its units anew", unit, name);
+    return tell_failed(cli, name, &failure, &why);
 }

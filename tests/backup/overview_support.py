@@ -2,6 +2,7 @@
 import os
 import subprocess
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "cli"))
 from cli_support import PROGRAM, Bench, Failed, main, same  # noqa: E402,F401
@@ -9,6 +10,16 @@ from cli_support import PROGRAM, Bench, Failed, main, same  # noqa: E402,F401
 NOW = 1790000000  # a moment of 2026
 DAY = 86400
 PLANT = os.environ.get("NOPSNAP_PLANT") or os.path.join(os.path.dirname(PROGRAM), "..", "tests", "backup", "backup_plant_history")
+
+
+def systemctl_that_says(folder, *lines, ago=0):
+    """PATH with a systemctl before systemd's: what it answers of a service whose process has ended so many seconds ago."""
+    tools = os.path.join(folder, "told-by-systemctl")
+    os.makedirs(tools, exist_ok=True)
+    ended = int((time.clock_gettime(time.CLOCK_MONOTONIC) - ago) * 10**6)
+    with open(os.open(os.path.join(tools, "systemctl"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o755), "w", encoding="utf-8") as f:
+        f.write("#!/bin/sh\ncat <<'E'\n" + "\n".join((*lines, f"ExecMainExitTimestampMonotonic={ended}")) + "\nE\n")
+    return tools + ":" + os.environ["PATH"]
 
 
 class Planted(Bench):

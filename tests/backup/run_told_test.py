@@ -8,7 +8,7 @@ import subprocess
 import time
 
 from notify_test import Web
-from overview_support import DAY, PLANT, PROGRAM, Bench, Failed, main, same
+from overview_support import DAY, PLANT, PROGRAM, Bench, Failed, main, same, systemctl_that_says
 
 START = 1_780_000_000
 
@@ -141,6 +141,38 @@ def somebody_else_at_work_is_not_told(b):
         b.expect(b.heard(), [], [])
 
 
+def a_unit_that_failed_is_told_unless_its_run_has_told(b):
+    """What was seen of systemd 252: a dependency that fails leaves every word of the run before as it was."""
+    def failed(*lines, ago=0, status=0):
+        b.now += DAY
+        b.clock(b.now)
+        b.run("notify", "--failed", "nopsnap-shop.service", "--", b.site, env={**b.environment(), "PATH": systemctl_that_says(b.folder, *lines, ago=ago)}).expect(status)
+        return b.heard()
+
+    ended = ("ActiveState=failed", "Result=exit-code", "ExecMainCode=1")
+    for status in (1, 5, 7, 143):
+        b.expect(failed(*ended, f"ExecMainStatus={status}"), [], [])
+    b.expect(failed("Result=signal", "ExecMainCode=2", "ExecMainStatus=15"), [], [])
+    b.expect(failed("ActiveState=activating", *ended[1:], "ExecMainStatus=226"), [], [])
+    b.expect(failed(*ended, "ExecMainStatus=226"), ["failure"], ["failure"], "run: systemd could not start it: exit-code, status 226 (NAMESPACE, ",
+             "hint: journalctl -u nopsnap-shop.service", "last good snapshot: ")
+    b.expect(failed(*ended, "ExecMainStatus=226"), ["failure"], [])
+    b.expect(failed(*ended, "ExecMainStatus=243"), ["failure"], ["failure"], "CREDENTIALS")
+    b.run("status").expect(3, out=["the last run failed", "243 (CREDENTIALS"])
+    b.expect(failed(*ended, "ExecMainStatus=1", ago=300), ["failure"], ["failure"], "did not start it: something that it requires is not there")
+    b.expect(failed("Result=resources", "ExecMainCode=0", "ExecMainStatus=0", ago=3000), ["failure"], ["failure"], "did not start it: resources")
+    b.expect(failed("Result=oom-kill", "ExecMainCode=2", "ExecMainStatus=9"), ["failure"], ["failure"], "signal 9 (KILL), since the machine had no memory left")
+    b.run("notify", "--failed", "x.service", b.site, env={**b.environment(), "PATH": "/nowhere"}).expect(0)
+    b.expect(b.heard(), ["failure"], ["failure"], "why can't be asked")
+    b.expect(b.night(0), ["start", "success"], ["recovery"])
+    os.rename(b.catalog, b.catalog + ".away")
+    b.expect(failed(*ended, "ExecMainStatus=226", status=3), ["failure"], ["failure"], "NAMESPACE")
+    os.rename(b.catalog + ".away", b.catalog)
+    for argv in (["--failed", "x.service"], ["--failed", "x.service", "--test", "shop"]):
+        b.run("notify", *argv).expect(2, hint="notify --help")
+    b.heard()
+
+
 def a_signal_ends_what_was_begun(b):
     mark = os.path.join(b.folder, "mark")
     b.tell(f"after-run = touch {mark}; exec sleep 60\n")
@@ -202,7 +234,7 @@ def run__tells_whom_it_concerns():
         b.tell()
         b.expect(b.night(0), ["start", "success"], [])
         for part in (a_step_that_fails_is_a_failure, what_keeps_a_run_from_beginning_is_told_by_its_cause, a_catalogue_out_of_reach_is_told_for_each_site,
-                     a_catalogue_that_can_not_be_opened_is_told, somebody_else_at_work_is_not_told, a_signal_ends_what_was_begun, a_flagged_snapshot_is_a_doubt_and_no_recovery,
+                     a_catalogue_that_can_not_be_opened_is_told, somebody_else_at_work_is_not_told, a_unit_that_failed_is_told_unless_its_run_has_told, a_signal_ends_what_was_begun, a_flagged_snapshot_is_a_doubt_and_no_recovery,
                      a_site_of_no_section_is_told_of_too):
             try:
                 part(b)

@@ -15,7 +15,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "cli"))
 import sandbox  # noqa: E402
-from cli_support import PROGRAM, Bench, Failed, main, same  # noqa: E402
+from overview_support import PROGRAM, Bench, Failed, main, same, systemctl_that_says  # noqa: E402
 
 NOW = 1790000000  # 2026-09-21 14:13:20 UTC
 ODD = ["my shop", "100% off", 'a "quoted" one', "it's", "back\\slash", "b\\\\%n", "end\\", "$HOME ${x} `id`", "läden-ünd-crêpes", "semi;colon #1", "-rf"]
@@ -151,8 +151,8 @@ def units__of_odd_paths_are_what_systemd_reads():
             same(f"status for {path}: {done.stderr}", done.returncode, 3)
         verify(b)
         files = b.written()
-        services = {k: v for k, v in files.items() if k.endswith(".service")}
-        same("services", len(services), len(paths))
+        services = {k: v for k, v in files.items() if k.endswith(".service") and not k.endswith("--failed.service")}
+        same("services", (len(services), len([k for k in files if k.endswith("--failed.service")])), (len(paths), len(paths)))
         seen = set()
         for name, text in services.items():
             argv = words(values(text, "ExecStart")[0], command=True)
@@ -163,6 +163,10 @@ def units__of_odd_paths_are_what_systemd_reads():
             same(f"enabled {name}", files.get("units/timers.target.wants/" + os.path.basename(name).replace(".service", ".timer")),
                  os.path.join(b.folder, name.replace(".service", ".timer")))
             same("mode", oct(os.stat(os.path.join(b.folder, name)).st_mode & 0o777), "0o644")
+            told = [os.path.basename(name).replace(".service", "--failed.service")]
+            same("who tells", values(text, "OnFailure"), told)
+            same("and of what", words(values(files["units/" + told[0]], "ExecStart")[0], command=True),
+                 [os.path.join(odd_program, "nopsnap"), "-q", "--config", b.config, "notify", "--failed", os.path.basename(name), "--", argv[-1]])
         same("each its own", seen, set(paths))
         same("the list", {o["site"].replace("\\\\", "\\") for o in b.listed()}, set(paths))
         b.run("schedule").expect(0, out=["NEXT", "2026-09-22 03:00", "never"])
@@ -199,7 +203,9 @@ def units__keep_the_run_from_what_it_does_not_need():
             texts = {}
             for name in ("far", "top", "home"):
                 out = b.run("--json", "--config", config, "schedule", name, "--systemd", "--at", "03:00", "--dry-run", config=False, env=env).expect(0).out
-                for file in next(o for o in map(json.loads, out.splitlines()) if o["type"] == "schedule_written")["files"][:2]:
+                for file in next(o for o in map(json.loads, out.splitlines()) if o["type"] == "schedule_written")["files"]:
+                    if "text" not in file:
+                        continue
                     texts[name] = texts.get(name, "") + file["text"]
                     with open(os.path.join(b.units, os.path.basename(file["path"])), "w", encoding="utf-8") as f:
                         f.write(file["text"])
@@ -243,6 +249,16 @@ def secrets__are_named_never_copied():
             os.rename(path.replace("%%", "%"), os.path.join(given, name))
         b.run("run", "shop").expect(2, err="webhook")
         b.run("run", "shop", env={**b.environment(), "CREDENTIALS_DIRECTORY": given}).expect(3, out="snapshot", err="ping at 127.0.0.1 was not taken")
+        # The service that tells of a failure has neither those nor the sandbox, with the very words of the unit.
+        failed = b.written()["units/nopsnap-shop--failed.service"]
+        same("shared", [k for k in ("LoadCredential", "ReadWritePaths", "ProtectSystem", "RequiresMountsFor", "PrivateTmp") if values(failed, k)], [])
+        for value in loaded:
+            name, path = value.split(":", 1)
+            os.rename(os.path.join(given, name), path.replace("%%", "%"))
+        b.path = systemctl_that_says(b.folder, "Result=exit-code", "ExecMainCode=1", "ExecMainStatus=243")
+        done = subprocess.run(words(values(failed, "ExecStart")[0], command=True), env=b.environment(), capture_output=True, text=True)
+        same(f"status: {done.stderr}", (done.returncode, "webhook at 127.0.0.1 was not told" in done.stderr), (3, True))
+        same("recorded", (b.listed()[0]["last_run_status"], "243 (CREDENTIALS" in b.run("status").expect(3).out), (1, True))
 
 
 def rerun__changes_only_what_differs():
@@ -251,14 +267,14 @@ def rerun__changes_only_what_differs():
         before = {n: os.stat(os.path.join(b.folder, n), follow_symlinks=False) for n in b.written()}
         for argv in (["--every", "6h"], [], ["--keep", "last 3"], ["--systemd"]):
             out = b.run("schedule", "shop", *argv).expect(0).out
-            same("unchanged", [line.split()[0] for line in out.splitlines()], ["unchanged"] * 3)
+            same("unchanged", [line.split()[0] for line in out.splitlines()], ["unchanged"] * 4)
         after = {n: os.stat(os.path.join(b.folder, n), follow_symlinks=False) for n in b.written()}
         same("touched", [n for n in before if (before[n].st_ino, before[n].st_mtime_ns) != (after[n].st_ino, after[n].st_mtime_ns)], [])
         text = b.written()
         dry = b.run("schedule", "shop", "--at", "04:00", "--dry-run").expect(0, out=["changed", "OnCalendar=*-*-* 04:00:00"]).out
         same("a dry run writes nothing", (b.written(), "unchanged" in dry), (text, True))
         out = b.systemd("--at", "04:00").out
-        same("only the timer", [line.split()[0] for line in out.splitlines()], ["unchanged", "changed", "unchanged"])
+        same("only the timer", [line.split()[0] for line in out.splitlines()], ["unchanged", "unchanged", "changed", "unchanged"])
         same("rules stay", b.listed()[0]["keep"], "last 3")
         b.systemd("--keep", "")
         same("rules of the config", (b.listed()[0]["keep"], "--keep" in b.written()["units/nopsnap-shop.service"]), ("", False))
@@ -299,6 +315,15 @@ def hand_edits__are_not_lost():
         b.systemd("--force", "--at", "04:00")
         same("both aside", (read(unit + ".bak"), "CPUQuota=20%" in read(unit + ".bak.2")), (edited, True))
         os.remove(unit + ".bak.2")
+        telling = unit.replace(".service", "--failed.service")
+        with open(telling, "a", encoding="utf-8") as f:
+            f.write("Nice=5\n")
+        for argv in ([], ["--remove"], ["--cron"]):
+            b.run("schedule", "shop", *argv).expect(1, err=["nopsnap-shop--failed.service", "changed by hand"], hint="systemctl edit nopsnap-shop--failed.service")
+        b.run("schedule").expect(0, out="was changed by hand")
+        b.systemd("--force")
+        same("aside", ("Nice=5" in read(telling + ".bak"), "Nice=5" in read(telling)), (True, False))
+        os.remove(telling + ".bak")
         # A file that nopsnap never wrote, and one of another site.
         os.makedirs(os.path.join(b.folder, "www", "two"))
         b.write_config(f"[nopsnap]\ncatalog = {b.catalog}\n[shop]\npath = {b.folder}/www/two\n")
@@ -572,6 +597,13 @@ def kills__leave_no_half_file():
                 n += 1
             same(f"{argv}, {inject} {n}: in the end", b.written(), end)
             same("it was broken at each of several steps", n > 3, True)
+        # A removal that was killed is finished by the next, whatever is left.
+        alone = {n: t for n, t in old.items() if n.endswith(".service")}
+        for left in (alone, {n: t for n, t in alone.items() if n.endswith("--failed.service")}):
+            put_back(b, left)
+            same("listed once", len(b.listed()), 1)
+            b.run("schedule", "shop", "--remove").expect(0, out=[f"removed   {os.path.join(b.folder, n)}" for n in left])
+            same("left", b.written(), {})
         put_back(b, {**old, "units/.nopsnap-draft-1": "half", "units/timers.target.wants/.nopsnap-draft-nopsnap-shop.timer": "/nowhere"})
         b.run("schedule", "shop", *write).expect(3)
 
