@@ -1,6 +1,6 @@
 /*
- * A logical dump: one connection, one view, every table in its ordering. The schema is read in that view and once more before its end: what
- * others change of it meanwhile is not versioned by the server.
+ * A logical dump: one view, every table in its ordering, several tables at once where the view is not one session's alone. The schema is read in that
+ * view and once more before its end: what others change of it meanwhile is not versioned by the server.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -123,19 +123,35 @@ static enum error_kind write_statements(struct sqlserver_writer *w, const struct
     return rc;
 }
 
+/* Whose Ids are wanted, by the dump's own thread; SIZE_MAX: no such table. */
+static size_t find_pictures(const struct database_dump *dump, const struct dump *d)
+{
+    for (size_t i = 0; dump->picture && i < d->count; i++)
+        if (strcasecmp(d->tables[i].name, "Picture") == 0)
+            return i;
+    return SIZE_MAX;
+}
+
 static enum error_kind write_tables(struct database_dump *dump, struct dump *d, struct sqlserver_writer *w,
                                     struct error *err)
 {
+    struct sqlserver_readers *readers = NULL;
+    size_t pictures = find_pictures(dump, d);
     enum error_kind rc = OK;
 
+    if (d->view != SQLSERVER_VIEW_SNAPSHOT) /* that one is this session's alone */
+        rc = sqlserver_readers_start(dump->db, d->tables, d->sums, d->count, pictures, &readers, err);
     for (size_t i = 0; !rc && i < d->count; i++) {
-        bool picture = dump->picture && strcasecmp(d->tables[i].name, "Picture") == 0;
-
         rc = cancel_check(err);
-        if (!rc)
-            rc = sqlserver_table_read(d->link, &d->tables[i], w, picture ? dump->picture : NULL, dump->picture_arg,
-                                      &d->sums[i], err);
+        if (!rc && readers && i != pictures)
+            rc = sqlserver_readers_take(readers, i, w, err);
+        else if (!rc)
+            rc = sqlserver_table_read(d->link, &d->tables[i], w, i == pictures ? dump->picture : NULL,
+                                      dump->picture_arg, &d->sums[i], err);
     }
+    sqlserver_readers_end(readers);
+    if (!rc && d->view != SQLSERVER_VIEW_SNAPSHOT)
+        rc = sqlserver_view_check(d->link, err);
     return rc;
 }
 

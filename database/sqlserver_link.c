@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <iconv.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,6 +45,7 @@ struct sqlserver_link {
     void *listener_arg;
     uint64_t heard; /* messages */
     bool dead;
+    atomic_bool quit; /* by another thread: what runs is to be given up */
     iconv_t to_utf16;
     struct bulk bulk;
 };
@@ -110,8 +112,9 @@ static int take_error(DBPROCESS *process, int severity, int number, int os_error
 
 static int wants_to_stop(void *process)
 {
-    (void)process;
-    return cancel_is_asked();
+    const struct sqlserver_link *l = link_of(process);
+
+    return cancel_is_asked() || (l && atomic_load(&l->quit));
 }
 
 static int stop(void *process)
@@ -266,6 +269,11 @@ void sqlserver_link_close(struct sqlserver_link *l)
     if (l->to_utf16 && l->to_utf16 != (iconv_t)-1)
         iconv_close(l->to_utf16);
     free(l);
+}
+
+void sqlserver_link_quit(struct sqlserver_link *l)
+{
+    atomic_store(&l->quit, true);
 }
 
 const struct sqlserver_ways *sqlserver_link_ways(const struct sqlserver_link *l)

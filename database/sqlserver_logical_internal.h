@@ -4,6 +4,7 @@
  *     sqlserver_link       exact values over one connection, in the form of docs/format.md
  *     sqlserver_select     the SELECT of a table and what its rows come to in the stream
  *     sqlserver_view       one consistent view for a dump
+ *     sqlserver_readers    several tables at once from one view
  *     sqlserver_dump       dump_begin, dump_run, dump_end
  *     sqlserver_insert     rows of the stream into a table, through a staging table where they can't be bulk-loaded
  *     sqlserver_load       load_begin, load_run, load_in_place; every table read again and compared
@@ -32,6 +33,8 @@ struct sqlserver_ways {
 enum error_kind sqlserver_link_open(struct database *db, const char *database, struct sqlserver_link **out,
                                     struct error *err);
 void sqlserver_link_close(struct sqlserver_link *l); /* accepts NULL */
+/* From another thread: give up what runs on it, soon; it is good for nothing afterwards but being closed. */
+void sqlserver_link_quit(struct sqlserver_link *l);
 const struct sqlserver_ways *sqlserver_link_ways(const struct sqlserver_link *l);
 enum error_kind sqlserver_link_run(struct sqlserver_link *l, const char *sql, database_row_fn *row, void *arg,
                                    struct error *err);
@@ -107,6 +110,28 @@ enum sqlserver_view_kind {
 enum error_kind sqlserver_view_open(struct sqlserver_link *l, enum sqlserver_view_kind *kind, int64_t *moment_ns,
                                     struct text_list *remark, struct error *err);
 enum error_kind sqlserver_view_close(struct sqlserver_link *l, struct error *err);
+
+/* Is the view that other sessions see as well still held? ERR_REMOTE where it was lost. */
+enum error_kind sqlserver_view_check(struct sqlserver_link *l, struct error *err);
+
+/* ---- sqlserver_readers.c ---- */
+
+struct sqlserver_readers;
+
+/*
+ * Begin to read tables, several at once, on connections of their own.
+ *
+ * sums       filled table by table; read after sqlserver_readers_take()
+ * skip       one that the caller reads himself; SIZE_MAX: none
+ * out        NULL where the server lets nobody else in: the caller reads all of them. To be ended also after a failure
+ */
+enum error_kind sqlserver_readers_start(struct database *db, const struct sqlserver_table *tables,
+                                        struct sqlserver_sum *sums, size_t count, size_t skip,
+                                        struct sqlserver_readers **out, struct error *err);
+/* Write down table i, in the order of the tables. A failure is the first one of any reader. */
+enum error_kind sqlserver_readers_take(struct sqlserver_readers *r, size_t i, struct sqlserver_writer *w,
+                                       struct error *err);
+void sqlserver_readers_end(struct sqlserver_readers *r); /* accepts NULL */
 
 /* ---- sqlserver_dump.c, sqlserver_load.c, sqlserver_counts.c: as in database_internal.h ---- */
 

@@ -138,6 +138,10 @@ enum error_kind sqlserver_writer_new(database_sink_fn *sink, void *arg, struct s
                                      struct error *err);
 void sqlserver_writer_free(struct sqlserver_writer *w); /* accepts NULL; what was not flushed is lost */
 enum error_kind sqlserver_writer_flush(struct sqlserver_writer *w, struct error *err);
+/* What another writer of the same stream has written, and what that summed up of its shape (HASH_LEN bytes). */
+enum error_kind sqlserver_writer_raw(struct sqlserver_writer *w, const void *bytes, size_t len, struct error *err);
+const unsigned char *sqlserver_writer_shape(const struct sqlserver_writer *w);
+void sqlserver_writer_add_shape(struct sqlserver_writer *w, const unsigned char *shape);
 enum error_kind sqlserver_write_header(struct sqlserver_writer *w, struct error *err);
 enum error_kind sqlserver_write_statement(struct sqlserver_writer *w, const struct sqlserver_statement *s,
                                           struct error *err);

@@ -78,6 +78,26 @@ enum error_kind sqlserver_writer_flush(struct sqlserver_writer *w, struct error 
     return rc;
 }
 
+enum error_kind sqlserver_writer_raw(struct sqlserver_writer *w, const void *bytes, size_t len, struct error *err)
+{
+    enum error_kind rc = sqlserver_writer_flush(w, err);
+
+    return rc ? rc : w->sink(w->arg, bytes, len, err);
+}
+
+const unsigned char *sqlserver_writer_shape(const struct sqlserver_writer *w)
+{
+    return w->shape;
+}
+
+void sqlserver_writer_add_shape(struct sqlserver_writer *w, const unsigned char *shape)
+{
+    struct hash h;
+
+    memcpy(h.bytes, shape, sizeof h.bytes);
+    sqlserver_digest_add(w->shape, &h);
+}
+
 static enum error_kind item(struct sqlserver_writer *w, char kind, const void *bytes, size_t len, struct error *err)
 {
     unsigned char head[1 + VARINT_MAX] = {(unsigned char)kind};

@@ -146,6 +146,18 @@ enum error_kind sqlserver_view_lock(struct sqlserver_link *l, int64_t *moment_ns
     return rc;
 }
 
+enum error_kind sqlserver_view_check(struct sqlserver_link *l, struct error *err)
+{
+    int64_t open = 0;
+    enum error_kind rc = sqlserver_link_number(l, "/* nopsnap: view */ SELECT @@TRANCOUNT", 0, &open, err);
+
+    if (!rc && open < 1) {
+        rc = error_set(err, ERR_REMOTE, 0, "the server has let go of the tables while they were read");
+        error_hint(err, "try again; something ended nopsnap's transaction");
+    }
+    return rc;
+}
+
 enum error_kind sqlserver_view_close(struct sqlserver_link *l, struct error *err)
 {
     return sqlserver_link_run(l, "IF @@TRANCOUNT > 0 COMMIT TRANSACTION", NULL, NULL, err);

@@ -268,6 +268,9 @@ def point__is_made_of_the_stopped_shop_and_gone_back_to():
     s.upgrade(None, "--scripts", s.packages("4.00", "4.10")).expect(0)
     # Tried while it is open, made when it is stopped; nothing is copied; the dump of it comes when the new shop runs.
     same([w for w in s.said_to_server()], ["dump", "make", "drop", "make", "dump"], "what the server was told")
+    since = [e["sql"] for e in s.server.endpoint.log("batch")].index("/* nopsnap: point */ SELECT COUNT(*) FROM sys.objects")
+    reads = {e["connection"] for e in s.server.endpoint.log("batch")[since:] if re.match(r"SELECT .* FROM \[dbo\]\.\[\w+\].* ORDER BY", e["sql"])}
+    check(len(reads) >= 3, "tables of the point are read by several connections", reads)
     snapshot = [r for r in s.list() if r["type"] == "row"][0]
     same((snapshot["kind"], snapshot["part"], snapshot["held"]), ("before-upgrade", "whole", True), "the restore point")
     same(s.nopsnap("rollback", "shop", "--dry-run").expect(0, out="goes back to the server's snapshot of it").status, 0)

@@ -410,6 +410,150 @@ static void own_sessions__of_another_shop_are_left_alone(void **state)
         on_master("DROP DATABASE [%s]", neighbours[i].database, true);
 }
 
+static enum error_kind ask(void *link, const char *sql, database_row_fn *row, void *arg, struct error *err)
+{
+    return sqlserver_link_run(link, sql, row, arg, err);
+}
+
+static void fill(const char *database, int tables)
+{
+    struct sqlserver_link *l = open_link(database);
+    char sql[512];
+
+    for (int i = 0; i < tables; i++) {
+        snprintf(sql, sizeof sql, "CREATE TABLE [dbo].[t%d] ([Id] int NOT NULL PRIMARY KEY, [v] nvarchar(max) NULL)",
+                 i);
+        run(l, sql);
+        for (int row = 0; row < (i % 2 ? 40 : 2); row++) {
+            snprintf(sql, sizeof sql,
+                     "INSERT INTO [dbo].[t%d] VALUES (%d, REPLICATE(CAST(N'%c' AS nvarchar(max)), 60000))", i, row,
+                     'a' + row % 26);
+            run(l, sql);
+        }
+    }
+    sqlserver_link_close(l);
+}
+
+/* All tables by `readers`, or by the link alone. */
+static void write_all(struct sqlserver_link *l, const struct sqlserver_table *tables, size_t count,
+                      struct sqlserver_readers *readers, struct sqlserver_sum *sums, struct buffer *out,
+                      unsigned char shape[HASH_LEN])
+{
+    struct sqlserver_writer *w = NULL;
+    struct error err = ERROR_INIT;
+
+    must(sqlserver_writer_new(gather, out, &w, &err), &err);
+    for (size_t i = 0; i < count; i++)
+        must(readers ? sqlserver_readers_take(readers, i, w, &err)
+                     : sqlserver_table_read(l, &tables[i], w, NULL, NULL, &sums[i], &err),
+             &err);
+    must(sqlserver_writer_flush(w, &err), &err);
+    memcpy(shape, sqlserver_writer_shape(w), HASH_LEN);
+    sqlserver_writer_free(w);
+}
+
+static void readers__give_the_bytes_of_one_connection(void **state)
+{
+    enum { TABLES = 7 };
+    const struct scene *s = *state;
+    struct sqlserver_sum sums[2][TABLES] = {0};
+    unsigned char shapes[2][HASH_LEN];
+    struct buffer bytes[2] = {BUFFER_INIT(STREAM_MAX), BUFFER_INIT(STREAM_MAX)};
+    struct sqlserver_schema *schema = NULL;
+    struct sqlserver_readers *readers = NULL;
+    struct sqlserver_table *tables = NULL;
+    struct sqlserver_link *l;
+    struct error err = ERROR_INIT;
+    size_t count = 0;
+
+    fill(s->source, TABLES);
+    l = open_link(s->source);
+    must(sqlserver_schema_read(ask, l, &schema, &err), &err);
+    must(sqlserver_schema_tables(schema, &tables, &count, &err), &err);
+    assert_int_equal(count, TABLES);
+    write_all(l, tables, count, NULL, sums[0], &bytes[0], shapes[0]);
+    db.name = (char *)(uintptr_t)s->source;
+    must(sqlserver_readers_start(&db, tables, sums[1], count, SIZE_MAX, &readers, &err), &err);
+    assert_non_null(readers);
+    write_all(l, tables, count, readers, sums[1], &bytes[1], shapes[1]);
+    sqlserver_readers_end(readers);
+    assert_int_equal(bytes[0].len, bytes[1].len);
+    assert_true(bytes[0].len > 3 * 40 * 120000);
+    assert_memory_equal(bytes[0].data, bytes[1].data, bytes[0].len);
+    assert_memory_equal(shapes[0], shapes[1], HASH_LEN);
+    for (size_t i = 0; i < count; i++) {
+        assert_int_equal(sums[0][i].rows, sums[1][i].rows);
+        assert_int_equal(sums[0][i].max_id, sums[1][i].max_id);
+    }
+    /* One that is given up in its midst ends all the same. */
+    must(sqlserver_readers_start(&db, tables, sums[1], count, 0, &readers, &err), &err);
+    sqlserver_readers_end(readers);
+    for (size_t i = 0; i < count; i++)
+        sqlserver_table_release(&tables[i]);
+    free(tables);
+    sqlserver_schema_free(schema);
+    sqlserver_link_close(l);
+    buffer_release(&bytes[0]);
+    buffer_release(&bytes[1]);
+}
+
+static void readers__fail_when_their_table_is_gone(void **state)
+{
+    const struct scene *s = *state;
+    struct sqlserver_sum sums[4] = {{0}};
+    struct buffer bytes = BUFFER_INIT(STREAM_MAX);
+    struct sqlserver_schema *schema = NULL;
+    struct sqlserver_readers *readers = NULL;
+    struct sqlserver_table *tables = NULL;
+    struct sqlserver_writer *w = NULL;
+    struct sqlserver_link *l;
+    struct error err = ERROR_INIT;
+    enum error_kind rc = OK;
+    size_t count = 0;
+
+    fill(s->source, 4);
+    l = open_link(s->source);
+    must(sqlserver_schema_read(ask, l, &schema, &err), &err);
+    must(sqlserver_schema_tables(schema, &tables, &count, &err), &err);
+    run(l, "DROP TABLE [dbo].[t2]");
+    db.name = (char *)(uintptr_t)s->source;
+    must(sqlserver_writer_new(gather, &bytes, &w, &err), &err);
+    must(sqlserver_readers_start(&db, tables, sums, count, SIZE_MAX, &readers, &err), &err);
+    for (size_t i = 0; !rc && i < count; i++)
+        rc = sqlserver_readers_take(readers, i, w, &err);
+    assert_int_equal(rc, ERR_REMOTE);
+    assert_non_null(strstr(err.text, "reading table dbo.t2"));
+    error_clear(&err);
+    sqlserver_readers_end(readers);
+    sqlserver_writer_free(w);
+    buffer_release(&bytes);
+    for (size_t i = 0; i < count; i++)
+        sqlserver_table_release(&tables[i]);
+    free(tables);
+    sqlserver_schema_free(schema);
+    sqlserver_link_close(l);
+}
+
+static void view__that_was_lost_is_seen(void **state)
+{
+    const struct scene *s = *state;
+    enum sqlserver_view_kind kind = SQLSERVER_VIEW_SNAPSHOT;
+    struct text_list remark = TEXT_LIST_INIT;
+    struct error err = ERROR_INIT;
+    struct sqlserver_link *l;
+    int64_t moment = 0;
+
+    fill(s->source, 1);
+    l = open_link(s->source);
+    must(sqlserver_view_open(l, &kind, &moment, &remark, &err), &err);
+    must(sqlserver_view_check(l, &err), &err);
+    run(l, "ROLLBACK TRANSACTION");
+    assert_int_equal(sqlserver_view_check(l, &err), ERR_REMOTE);
+    error_clear(&err);
+    sqlserver_link_close(l);
+    text_list_release(&remark);
+}
+
 static void identity_of(struct database *d, char *out, size_t room)
 {
     struct database_info info = DATABASE_INFO_INIT;
@@ -461,6 +605,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(staging__xml_comes_back, scene_setup, scene_teardown),
         cmocka_unit_test_setup_teardown(staging__variants_come_back, scene_setup, scene_teardown),
         cmocka_unit_test_setup_teardown(large__a_value_of_100_megabytes_comes_in_pieces, scene_setup, scene_teardown),
+        cmocka_unit_test_setup_teardown(readers__give_the_bytes_of_one_connection, scene_setup, scene_teardown),
+        cmocka_unit_test_setup_teardown(readers__fail_when_their_table_is_gone, scene_setup, scene_teardown),
+        cmocka_unit_test_setup_teardown(view__that_was_lost_is_seen, scene_setup, scene_teardown),
         cmocka_unit_test_setup_teardown(own_sessions__of_another_shop_are_left_alone, scene_setup, scene_teardown),
         cmocka_unit_test_setup_teardown(kept__another_database_under_that_name_is_left_alone, scene_setup,
                                         scene_teardown),
