@@ -136,6 +136,8 @@ static enum error_kind apply_retention(struct running *r, struct error *err)
 
     progress_step(r->progress, "applying retention");
     rc = transaction_needed(r->cat, &needed, err);
+    if (!rc) /* whoever else saves the shop meanwhile, it is what the rest of the run speaks of */
+        rc = text_list_add(&needed, r->result->snapshot, err);
     rules.needed = &needed;
     if (!rc)
         rc = retention_apply(r->cat, r->site_id, &rules, false, NULL, NULL, &r->result->retention, err);

@@ -56,7 +56,7 @@ static enum error_kind commit_rows(void *arg, const struct chunk_id *chunk, stru
         error_hint(err, "see what it touches: nopsnap verify; then take the snapshot again");
         return rc;
     }
-    return snapshot_row_add(c->cat->index, c->record, chunk, flags_of(c->record), err);
+    return snapshot_row_add(c->cat->index, c->record, chunk, flags_of(c->record), false, err);
 }
 
 /* The newest complete snapshot of the same site. None while damage is known, and none that can't be read: then all is looked at. */

@@ -96,6 +96,8 @@ struct snapshot_row {
     uint64_t files, bytes, dump_bytes, bytes_stored;
     bool held, suspicious, warned;
     char *tags; /* comma-separated */
+    int64_t
+        order; /* higher than that of all that were committed before, whatever their dates say; after a rebuild by date */
 };
 typedef enum error_kind snapshot_row_fn(void *arg, const struct snapshot_row *row, struct error *err);
 enum error_kind snapshot_row_each(struct catalog *cat, const char *site_id, snapshot_row_fn *fn, void *arg,

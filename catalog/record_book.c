@@ -205,7 +205,7 @@ static enum error_kind adopt_snapshot(struct catalog *cat, const struct book *b,
     if (!rc)
         rc = index_begin(cat->index, err);
     if (!rc)
-        rc = snapshot_row_add(cat->index, &r, &e->chunk, flags, err);
+        rc = snapshot_row_add(cat->index, &r, &e->chunk, flags, true, err);
     if (!rc)
         rc = index_commit(cat->index, err);
     index_rollback(cat->index);

@@ -80,9 +80,9 @@ enum snapshot_flag {
     SNAPSHOT_FLAG_COMPLETE = 4, /* everything it reaches was seen to stand (C2) */
 };
 
-/* Row and guard together. Inside a transaction. */
+/* Row and guard together. Inside a transaction. by_date: it is not committed just now, and nobody knows after which one it was. */
 enum error_kind snapshot_row_add(struct index *ix, const struct snapshot_record *r, const struct chunk_id *chunk,
-                                 unsigned flags, struct error *err);
+                                 unsigned flags, bool by_date, struct error *err);
 /* Nothing happens if there is none. Inside a transaction. */
 enum error_kind snapshot_row_remove(struct index *ix, const char *id, struct error *err);
 enum error_kind snapshot_row_accept(struct index *ix, const char *id, struct error *err);   /* no longer suspicious */

@@ -87,37 +87,61 @@ static void keep(struct retention_item *i, const char *format, ...)
 /* Where each rule stands as one group is gone through, newest first. */
 struct tally {
     const struct keep_rules *rules;
+    const struct retention_item *items; /* all of them, sorted */
+    size_t first;                       /* of the group */
+    int64_t now_ns;
     unsigned used[KEEP_RULES];
-    int64_t period[KEEP_RULES]; /* of the one that was kept last; only where used > 0 */
-    int64_t newest_ns;
+    int64_t newest_ns, lowest_ns; /* of those that were judged before */
     bool any;
 };
 
-static void judge(struct tally *t, struct retention_item *i)
+/* Of the group, and with a date that counts (R3)? */
+static bool has_place(const struct tally *t, size_t at)
+{
+    return same_group(&t->items[at], &t->items[t->first]) && !snapshot_is_of_future(t->items[at].made_ns, t->now_ns);
+}
+
+/* Does a newer one stand for its period? Where the dates go down, as they do but for clocks that were set, it is that of the lowest so far. */
+static bool period_is_taken(const struct tally *t, enum keep_rule rule, size_t at)
+{
+    int64_t made_ns = t->items[at].made_ns;
+    int64_t period = period_of(rule, made_ns);
+
+    if (!t->any)
+        return false;
+    if (made_ns <= t->lowest_ns)
+        return period_of(rule, t->lowest_ns) == period;
+    for (size_t i = t->first; i < at; i++)
+        if (has_place(t, i) && period_of(rule, t->items[i].made_ns) == period)
+            return true;
+    return false;
+}
+
+static void judge(struct tally *t, struct retention_item *i, size_t at)
 {
     const struct keep_rules *rules = t->rules;
 
     if (!t->any)
         t->newest_ns = i->made_ns;
-    t->any = true;
     if (rules->within_ns && t->newest_ns - i->made_ns <= rules->within_ns)
         keep(i, "within");
     for (int k = 0; k < KEEP_RULES; k++) {
         enum keep_rule rule = (enum keep_rule)k;
-        int64_t period = period_of(rule, i->made_ns);
 
-        if (t->used[k] >= rules->count[k] || (rule != KEEP_LAST && t->used[k] && t->period[k] == period))
+        if (t->used[k] >= rules->count[k] || (rule != KEEP_LAST && period_is_taken(t, rule, at)))
             continue;
         t->used[k]++;
-        t->period[k] = period;
         keep(i, "%s %u", keep_rule_name(rule), rules->count[k]);
     }
+    if (!t->any || i->made_ns < t->lowest_ns)
+        t->lowest_ns = i->made_ns;
+    t->any = true;
 }
 
 static void decide_group(const struct keep_rules *rules, struct retention_item *items, size_t count, size_t first,
                          int64_t now_ns)
 {
-    struct tally t = {.rules = rules};
+    struct tally t = {.rules = rules, .items = items, .first = first, .now_ns = now_ns};
 
     for (size_t i = first; i < count; i++) {
         if (!same_group(&items[i], &items[first]))
@@ -127,7 +151,7 @@ static void decide_group(const struct keep_rules *rules, struct retention_item *
         else if (snapshot_is_of_future(items[i].made_ns, now_ns))
             keep(&items[i], "its date lies in the future"); /* R3 */
         else
-            judge(&t, &items[i]);
+            judge(&t, &items[i], i);
     }
 }
 
@@ -136,6 +160,8 @@ static int newest_first(const void *a, const void *b)
     const struct retention_item *x = a;
     const struct retention_item *y = b;
 
+    if (x->order != y->order) /* R6 */
+        return x->order < y->order ? 1 : -1;
     if (x->made_ns != y->made_ns)
         return x->made_ns < y->made_ns ? 1 : -1;
     return strcmp(x->id, y->id);
@@ -219,6 +245,7 @@ static enum error_kind gather(void *arg, const struct snapshot_row *row, struct 
     }
     i = &g->items[g->count++];
     *i = (struct retention_item){.made_ns = row->made_ns,
+                                 .order = row->order,
                                  .kind = row->kind,
                                  .part = row->part,
                                  .held = row->held,

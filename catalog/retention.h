@@ -9,6 +9,7 @@
  *   R4  time is counted from the newest snapshot that is there, not from now, and only days (hours, weeks...) count that have a snapshot: a gap, or a machine
  *       that was off, empties nothing
  *   R5  a kind without rules is kept altogether
+ *   R6  newer is what was committed later, whatever the dates say; where that is not known, what has the later date. What comes last is never the one that goes
  *
  * Days, weeks (ISO 8601), months and years are those of the local calendar, hours those of UTC, so that the hour that daylight saving repeats is two.
  * Of each the newest snapshot is kept. That is how restic's and borg's rules read, too.
@@ -38,6 +39,7 @@ struct retention {
 struct retention_item {
     char id[33];
     int64_t made_ns;
+    int64_t order; /* of commit (struct snapshot_row) */
     enum snapshot_kind kind;
     enum snapshot_part part;
     bool held, suspicious;

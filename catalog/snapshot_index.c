@@ -69,7 +69,8 @@ enum error_kind table_guard_check(struct index *ix, const char *table, uint64_t 
 /* ---- rows of snapshots ---- */
 
 #define SNAPSHOT_COLUMNS \
-    "id, site, path, name, version, made, kind, part, files, bytes, dump, stored, flags, tags, hash, attempt, sum"
+    "id, site, path, name, version, made, kind, part, files, bytes, dump, stored, flags, tags, hash, attempt, sum, row"
+#define ORDER_MAX (INT64_MAX / 2) /* whatever date a record from elsewhere claims, there is room behind it */
 
 static int64_t shadow_sum(const struct snapshot_shadow *s)
 {
@@ -138,6 +139,7 @@ static enum error_kind shadow_decode(const struct index_statement *st, struct sn
     s.row.dump_bytes = (uint64_t)index_number(st, 10);
     s.row.bytes_stored = (uint64_t)index_number(st, 11);
     s.flags = (unsigned)index_number(st, 12);
+    s.row.order = index_number(st, 17);
     s.row.suspicious = s.flags & SNAPSHOT_FLAG_SUSPICIOUS;
     s.row.warned = s.flags & SNAPSHOT_FLAG_WARNED;
     rc = copy_text(index_text(st, 1), &s.row.site_id, err);
@@ -245,7 +247,7 @@ static enum error_kind insert_shadow(struct index *ix, const struct snapshot_sha
     struct index_statement *st = NULL;
     enum error_kind rc = index_prepare(ix,
                                        "INSERT INTO snapshots (" SNAPSHOT_COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6,"
-                                       " ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
+                                       " ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
                                        &st, err);
 
     if (rc)
@@ -267,13 +269,40 @@ static enum error_kind insert_shadow(struct index *ix, const struct snapshot_sha
     index_bind_bytes(st, 15, s->chunk.hash, HASH_LEN);
     index_bind_number(st, 16, s->chunk.attempt);
     index_bind_number(st, 17, shadow_sum(s));
+    index_bind_number(st, 18, r->order);
     rc = index_step(st, NULL, err);
     index_finish(st);
     return rc ? rc : table_guard_add(ix, "snapshots", shadow_sum(s), err);
 }
 
+/*
+ * The number of a row tells the order of commits, whatever clocks said: behind all others, and its date where that is higher. Then rows that a rebuild
+ * makes, by their dates alone, stand among each other and the coming ones as they should.
+ */
+static enum error_kind next_order(struct index *ix, int64_t made_ns, bool by_date, int64_t *out, struct error *err)
+{
+    int64_t date = made_ns < 0 ? 0 : made_ns > ORDER_MAX ? ORDER_MAX : made_ns;
+    struct index_statement *st = NULL;
+    bool row = false;
+    enum error_kind rc = index_prepare(
+        ix,
+        by_date ? "SELECT CASE WHEN EXISTS (SELECT 1 FROM snapshots WHERE row = ?1) THEN"
+                  " (SELECT max(row) + 1 FROM snapshots WHERE row >= ?1 AND row < ?1 + 1000000) ELSE ?1 END"
+                : "SELECT max(coalesce(max(row) + 1, 0), ?1) FROM snapshots",
+        &st, err);
+
+    if (!rc) {
+        index_bind_number(st, 1, date);
+        rc = index_step(st, &row, err);
+    }
+    if (!rc && row)
+        *out = index_number(st, 0);
+    index_finish(st);
+    return rc;
+}
+
 enum error_kind snapshot_row_add(struct index *ix, const struct snapshot_record *r, const struct chunk_id *chunk,
-                                 unsigned flags, struct error *err)
+                                 unsigned flags, bool by_date, struct error *err)
 {
     struct buffer tags = BUFFER_INIT(RECORD_LEN_MAX);
     struct snapshot_shadow s = {.flags = 0};
@@ -295,7 +324,9 @@ enum error_kind snapshot_row_add(struct index *ix, const struct snapshot_record 
     }
     s.chunk = *chunk;
     s.flags = flags;
-    rc = join_tags(&r->tags, &tags, err);
+    rc = next_order(ix, r->made_ns, by_date, &s.row.order, err);
+    if (!rc)
+        rc = join_tags(&r->tags, &tags, err);
     s.row.tags = tags.len > 0 ? (char *)tags.data : NULL;
     if (!rc)
         rc = insert_shadow(ix, &s, err);

@@ -194,6 +194,59 @@ static void accept__clears_a_suspicion_in_row_and_record_and_through_a_rebuild(v
     catalog_close(cat);
 }
 
+struct orders {
+    const char *first, *second;
+    int64_t of_first, of_second;
+};
+
+static enum error_kind note_order(void *arg, const struct snapshot_row *row, struct error *err)
+{
+    struct orders *o = arg;
+
+    (void)err;
+    if (!strcmp(row->id, o->first))
+        o->of_first = row->order;
+    if (!strcmp(row->id, o->second))
+        o->of_second = row->order;
+    return OK;
+}
+
+/* The second is committed later, by a clock that was set back. After a rebuild nothing but the dates is known. */
+static void order__is_that_of_commits_through_an_acceptance_and_of_dates_after_a_rebuild(void **state)
+{
+    struct snapshot_record record;
+    struct store *store = NULL;
+    struct text_list report = TEXT_LIST_INIT;
+    struct error err = ERROR_INIT;
+    char first[33];
+    struct orders o = {.first = first, .second = record.id};
+    struct catalog *cat = with_snapshot(&record);
+
+    (void)state;
+    memcpy(first, record.id, sizeof(first));
+    for (int64_t back = 0; back < 2; back++) {
+        record.suspicious = back == 0;
+        memcpy(first, record.id, sizeof(first));
+        record.id[0] = '\0';
+        record.made_ns += 1000 - 1500 * back;
+        assert_int_equal(store_begin(cat, NULL, &store, &err), OK);
+        assert_int_equal(snapshot_commit(store, &record, &err), OK);
+        store_free(store);
+    }
+    assert_int_equal(snapshot_accept(cat, first, &err), OK);
+    assert_int_equal(snapshot_row_each(cat, NULL, note_order, &o, &err), OK);
+    assert_true(o.of_first < o.of_second);
+    catalog_close(cat);
+    assert_int_equal(unlink("cat/catalog.sqlite"), 0);
+    assert_int_equal(catalog_rebuild("cat", NULL, &report, &err), OK);
+    cat = open_catalog(CATALOG_READ);
+    assert_int_equal(snapshot_row_each(cat, NULL, note_order, &o, &err), OK);
+    assert_true(o.of_first > o.of_second);
+    text_list_release(&report);
+    snapshot_record_release(&record);
+    catalog_close(cat);
+}
+
 /* An acceptance that a crash left announced, and that was finished later: its record is there, its row's change is not. */
 static void accept__record_without_its_row_is_applied(void **state)
 {
@@ -259,6 +312,7 @@ int main(void)
         folder_test(hold__a_row_that_vanished_is_damage_and_does_not_free_the_snapshot),
         folder_test(forget__of_several_is_all_or_nothing),
         folder_test(accept__clears_a_suspicion_in_row_and_record_and_through_a_rebuild),
+        folder_test(order__is_that_of_commits_through_an_acceptance_and_of_dates_after_a_rebuild),
         folder_test(accept__record_without_its_row_is_applied),
         folder_test(forget__row_with_a_wrong_checksum_is_damage),
     };

@@ -48,6 +48,8 @@ static int class_of(const struct retention_item *i)
 
 static bool is_newer(const struct retention_item *a, const struct retention_item *b)
 {
+    if (a->order != b->order)
+        return a->order > b->order;
     return a->made_ns != b->made_ns ? a->made_ns > b->made_ns : strcmp(a->id, b->id) < 0;
 }
 
@@ -102,15 +104,15 @@ static bool model_keeps(const struct retention *r, const struct retention_item *
                         int64_t now)
 {
     const struct keep_rules *rules = r->rules[class_of(&items[at])];
-    int64_t newest = INT64_MIN;
+    const struct retention_item *newest = &items[at];
 
     if (items[at].held || (r->needed && !strcmp(r->needed->items[0], items[at].id)) || !rules ||
         items[at].made_ns > now + HOUR || is_newest_good(items, count, at, now))
         return true;
     for (size_t i = 0; i < count; i++)
-        if (rivals(&items[i], &items[at], now) && items[i].made_ns > newest)
-            newest = items[i].made_ns;
-    if (rules->within_ns && items[at].made_ns >= newest - rules->within_ns)
+        if (rivals(&items[i], &items[at], now) && is_newer(&items[i], newest))
+            newest = &items[i];
+    if (rules->within_ns && items[at].made_ns >= newest->made_ns - rules->within_ns)
         return true;
     for (int k = 0; k < KEEP_RULES; k++)
         if (rules->count[k] && rule_keeps((enum keep_rule)k, rules->count[k], items, count, at, now))
@@ -144,6 +146,9 @@ static size_t random_history(struct retention_item *items, int64_t *now)
                                     .part = random_below(4) ? SNAPSHOT_WHOLE : (enum snapshot_part)random_below(3),
                                     .held = !random_below(15),
                                     .suspicious = !random_below(8)};
+        if (!random_below(12)) /* a clock that was set */
+            items[i].made_ns += ((int64_t)random_below(200) - 100) * HOUR / 2;
+        items[i].order = random_below(20) ? (int64_t)(count - i) : 0;
         snprintf(items[i].id, sizeof items[i].id, "%032llx", (unsigned long long)(random_below(1u << 30) * 64 + i));
         moment -= steps[random_below(9)] * NS * (int64_t)(1 + random_below(2));
     }

@@ -24,7 +24,7 @@ class Night:
         return {**self.b.environment(), "NOPSNAP_CLOCK": self.clock}
 
     def run(self, *argv, days=1):
-        self.now += days * DAY
+        self.now += int(days * DAY)
         return self.b.run("run", "shop", *argv, env=self.environment())
 
 
@@ -53,6 +53,18 @@ def live_through_weeks(b, n):
     if good not in [r["id"] for r in rows(b)]:
         raise Failed("a clock that was set back made a snapshot go")
     n.run(days=301).expect(0)
+
+
+def follow_the_order_of_commits(b, n):
+    """A clock that is set back by less than an hour: what comes later is newer all the same."""
+    config(b, "keep = last 1")
+    before = {r["id"] for r in rows(b)}
+    for days in (1, -50 / 1440, -30 / 1440):
+        n.run(days=days).expect(0)
+        mine = {r["id"]: r["made_ns"] for r in rows(b) if r["id"] not in before}
+        same("kept", list(mine.values()), [n.now])
+        before -= set(mine)
+    n.now += DAY
 
 
 def look_past_the_future(b, n):
@@ -244,6 +256,7 @@ def run__looks_after_itself():
         flag_what_lost_most(b, n)
         stay_away_from_others(b, n)
         stay_out_of_transactions(b, n)
+        follow_the_order_of_commits(b, n)
         fail_without_forgetting(b, n)
         config(b, "keep = last 2")
         make_up_for_a_prune(b, n)
