@@ -91,8 +91,9 @@ struct tally {
     size_t first;                       /* of the group */
     int64_t now_ns;
     unsigned used[KEEP_RULES];
-    int64_t newest_ns, lowest_ns; /* of those that were judged before */
-    bool any;
+    int64_t last_ns, lowest_ns; /* of those that were judged before */
+    int64_t age_ns;             /* the time since the newest, as R4 counts it */
+    bool paused, any;
 };
 
 /* Of the group, and with a date that counts (R3)? */
@@ -117,14 +118,43 @@ static bool period_is_taken(const struct tally *t, enum keep_rule rule, size_t a
     return false;
 }
 
+/* From this one back to the one before it in the group; 0 where there is none, or a clock was set back. */
+static int64_t time_before(const struct tally *t, size_t count, size_t at)
+{
+    for (size_t i = at + 1; i < count; i++)
+        if (has_place(t, i))
+            return t->items[at].made_ns > t->items[i].made_ns ? t->items[at].made_ns - t->items[i].made_ns : 0;
+    return 0;
+}
+
+/* What the time between this one and the next newer one counts for (R4). */
+static int64_t counted(struct tally *t, size_t count, size_t at)
+{
+    int64_t half = t->rules->within_ns / 2;
+    int64_t gap = t->last_ns - t->items[at].made_ns;
+    bool another = t->paused;
+
+    if (gap <= half)
+        return gap > 0 ? gap : 0;
+    if (gap / 2 <= time_before(t, count, at))
+        return gap;
+    t->paused = true;
+    return another ? half : 0;
+}
+
+static void judge_within(struct tally *t, struct retention_item *items, size_t count, size_t at)
+{
+    if (t->any && t->age_ns <= t->rules->within_ns)
+        t->age_ns += counted(t, count, at);
+    t->last_ns = items[at].made_ns;
+    if (t->age_ns <= t->rules->within_ns)
+        keep(&items[at], "within");
+}
+
 static void judge(struct tally *t, struct retention_item *i, size_t at)
 {
     const struct keep_rules *rules = t->rules;
 
-    if (!t->any)
-        t->newest_ns = i->made_ns;
-    if (rules->within_ns && t->newest_ns - i->made_ns <= rules->within_ns)
-        keep(i, "within");
     for (int k = 0; k < KEEP_RULES; k++) {
         enum keep_rule rule = (enum keep_rule)k;
 
@@ -150,8 +180,11 @@ static void decide_group(const struct keep_rules *rules, struct retention_item *
             keep(&items[i], "no rules for its kind"); /* R5 */
         else if (snapshot_is_of_future(items[i].made_ns, now_ns))
             keep(&items[i], "its date lies in the future"); /* R3 */
-        else
+        else {
+            if (rules->within_ns)
+                judge_within(&t, items, count, i);
             judge(&t, &items[i], i);
+        }
     }
 }
 

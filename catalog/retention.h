@@ -7,7 +7,9 @@
  *       takes a place that another would have had. A flagged snapshot never pushes out a good one
  *   R3  a snapshot of the future is kept and takes no place: a clock that was wrong once pushes nothing out
  *   R4  time is counted from the newest snapshot that is there, not from now, and only days (hours, weeks...) count that have a snapshot: a gap, or a machine
- *       that was off, empties nothing
+ *       that was off, empties nothing. For `within` a pause does not count: what stood in the window before it stays until as much history has grown again.
+ *       A pause is more than half of the window, and more than twice the time between the last snapshot before it and the one before that. The newest one
+ *       counts for nothing, each one before it for half a window, so that bursts with months between them don't stay for ever
  *   R5  a kind without rules is kept altogether
  *   R6  newer is what was committed later, whatever the dates say; where that is not known, what has the later date. What comes last is never the one that goes
  *

@@ -100,19 +100,47 @@ static bool is_newest_good(const struct retention_item *items, size_t count, siz
     return true;
 }
 
+static int newer_first(const void *a, const void *b)
+{
+    return is_newer(a, b) ? -1 : 1;
+}
+
+static int64_t later_by(const struct retention_item *a, const struct retention_item *b)
+{
+    return a->made_ns > b->made_ns ? a->made_ns - b->made_ns : 0;
+}
+
+/* Without its pauses, of which all but one are half a window each, is the time since the newest one no longer than the window? */
+static bool is_within(int64_t window, const struct retention_item *items, size_t count, size_t at, int64_t now)
+{
+    struct retention_item line[ITEMS_MAX];
+    size_t n = 0;
+    size_t pauses = 0;
+    int64_t age = 0;
+
+    for (size_t i = 0; i < count; i++)
+        if (rivals(&items[i], &items[at], now))
+            line[n++] = items[i];
+    qsort(line, n, sizeof *line, newer_first);
+    for (size_t i = 1; i < n && strcmp(line[i - 1].id, items[at].id); i++) {
+        int64_t gap = later_by(&line[i - 1], &line[i]);
+        bool pause = gap > window / 2 && (i + 1 == n || gap / 2 > later_by(&line[i], &line[i + 1]));
+
+        pauses += pause;
+        age += pause ? 0 : gap;
+    }
+    return age + (pauses ? (int64_t)(pauses - 1) * (window / 2) : 0) <= window;
+}
+
 static bool model_keeps(const struct retention *r, const struct retention_item *items, size_t count, size_t at,
                         int64_t now)
 {
     const struct keep_rules *rules = r->rules[class_of(&items[at])];
-    const struct retention_item *newest = &items[at];
 
     if (items[at].held || (r->needed && !strcmp(r->needed->items[0], items[at].id)) || !rules ||
         items[at].made_ns > now + HOUR || is_newest_good(items, count, at, now))
         return true;
-    for (size_t i = 0; i < count; i++)
-        if (rivals(&items[i], &items[at], now) && is_newer(&items[i], newest))
-            newest = &items[i];
-    if (rules->within_ns && items[at].made_ns >= newest->made_ns - rules->within_ns)
+    if (rules->within_ns && is_within(rules->within_ns, items, count, at, now))
         return true;
     for (int k = 0; k < KEEP_RULES; k++)
         if (rules->count[k] && rule_keeps((enum keep_rule)k, rules->count[k], items, count, at, now))
@@ -229,6 +257,7 @@ static void retention__flagged_snapshots_push_nothing_out(void **state)
 struct life {
     struct retention_item items[400];
     size_t count;
+    int64_t commits;
 };
 
 static void live(struct life *l, const struct retention *r, int64_t now)
@@ -236,7 +265,7 @@ static void live(struct life *l, const struct retention *r, int64_t now)
     struct retention_item *i = &l->items[l->count++];
     size_t kept = 0;
 
-    *i = (struct retention_item){.made_ns = now, .kind = SNAPSHOT_SCHEDULED};
+    *i = (struct retention_item){.made_ns = now, .order = ++l->commits, .kind = SNAPSHOT_SCHEDULED};
     snprintf(i->id, sizeof i->id, "%032llx", (unsigned long long)now);
     retention_decide(r, l->items, l->count, now);
     for (size_t k = 0; k < l->count; k++)
@@ -257,6 +286,72 @@ static bool has_day(const struct life *l, int64_t moment)
             return true;
     }
     return false;
+}
+
+/* R4: a machine that was off for longer than the window, and a clock a year ahead that is put right again. */
+static void retention__a_pause_or_a_clock_ahead_empties_no_window(void **state)
+{
+    static struct life l;
+    struct keep_rules rules = {.within_ns = 30 * DAY};
+    struct retention r = {.rules = {&rules, NULL, NULL}};
+    int64_t now = INT64_C(1767225600) * NS;
+
+    (void)state;
+    memset(&l, 0, sizeof l);
+    for (int night = 0; night < 40; night++)
+        live(&l, &r, now += DAY);
+    assert_int_equal(l.count, 31);
+    live(&l, &r, now + 365 * DAY);
+    assert_int_equal(l.count, 32);
+    live(&l, &r, now += DAY);
+    assert_int_equal(l.count, 32); /* 31 and the one that is of the future now */
+    now += 31 * DAY;
+    for (int night = 0; night < 31; night++) {
+        live(&l, &r, now += DAY);
+        assert_int_equal(l.count, 33); /* one goes for each that comes: both ends of the pause stand in the window */
+    }
+    live(&l, &r, now += DAY);
+    assert_int_equal(l.count, 32);
+    assert_true(l.items[l.count - 2].made_ns == now - 30 * DAY && l.items[l.count - 1].made_ns > now);
+}
+
+/* Its price is bounded: of what comes in bursts, seconds long and months apart, the last few stay. */
+static void retention__bursts_months_apart_leave_the_window_again(void **state)
+{
+    static struct life l;
+    struct keep_rules rules = {.within_ns = 90 * DAY};
+    struct retention r = {.rules = {&rules, NULL, NULL}};
+    int64_t now = INT64_C(1767225600) * NS;
+
+    (void)state;
+    memset(&l, 0, sizeof l);
+    for (int burst = 0; burst < 30; burst++, now += 120 * DAY)
+        for (int n = 0; n < 2; n++) {
+            live(&l, &r, now += 60 * NS);
+            assert_true(l.count <= 2 * 4);
+        }
+}
+
+/* R6: by a clock that is set back by less than an hour nothing is of the future. */
+static void retention__what_came_last_stays_when_the_clock_was_set_back(void **state)
+{
+    static const char *const texts[] = {"last 1", "hourly 1", "daily 1", "within 10m", "yearly 1"};
+    struct error err = ERROR_INIT;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        static struct life l;
+        struct keep_rules rules;
+        struct retention r = {.rules = {&rules, NULL, NULL}};
+        int64_t now = INT64_C(1767225600) * NS;
+
+        memset(&l, 0, sizeof l);
+        assert_int_equal(keep_rules_parse(texts[i], &rules, &err), OK);
+        live(&l, &r, now);
+        live(&l, &r, now - 50 * 60 * NS);
+        assert_int_equal(l.items[0].made_ns, now - 50 * 60 * NS);
+        assert_int_equal(l.count, 1 + (rules.within_ns > 0));
+    }
 }
 
 /* Hourly and nightly, three weeks off, the clock set back by a day, both changes of daylight saving. */
@@ -318,6 +413,9 @@ int main(void)
         cmocka_unit_test(retention__rules_that_are_none_are_refused),
         cmocka_unit_test(retention__agrees_with_the_model_on_random_histories),
         cmocka_unit_test(retention__flagged_snapshots_push_nothing_out),
+        cmocka_unit_test(retention__a_pause_or_a_clock_ahead_empties_no_window),
+        cmocka_unit_test(retention__bursts_months_apart_leave_the_window_again),
+        cmocka_unit_test(retention__what_came_last_stays_when_the_clock_was_set_back),
         cmocka_unit_test(retention__two_years_stay_bounded_and_leave_no_hole),
     };
 
