@@ -148,8 +148,8 @@ static void print_result(const struct cli *cli, const struct site *site, const s
     printf("  emptied   %zu settings that lead outside led nowhere in the copy, and so did mail and tasks\n",
            r->emptied.count);
     if (r->covered.count)
-        printf("  behind    %zu links lead out of the copy: it saw what is there, and what it wrote there is removed\n",
-               r->covered.count);
+        printf("  behind    %zu link%s out of the copy: it saw what is there, and what it wrote there is removed\n",
+               r->covered.count, r->covered.count == 1 ? " leads" : "s lead");
     printf("  the copy is removed; it was made from snapshot %.8s\n", r->snapshot);
 }
 

@@ -154,7 +154,7 @@ static enum error_kind say_missing(const struct saying *s, int folder, struct te
     if (!rc && count)
         rc = text_list_addf(
             out, err,
-            "%s: %zu file%s of the release %s no place there, since it is a link: %s%s; put them behind it "
+            "%s: %zu file%s of the release %s no place there, since it is a link: %s%s; put what you need behind it "
             "yourself",
             s->shown, count, count == 1 ? "" : "s", count == 1 ? "has" : "have", (char *)names.data,
             count > NAMES_SHOWN ? ", ..." : "");
