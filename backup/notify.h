@@ -81,6 +81,8 @@ struct notify_answer {
 };
 typedef void notify_answer_fn(void *arg, const struct notify_answer *answer);
 
+/* Does this say who is told, or how? */
+bool notify_is_named(const struct notify_config *c);
 /* Send a message to every endpoint and hand over each answer. *count: how many endpoints there are. Errors as notify_run(). */
 enum error_kind notify_test(const struct config *config, const struct site_config *site, notify_answer_fn *fn,
                             void *arg, size_t *count, struct error *err);

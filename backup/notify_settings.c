@@ -211,6 +211,12 @@ void notify_settings_release(struct notify_settings *s)
     *s = (struct notify_settings){.timeout_ms = TIMEOUT_MS};
 }
 
+bool notify_is_named(const struct notify_config *c)
+{
+    return c->webhook.path || c->ping.path || c->mail_login.path || c->webhook_template || c->mail_to || c->mail_from ||
+           c->mail_server || c->ca_file || c->timeout;
+}
+
 enum error_kind notify_check(const struct config *config, const struct site_config *site, struct error *err)
 {
     struct notify_settings s = {.timeout_ms = 0};

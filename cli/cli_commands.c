@@ -260,7 +260,8 @@ const struct command cli_commands[] = {
     {"notify", "[SITE] [--test | --failed UNIT]", "tell of sites whose newest snapshot is too old; or test who is told",
      "Who is told is in the config: notify-webhook, notify-mail-to, notify-ping. Runs tell by themselves of failures, of the\n"
      "first success after one, and of sites that are overdue. Without --test only the latter is looked for, in all sites.\n\n"
-     "  --test                  send one message to each, and say how it answered (exit status 3 if one did not take it)\n"
+     "  --test                  send one message to each, and say how it answered (exit status 3 if one did not take it):\n"
+     "                          of SITE, or of [nopsnap] and every section that names somebody\n"
      "  --failed UNIT           tell that this service of the site has failed, unless its run has told that itself; for the\n"
      "                          service that `schedule` writes beside it\n\n"
      "Examples:\n"

@@ -6,37 +6,61 @@
 #include "cli.h"
 #include "cli_run.h"
 
+struct telling {
+    struct cli *cli;
+    const char *site; /* "" for [nopsnap] */
+};
+
 static void told(void *arg, const struct notify_answer *answer)
 {
-    struct cli *cli = arg;
+    const struct telling *t = arg;
+    struct cli *cli = t->cli;
+    const char *gap = t->site[0] ? ": " : "";
 
     if (cli->json) {
         struct json *v = cli_json_new("notify");
 
+        json_put_text(v, "site", t->site);
         json_put_text(v, "endpoint", answer->endpoint);
         json_put_text(v, "host", answer->host);
         json_put_flag(v, "taken", answer->taken);
         json_put_text(v, "why", answer->taken ? NULL : answer->why);
         cli_json(v);
     } else if (answer->taken && !cli->quiet) {
-        cli_line("", "%s at %s: taken", answer->endpoint, answer->host);
+        cli_line("", "%s%s%s at %s: taken", t->site, gap, answer->endpoint, answer->host);
     }
     if (!answer->taken)
-        cli_warn(cli, "%s at %s: %s", answer->endpoint, answer->host, answer->why);
+        cli_warn(cli, "%s%s%s at %s: %s", t->site, gap, answer->endpoint, answer->host, answer->why);
 }
 
+static int test_one(struct cli *cli, const struct site_config *site, size_t *total)
+{
+    struct telling t = {cli, site ? site->name : ""};
+    struct error err = ERROR_INIT;
+    size_t count = 0;
+    enum error_kind rc = notify_test(&cli->config, site, told, &t, &count, &err);
+
+    *total += count;
+    return rc ? cli_fail(cli, &err) : EXIT_DONE;
+}
+
+/* Of one site, or of [nopsnap] and every section that says something of its own. */
 static int send_test(struct cli *cli, const struct site_config *site)
 {
     struct error err = ERROR_INIT;
-    size_t count = 0;
-    enum error_kind rc = notify_test(&cli->config, site, told, cli, &count, &err);
+    size_t total = 0;
+    int status = test_one(cli, site, &total);
 
-    if (!rc && count == 0) {
-        rc = error_set(&err, ERR_USAGE, 0, "the config names nobody who would be told");
-        error_hint(&err, site ? "add notify-webhook, notify-mail-to or notify-ping to its section, or to [nopsnap]"
-                              : "add notify-webhook, notify-mail-to or notify-ping to [nopsnap], or name a site");
+    for (size_t i = 0; !site && i < cli->config.count && status < EXIT_SIGNAL; i++)
+        if (notify_is_named(&cli->config.sites[i].notify))
+            status = cli_status_worse(status, test_one(cli, &cli->config.sites[i], &total));
+    if (status == EXIT_DONE && total == 0) {
+        error_set(&err, ERR_USAGE, 0, "the config names nobody who would be told");
+        error_hint(&err, "add notify-webhook, notify-mail-to or notify-ping to %s[nopsnap]",
+                   site ? "its section, or to " : "a site's section, or to ");
+        return cli_fail(cli, &err);
     }
-    return rc ? cli_fail(cli, &err) : cli_done(cli);
+    return cli_status_worse(status, cli_done(cli));
 }
 
 static int look_for_overdue(struct cli *cli)

@@ -385,6 +385,9 @@ class Notify(unittest.TestCase):
             said = self.nopsnap("notify", "--test", status=2)
             self.assertIn("line 5", said)
             self.assertIn(words, said)
+        self.write_config(f"notify-ping = {self.secret('ping', 'success ' + self.url() + chr(10))}\n")
+        said = self.nopsnap("notify", "--test")
+        self.assertEqual((said.count("ping at localhost: taken"), said.count("shop: ping")), (1, 1))
         self.write_config("")
         self.assertIn("names nobody", self.nopsnap("notify", "--test", status=2))
 
