@@ -70,6 +70,9 @@ void schedule_when_times(const struct schedule_when *w, enum schedule_way way, i
 /* Will systemd skip a day of the next year, because of the clock? out: that day, "2027-03-28". */
 bool schedule_when_skips(const struct schedule_when *w, enum schedule_way way, int64_t now_ns, char out[TEXT_MAX]);
 
+/* Does a cron run that would start it? True also where the file is for another machine (NOPSNAP_CRON_ETC). */
+bool schedule_has_cron(void);
+
 /* Can this user write there at all? ERR_REFUSED with a hint, before anything else is done. */
 enum error_kind schedule_place_check(enum schedule_way way, struct error *err);
 

@@ -119,7 +119,7 @@ enum error_kind schedule_plan_apply(const struct schedule_plan *p, struct error 
         rc = f->change == SCHEDULE_GOES ? remove_file(f, err) : f->target ? write_link(f, err) : write_text(f, err);
     }
     if (rc && (err->sys == EACCES || err->sys == EPERM || err->sys == EROFS))
-        error_hint(err, "timers belong to root: sudo nopsnap schedule ...");
+        schedule_hint_root(err);
     return rc;
 }
 

@@ -5,13 +5,49 @@
  * crons make one \ of two, others don't. So % has its \, and no \ ever stands before another or before a %: quotes are closed and opened
  * again behind each.
  */
+#include <ctype.h>
+#include <dirent.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "file.h"
 #include "schedule_internal.h"
 
 #define COMMAND_MAX 990 /* cron's own limit is 1000, and it fails without a word */
+
+/* Debian's, cronie's, busybox's: one of both names. */
+static bool is_cron(int proc, const char *pid)
+{
+    struct buffer name = BUFFER_INIT(64);
+    struct error ignored = ERROR_INIT;
+    char path[64];
+    bool cron;
+
+    (void)snprintf(path, sizeof(path), "%.32s/comm", pid);
+    cron = file_read_whole(proc, path, 64, &name, &ignored) == OK && name.len > 0 &&
+           ((name.len == 5 && !memcmp(name.data, "cron\n", 5)) || (name.len == 6 && !memcmp(name.data, "crond\n", 6)));
+    buffer_release(&name);
+    return cron;
+}
+
+bool schedule_has_cron(void)
+{
+    DIR *proc;
+    struct dirent *d;
+    bool found = false;
+
+    if (getenv("NOPSNAP_CRON_ETC"))
+        return true;
+    proc = opendir("/proc");
+    if (!proc)
+        return true; /* not known */
+    while (!found && (d = readdir(proc)) != NULL)
+        found = isdigit((unsigned char)d->d_name[0]) && is_cron(dirfd(proc), d->d_name);
+    (void)closedir(proc);
+    return found;
+}
 
 static enum error_kind word(struct buffer *b, const char *text, struct error *err)
 {

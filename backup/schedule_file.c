@@ -42,6 +42,13 @@ bool schedule_has_systemd(void)
     return access("/run/systemd/system", F_OK) == 0; /* sd_booted(3) */
 }
 
+/* The same command by sudo would take root's config and catalogue: another shop, perhaps. */
+void schedule_hint_root(struct error *err)
+{
+    error_hint(err,
+               "timers are root's, with root's config and catalogue; your own crontab can run: nopsnap -q run SITE");
+}
+
 enum error_kind schedule_place_check(enum schedule_way way, struct error *err)
 {
     const char *folder = way == SCHEDULE_SYSTEMD ? schedule_units_folder() : schedule_cron_folder();
@@ -52,7 +59,7 @@ enum error_kind schedule_place_check(enum schedule_way way, struct error *err)
     if (errno == ENOENT || errno == ENOTDIR)
         error_hint(err, way == SCHEDULE_CRON ? "apt install cron" : "without systemd: --cron");
     else
-        error_hint(err, "timers belong to root: sudo nopsnap schedule ...");
+        schedule_hint_root(err);
     return ERR_REFUSED;
 }
 

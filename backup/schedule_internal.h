@@ -49,6 +49,8 @@ enum error_kind schedule_note(struct buffer *b, const char *key, const char *val
 
 /* ---- schedule_file.c ---- */
 
+/* For who may not write there. */
+void schedule_hint_root(struct error *err);
 /* Where units and crontabs are. */
 const char *schedule_units_folder(void);
 const char *schedule_cron_folder(void);

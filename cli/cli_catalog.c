@@ -1,6 +1,7 @@
 /*
  * Which catalogue, and whether it lies in a good place.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -67,6 +68,10 @@ enum error_kind cli_catalog_open(struct cli *cli, enum catalog_mode mode, bool m
         if (!rc)
             rc = catalog_open(path, mode, LOCK_TIMEOUT_MS, out, err);
     } else if (rc) {
+        if (why.sys == EACCES && geteuid() != 0)
+            error_hint(
+                &why,
+                "as root, or with a catalogue of your own: --catalog DIR, or catalog = DIR in ~/.config/nopsnap.conf");
         error_copy(err, &why);
     }
     free(path);

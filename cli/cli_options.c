@@ -82,8 +82,8 @@ int cli_config_load(struct cli *cli)
 
     config_release(&cli->config);
     rc = config_load(cli->config_given, &cli->config, &err);
-    if (rc == ERR_REFUSED)
-        err.kind = ERR_USAGE;
+    if (rc != ERR_MEMORY)
+        err.kind = rc ? ERR_USAGE : OK;
     return rc ? cli_fail(cli, &err) : EXIT_DONE;
 }
 

@@ -118,6 +118,10 @@ static int remove_schedule(struct cli *cli, const char *name, const struct sched
 
     if (!rc)
         rc = schedule_plan_removal(site.path, a->force, &plan, &err);
+    if (rc == ERR_NOT_FOUND &&
+        cli_site_known(cli, NULL, name, site.path, &deaf) != OK) /* a name that was mistyped has none */
+        err = deaf;
+    error_clear(&deaf);
     if (!rc && !a->dry_run) {
         if (running && plan.stop.count && schedule_deactivate(&plan, &deaf) != OK) /* S4 */
             cli_warn(cli, "%s; type: %s", deaf.text, deaf.hint);
@@ -276,6 +280,8 @@ static void put_in_force(struct cli *cli, const struct schedule_plan *p)
 
     if (p->way == SCHEDULE_CRON && access("/usr/sbin/cron", X_OK) != 0 && access("/usr/sbin/crond", X_OK) != 0)
         cli_warn(cli, "it is written, but there is no cron on this machine: apt install cron");
+    else if (p->way == SCHEDULE_CRON && !schedule_has_cron())
+        cli_warn(cli, "it is written, but cron does not run: service cron start");
     if (units && !schedule_has_systemd())
         cli_warn(
             cli,

@@ -225,6 +225,19 @@ def units__keep_the_run_from_what_it_does_not_need():
         assert out
 
 
+def cron__that_does_not_run_is_warned_of():
+    if os.geteuid() != 0 or not os.path.exists("/usr/sbin/cron") or not os.path.isdir("/etc/cron.d"):
+        print("skip  without root and cron there is no machine of one's own")
+        return
+    with Timers() as b:
+        os.makedirs(os.path.join(b.folder, "bin"))
+        daemon = shutil.copy(shutil.which("sleep"), os.path.join(b.folder, "bin", "cron"))
+        box = ["unshare", "--mount", "--pid", "--fork", "--mount-proc", "--propagation", "private", "env", "-u", "NOPSNAP_CRON_ETC", "sh", "-c"]
+        alone = f"mount --bind {b.cron} /etc/cron.d && exec "
+        for before, status, said in (("", 3, "cron does not run"), (f"{daemon} 60 & ", 0, "")):
+            b.run("schedule", "shop", "--cron", "--at", "03:00", "--force", prefix=[*box, f'{before}{alone}"$@"', "sh"]).expect(status, err=said)
+
+
 def secrets__are_named_never_copied():
     with Timers() as b:
         secrets = {"webhook": "https://127.0.0.1:9/hook-s3cret", "ping": "success https://127.0.0.1:9/ping-s3cret", "mail-login": "user\nmail-s3cret"}

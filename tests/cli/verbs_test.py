@@ -320,7 +320,7 @@ def lock__that_is_waited_for_is_said():
 
 def hint__what_to_do_about_a_missing_config_and_an_unknown_ending():
     with shop() as b:
-        b.run("--config", os.path.join(b.folder, "none"), "list", config=False).expect(1, err="none", hint="/etc/nopsnap.conf")
+        b.run("--config", os.path.join(b.folder, "none"), "list", config=False).expect(2, err="none", hint="/etc/nopsnap.conf")
         b.run("init").expect(0)
         b.run("snapshot", "shop").expect(0)
         b.run("export", "latest", os.path.join(b.folder, "e.rar")).expect(2, err=".tar.zst", hint="e.rar.tar.zst")
