@@ -118,7 +118,7 @@ enum error_kind cli_catalog_check_place(struct cli *cli, const char *catalog, co
 /* A path, or a name of the config. loose: settings may be broken. */
 enum error_kind cli_site_open(struct cli *cli, const char *name, bool loose, struct site *out, struct error *err);
 /*
- * Is a site with this path and name known: in the config, on the disk, or in the catalogue (NULL: there is none)?
+ * Is a site with this path and name known: in the config, on the disk, or in the catalogue (NULL: it is opened for this, if it can be)?
  * ERR_NOT_FOUND with a hint that names those that are: most likely a typo.
  */
 enum error_kind cli_site_known(struct cli *cli, struct catalog *cat, const char *name, const char *path,

@@ -160,6 +160,8 @@ static enum error_kind open_site(struct comparison *c, const char *name, struct 
 {
     enum error_kind rc = cli_site_open(c->cli, name, false, &c->site, err);
 
+    if (!rc)
+        rc = cli_site_known(c->cli, c->cat, name, c->site.path, err);
     if (!rc && !c->site.exists)
         rc = error_set(err, ERR_NOT_FOUND, 0, "%s does not exist", c->site.path);
     if (!rc)

@@ -27,19 +27,15 @@ void cli_recover_tell(struct cli *cli, const char *path, const struct transactio
 /* Nothing was pending there: of a site, or of a name that was mistyped? */
 static enum error_kind refuse_unknown(struct cli *cli, const char *name, struct error *err)
 {
-    struct error ignored = ERROR_INIT;
     struct site site = SITE_INIT;
-    struct catalog *cat = NULL;
     enum error_kind rc;
 
     if (config_find(&cli->config, name) || access(name, F_OK) == 0)
         return OK;
-    (void)cli_catalog_open(cli, CATALOG_READ, false, &cat, &ignored); /* recover goes without one, too */
     rc = site_inspect_loose(name, NULL, &site, err);
     if (!rc)
-        rc = cli_site_known(cli, cat, name, site.path, err);
+        rc = cli_site_known(cli, NULL, name, site.path, err);
     site_release(&site);
-    catalog_close(cat);
     return rc;
 }
 

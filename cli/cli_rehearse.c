@@ -206,6 +206,8 @@ int cli_rehearse(struct cli *cli, int argc, char **argv)
     if (!rc)
         rc = transaction_refuse_pending(site.path, &err);
     if (!rc)
+        rc = cli_site_known(cli, NULL, argv[optind], site.path, &err);
+    if (!rc)
         rc = cli_catalog_open(cli, a.dry_run ? CATALOG_READ : CATALOG_WRITE, !a.dry_run, &cat, &err);
     if (!rc && !a.dry_run)
         rc = cli_catalog_check_place(cli, catalog_path(cat), &site, &err);

@@ -116,6 +116,8 @@ static int forget_site(struct cli *cli, struct catalog *cat, const char *name, c
     enum error_kind rc = cli_site_open(cli, name, true, &site, &err);
 
     if (!rc)
+        rc = cli_site_known(cli, cat, name, site.path, &err);
+    if (!rc)
         rc = keep_policy_of(site.config, o->keep, &policy, &err);
     if (!rc && !policy.any)
         rc = no_rules(&site, &err);

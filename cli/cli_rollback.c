@@ -236,6 +236,8 @@ int cli_rollback(struct cli *cli, int argc, char **argv)
     if (recovered)
         goto done;
     rc = cli_catalog_open(cli, a.dry_run ? CATALOG_READ : CATALOG_WRITE, false, &cat, &err);
+    if (!rc)
+        rc = cli_site_known(cli, cat, argv[optind], site.path, &err);
     if (!rc && !a.dry_run)
         rc = cli_kept_clear(cli, cat, &site, false, NULL, &err);
     if (!rc)

@@ -200,6 +200,8 @@ static int dry_run(struct cli *cli, const char *name, const char *keep)
     enum error_kind rc = cli_site_open(cli, name, true, &site, &err);
 
     if (!rc)
+        rc = cli_site_known(cli, NULL, name, site.path, &err);
+    if (!rc)
         rc = keep_policy_of(site.config, keep, &policy, &err);
     if (!rc)
         tell_plan(cli, &site, &policy);
@@ -213,7 +215,12 @@ static enum error_kind look(struct cli *cli, struct catalog *cat, const char *na
     enum error_kind rc = cli_site_open(cli, name, true, site, err);
 
     if (!rc)
-        rc = cli_catalog_check_place(cli, catalog_path(cat), site, err);
+        rc = cli_site_known(cli, cat, name, site->path, err);
+    if (rc) {
+        site_release(site); /* a record would make a site of a name that was mistyped */
+        return rc;
+    }
+    rc = cli_catalog_check_place(cli, catalog_path(cat), site, err);
     return rc ? rc : notify_check(&cli->config, site->config, err);
 }
 

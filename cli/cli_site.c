@@ -81,23 +81,34 @@ static enum error_kind known_row(void *arg, const struct snapshot_row *row, stru
     return OK;
 }
 
+/* Those that the catalogue knows, and is this one of them? */
+static enum error_kind ask_catalog(struct catalog *cat, struct known *k, struct error *err)
+{
+    char site_id[17];
+    enum error_kind rc = snapshot_row_each(cat, NULL, known_row, k, err);
+
+    if (!rc)
+        rc = catalog_site_id(cat, k->path, site_id, err);
+    return rc ? rc : catalog_event_each(cat, site_id, known_event, k, err);
+}
+
 enum error_kind cli_site_known(struct cli *cli, struct catalog *cat, const char *name, const char *path,
                                struct error *err)
 {
     struct known k = {.config = &cli->config, .path = path, .names = ""};
-    char site_id[17];
+    struct catalog *own = NULL;
+    struct error ignored = ERROR_INIT;
     enum error_kind rc = OK;
 
     if (config_find(&cli->config, name) || access(path, F_OK) == 0)
         return OK;
     for (size_t i = 0; i < cli->config.count; i++)
         add_name(&k, cli->config.sites[i].name);
-    if (cat)
-        rc = snapshot_row_each(cat, NULL, known_row, &k, err);
-    if (cat && !rc)
-        rc = catalog_site_id(cat, path, site_id, err);
-    if (cat && !rc)
-        rc = catalog_event_each(cat, site_id, known_event, &k, err);
+    if (!cat)
+        (void)cli_catalog_open(cli, CATALOG_READ, false, &own, &ignored);
+    if (cat || own)
+        rc = ask_catalog(cat ? cat : own, &k, err);
+    catalog_close(own);
     if (rc || k.found)
         return rc;
     rc = error_set(err, ERR_NOT_FOUND, 0, "%s is no site: neither in the config, nor a folder, nor in the catalogue",

@@ -279,6 +279,8 @@ int cli_snapshot(struct cli *cli, int argc, char **argv)
         goto done;
     /* Without the database broken settings are no reason to save nothing. */
     rc = cli_site_open(cli, argv[optind], a.options.part == SNAPSHOT_FILES_ONLY, &site, &err);
+    if (!rc)
+        rc = cli_site_known(cli, NULL, argv[optind], site.path, &err);
     if (!rc && !site.exists) {
         rc = error_set(&err, ERR_NOT_FOUND, 0, "%s does not exist", site.path);
         error_hint(&err, "nopsnap rollback %s brings it back, if there is a snapshot of it", site.path);

@@ -157,6 +157,8 @@ int cli_sql(struct cli *cli, int argc, char **argv)
     file = argv[optind + 1];
     rc = cli_site_open(cli, argv[optind], false, &site, &err);
     if (!rc)
+        rc = cli_site_known(cli, NULL, argv[optind], site.path, &err);
+    if (!rc)
         rc = refuse_engine(&site, &err);
     if (!rc)
         rc = transaction_refuse_pending(site.path, &err);

@@ -203,6 +203,8 @@ int cli_upgrade(struct cli *cli, int argc, char **argv)
     else if (!rc)
         cli_warn_pending(cli, site.path);
     if (!rc)
+        rc = cli_site_known(cli, NULL, argv[optind], site.path, &err);
+    if (!rc)
         rc = cli_catalog_open(cli, a.dry_run ? CATALOG_READ : CATALOG_WRITE, !a.dry_run, &cat, &err);
     if (!rc && !a.dry_run)
         rc = cli_catalog_check_place(cli, catalog_path(cat), &site, &err);
@@ -244,6 +246,8 @@ int cli_confirm(struct cli *cli, int argc, char **argv)
     rc = cli_site_open(cli, argv[optind], true, &site, &err);
     if (!rc)
         rc = transaction_refuse_pending(site.path, &err);
+    if (!rc)
+        rc = cli_site_known(cli, NULL, argv[optind], site.path, &err);
     if (!rc)
         rc = kept_look(site.path, &kept, &err);
     if (!rc && !kept.exists) {

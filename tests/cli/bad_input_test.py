@@ -32,7 +32,7 @@ def unshare(b, before):
 def site__that_does_not_exist():
     with shop() as b:
         b.run("init").expect(0)
-        b.run("snapshot", "/nowhere/shop").expect(1, err="nopsnap: /nowhere/shop does not exist", hint="rollback")
+        b.run("snapshot", "/nowhere/shop").expect(1, err="nopsnap: /nowhere/shop is no site", hint="known are: shop")
         b.run("snapshot", os.path.join(b.site, "Nop.Core.dll")).expect(1, err="Nop.Core.dll")
         b.run("rollback", "/nowhere/shop", "--yes").expect(1, err="nopsnap: ")
         same("the list", b.objects("list"), [])
@@ -41,8 +41,11 @@ def site__that_does_not_exist():
 def site__that_nobody_knows_is_said():
     with shop() as b:
         b.run("init").expect(0)
-        for verb in ("status", "list", "history", "recover"):
-            b.run(verb, "shpo").expect(1, err="nopsnap: shpo is no site", hint="known are: shop", not_out="no")
+        for verb in ("status", "list", "history", "recover", "snapshot", "rollback", "confirm", "drill", "run", "diff latest"):
+            b.run(*verb.split(), "shpo").expect(1, err="nopsnap: shpo is no site", hint="known are: shop", not_out="no")
+        for words in (["upgrade", "shpo", "x.zip"], ["rehearse", "shpo", "x.zip"], ["schedule", "shpo", "--remove"], ["forget", os.path.join(b.folder, "shpo"), "--keep", "last 1"],
+                      ["run", "shpo", "--dry-run"]):
+            b.run(*words).expect(1, err="shpo is no site", hint="known are: shop", not_out="no")
         b.write_config(f"[nopsnap]\ncatalog = {b.catalog}\n")
         b.run("status", "shpo").expect(1, hint="nopsnap snapshot SITE")
         b.run("snapshot", b.site).expect(0)
@@ -397,8 +400,18 @@ def config__that_is_wrong():
         b.write_config()
         os.chmod(b.config, 0o666)
         b.run("status").expect(2, err=b.config)
-        b.run("--config", "/nowhere/conf", "status", config=False).expect(b.run("--config", "/nowhere/conf", "status", config=False).status,
-                                                                        err="/nowhere/conf")
+        b.run("--config", "/nowhere/conf", "status", config=False).expect(2, err="/nowhere/conf")
+
+
+def user__that_is_not_root_is_told_what_is_open_to_him():
+    ordinary = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]
+    with shop() as b:
+        b.run("init").expect(0)
+        if os.geteuid() != 0 or subprocess.run([*ordinary, "test", "-x", PROGRAM], check=False).returncode != 0:
+            print("      (nobody else to be: skipped)")
+            return
+        b.run("--catalog", b.catalog, "list", config=False, prefix=ordinary).expect(1, err="Permission denied", hint="a catalogue of your own")
+        b.run("schedule", b.site, "--at", "03:00", config=False, prefix=ordinary).expect(1, err="no timer can be written", hint="your own crontab")
 
 
 TESTS = [value for name, value in list(globals().items()) if "__" in name and not name.startswith("__") and callable(value)]
