@@ -35,7 +35,9 @@ enum index_mode {
 
 /* How long a writer waits for another writer's transaction. */
 #define INDEX_BUSY_MS 60000
+#define HINT_NO_ROOM "make room on the catalogue's disk: nopsnap forget SITE, then nopsnap prune; or give it more"
 
+/* Returns    ERR_SPACE also where there is no room for the memory that a WAL's readers share (INDEX_WRITE) */
 enum error_kind index_open(const char *path, enum index_mode mode, struct index **out, struct error *err);
 void index_close(struct index *ix); /* accepts NULL; rolls back what is open */
 void index_busy_timeout(struct index *ix, int timeout_ms);

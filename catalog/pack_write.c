@@ -1,3 +1,4 @@
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -22,7 +23,7 @@ struct pack_draft {
     uint32_t frames, chunks;
     struct buffer frame_table, chunk_table;
     bool sealed;
-    bool lost; /* a write or a sync failed */
+    struct error lost; /* why the first write or sync failed; kind OK: none did */
     bool published;
 };
 
@@ -77,6 +78,8 @@ enum error_kind pack_draft_begin(int dirfd, const struct catalog_format *format,
     d = NULL;
 
 done:
+    if (rc == ERR_SPACE)
+        error_hint(err, HINT_NO_ROOM);
     pack_draft_free(d);
     return rc;
 }
@@ -111,18 +114,32 @@ int pack_draft_fd(const struct pack_draft *d)
     return d->fd;
 }
 
+/* From here on nothing is written to it any more, and whoever tries is told why. */
+static enum error_kind lose(struct pack_draft *d, struct error *err)
+{
+    if (err->kind == ERR_SPACE)
+        error_hint(err, HINT_NO_ROOM);
+    error_copy(&d->lost, err);
+    return err->kind;
+}
+
+static enum error_kind told_why(const struct pack_draft *d, struct error *err)
+{
+    *err = d->lost;
+    return err->kind;
+}
+
 static enum error_kind append(struct pack_draft *d, const void *bytes, size_t len, struct error *err)
 {
     enum error_kind rc;
 
-    if (d->lost)
-        return error_set(err, ERR_IO, 0, "an earlier write to %s failed", d->part);
+    if (d->lost.kind)
+        return told_why(d, err);
     rc = file_write_at(d->fd, bytes, len, d->size, d->part, err);
     if (rc)
-        d->lost = true;
-    else
-        d->size += len;
-    return rc;
+        return lose(d, err);
+    d->size += len;
+    return OK;
 }
 
 enum error_kind pack_draft_frame(struct pack_draft *d, uint8_t codec, const void *stored, uint32_t stored_len,
@@ -140,10 +157,8 @@ enum error_kind pack_draft_frame(struct pack_draft *d, uint8_t codec, const void
         rc = append(d, stored, stored_len, err);
     if (!rc)
         rc = buffer_append(&d->frame_table, raw_entry, sizeof(raw_entry), err);
-    if (rc) {
-        d->lost = true; /* its bytes may be there while the table does not know them */
-        return rc;
-    }
+    if (rc)
+        return lose(d, err); /* its bytes may be there while the table does not know them */
     if (d->size - d->written_back >= WRITEBACK_STEP) {
         /* A hint only: an error here comes back from fsync. */
         (void)sync_file_range(d->fd, (off_t)d->written_back, (off_t)(d->size - d->written_back), SYNC_FILE_RANGE_WRITE);
@@ -206,24 +221,21 @@ enum error_kind pack_draft_publish(struct pack_draft *d, struct error *err)
     char folder[PACK_PATH_MAX];
     enum error_kind rc;
 
-    if (d->lost || !d->sealed)
-        return error_set(err, ERR_IO, 0, "an earlier write to %s failed", d->part);
+    if (d->lost.kind)
+        return told_why(d, err);
+    assert(d->sealed);
     memcpy(folder, d->path, sizeof(folder));
     *strrchr(folder, '/') = '\0';
     rc = file_sync(d->fd, d->part, err);
     if (!rc)
         rc = file_rename_new(d->dirfd, d->part, d->dirfd, d->path, err);
-    if (rc) {
-        d->lost = true;
-        return rc;
-    }
+    if (rc)
+        return lose(d, err);
     d->published = true; /* from here on the name is not ours to remove, whatever happens */
     rc = directory_sync(d->dirfd, folder, err);
     if (!rc)
         rc = directory_sync(d->dirfd, PACKS_NAME, err); /* cheap when nothing changed there */
-    if (rc)
-        d->lost = true;
-    return rc;
+    return rc ? lose(d, err) : OK;
 }
 
 void pack_draft_free(struct pack_draft *d)
