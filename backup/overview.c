@@ -349,6 +349,7 @@ static enum error_kind take_catalog(struct catalog *cat, struct overview *o, str
     o->pack_bytes = figures.bytes;
     o->oldest_unread_ns = figures.oldest_unread_ns;
     o->damaged = catalog_damaged(cat);
+    (void)catalog_writable(cat, &o->unwritable);
     rc = catalog_run_each(cat, "", "verify", 1, on_work, &verify, err);
     return rc ? rc : overview_judge_catalog(o, err);
 }

@@ -90,6 +90,7 @@ struct overview {
     int64_t
         oldest_unread_ns; /* the byte that nobody read for the longest time was read (or written) then; 0: no bytes */
     bool damaged;         /* damage is known that no repair has cleared */
+    struct error unwritable; /* why nothing can be written to the catalogue; kind OK: something can */
     struct overview_work verify;
     struct overview_problems problems; /* of the catalogue */
 };

@@ -229,13 +229,20 @@ enum error_kind overview_judge_site(const struct overview *o, struct overview_si
 enum error_kind overview_judge_catalog(struct overview *o, struct error *err)
 {
     bool expected = false;
+    bool here = false;
     enum error_kind rc = OK;
 
-    for (size_t i = 0; i < o->count; i++)
+    for (size_t i = 0; i < o->count; i++) {
         expected = expected || o->sites[i].expect_ms > 0;
+        here = here || o->sites[i].here;
+    }
     if (o->damaged)
         rc = overview_problem_add(&o->problems, OVERVIEW_DAMAGE, "damage", "nopsnap verify names it", err,
                                   "the catalogue %s has damage that no repair has cleared", o->catalog);
+    if (!rc && here && o->unwritable.kind) /* a copy of another host's is only looked at */
+        rc =
+            overview_problem_add(&o->problems, OVERVIEW_WARNING, o->unwritable.kind == ERR_SPACE ? "full" : "read-only",
+                                 o->unwritable.hint, err, "%s", o->unwritable.text);
     if (!rc && expected && o->oldest_unread_ns && o->now_ns - o->oldest_unread_ns > UNREAD_DAYS * NS_PER_DAY)
         rc = overview_problem_add(&o->problems, OVERVIEW_WARNING, "unverified", "nopsnap verify --read-data=10m", err,
                                   "some of the stored data was not read for %lld days",

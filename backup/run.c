@@ -323,8 +323,8 @@ static const char *reason_against(const struct running *r, enum run_step_name na
         if (!went_well(r, RUN_SNAPSHOT))
             return "there is no new snapshot";
         return went_well(r, RUN_KEPT) ? NULL : "what was kept is not in order";
-    case RUN_PRUNE:
-        return prune_is_due(r) ? NULL : "nothing was forgotten";
+    case RUN_PRUNE: /* on a full disk also for what a snapshot that failed has left */
+        return prune_is_due(r) || r->result->steps[RUN_SNAPSHOT].err.kind == ERR_SPACE ? NULL : "nothing was forgotten";
     case RUN_DRILL:
         return drill_is_left(r->cat, r->site) ? NULL : r->no_drill;
     case RUN_AFTER:

@@ -7,7 +7,7 @@
  *   N2  with a transaction running or pending nothing is done at all: no snapshot, nothing dropped
  *   N3  nothing is forgotten unless this run's snapshot stands and what was kept is in order, so that failures never use up what is there
  *   N4  a failed step does not stop those that make sense without it: verification and drill always go on; prune comes as long as anything
- *       that was forgotten is not removed, the owner's command follows a snapshot
+ *       that was forgotten is not removed, or a snapshot found no room; the owner's command follows a snapshot
  *   N5  once there is a snapshot, a step that somebody else is in the way of is skipped with a warning: the run is not "busy"
  *   N6  no run keeps others waiting for the owner's command: while that is at work the catalogue is not locked
  */

@@ -64,11 +64,11 @@ static enum error_kind refuse_network(int dirfd, const char *path, struct error 
 
 /* init */
 
-/* A name that catalog_init() itself makes, before format.json makes it a catalogue. */
+/* A name that catalog_init() itself makes, before format.json makes it a catalogue, or that comes with what it makes. */
 static bool name_is_ours(const char *name)
 {
-    static const char *const ours[] = {PACKS_NAME,        CACHE_NAME,        LOCKS_NAME,  INDEX_NAME,
-                                       INDEX_NAME "-wal", INDEX_NAME "-shm", "lost+found"};
+    static const char *const ours[] = {PACKS_NAME,        CACHE_NAME,        LOCKS_NAME,   INDEX_NAME,
+                                       INDEX_NAME "-wal", INDEX_NAME "-shm", RESERVE_NAME, "lost+found"};
 
     for (size_t i = 0; i < sizeof(ours) / sizeof(*ours); i++) {
         if (strcmp(name, ours[i]) == 0)
@@ -319,6 +319,13 @@ static enum error_kind copy_file(int from_dirfd, const char *name, const char *t
     return rc;
 }
 
+static bool has_wal(const struct catalog *cat)
+{
+    struct stat st;
+
+    return fstatat(cat->dirfd, INDEX_NAME "-wal", &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_size > 0;
+}
+
 /*
  * On read-only media SQLite can't replay a WAL that a crash left behind, and ignoring it would show an old state. So the
  * index is read from a private copy, which can be recovered.
@@ -340,7 +347,7 @@ static enum error_kind copy_index(struct catalog *cat, char **path, struct error
     cat->index_copy = folder;
     rc = copy_file(cat->dirfd, INDEX_NAME, folder, err);
     if (!rc)
-        rc = copy_file(cat->dirfd, INDEX_NAME "-wal", folder, err);
+        rc = has_wal(cat) ? copy_file(cat->dirfd, INDEX_NAME "-wal", folder, err) : OK;
     if (!rc)
         rc = path_join(folder, INDEX_NAME, path, err);
     return rc;
@@ -365,9 +372,72 @@ static enum error_kind check_identity(struct catalog *cat, struct error *err)
     return OK;
 }
 
+static void close_index(struct catalog *cat)
+{
+    struct error ignored = ERROR_INIT;
+
+    index_close(cat->lookup);
+    index_close(cat->index);
+    cat->lookup = cat->index = NULL;
+    if (cat->index_copy)
+        (void)directory_remove_tree(AT_FDCWD, cat->index_copy, &ignored);
+    free(cat->index_copy);
+    cat->index_copy = NULL;
+}
+
+static enum error_kind open_both(struct catalog *cat, const char *path, enum index_mode mode, struct error *err)
+{
+    enum error_kind rc = index_open(path, mode, &cat->index, err);
+
+    if (!rc)
+        rc = index_open(path, mode, &cat->lookup, err);
+    if (rc)
+        close_index(cat);
+    return rc;
+}
+
+static enum error_kind open_read_only(struct catalog *cat, struct error *err)
+{
+    bool wal = has_wal(cat);
+    char *path = NULL;
+    enum error_kind rc = wal ? copy_index(cat, &path, err) : path_join(cat->path, INDEX_NAME, &path, err);
+
+    if (!rc)
+        rc = open_both(cat, path, wal ? INDEX_WRITE : INDEX_IMMUTABLE, err);
+    free(path);
+    return rc;
+}
+
+/*
+ * Not even a reader can open an index of which the disk has no room for what readers share. While nobody else is there it stands still, and a copy elsewhere
+ * tells all that is in it; with the shared lock, taken again, nothing that it leads to is removed. Between the two somebody may come: then there is room again.
+ */
+static enum error_kind open_copy(struct catalog *cat, struct error *err)
+{
+    struct stat before, after;
+    char *path = NULL;
+    enum error_kind rc = catalog_lock_alone(cat, 0, err);
+
+    if (rc)
+        return rc;
+    rc = fstatat(cat->dirfd, INDEX_NAME, &before, AT_SYMLINK_NOFOLLOW) == 0
+             ? copy_index(cat, &path, err)
+             : error_set(err, ERR_IO, errno, "%s/" INDEX_NAME, cat->path);
+    if (!rc)
+        rc = catalog_lock_shared(cat, err);
+    if (!rc && (fstatat(cat->dirfd, INDEX_NAME, &after, AT_SYMLINK_NOFOLLOW) != 0 || after.st_ino != before.st_ino ||
+                after.st_mtim.tv_sec != before.st_mtim.tv_sec || after.st_mtim.tv_nsec != before.st_mtim.tv_nsec))
+        rc = error_set(err, ERR_BUSY, 0, "the catalogue's index was written to in the meantime");
+    if (!rc)
+        rc = open_both(cat, path, INDEX_WRITE, err);
+    free(path);
+    return rc;
+}
+
 static enum error_kind open_index(struct catalog *cat, struct error *err)
 {
-    enum index_mode mode = INDEX_WRITE;
+    struct error first = ERROR_INIT;
+    struct error ignored = ERROR_INIT;
     char *path = NULL;
     enum error_kind rc;
     struct stat st;
@@ -377,22 +447,29 @@ static enum error_kind open_index(struct catalog *cat, struct error *err)
         error_hint(err, "make it again from the packs: nopsnap rebuild");
         return rc;
     }
-    if (!cat->read_only) {
-        rc = path_join(cat->path, INDEX_NAME, &path, err);
-    } else if (fstatat(cat->dirfd, INDEX_NAME "-wal", &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_size > 0) {
-        rc = copy_index(cat, &path, err);
-    } else {
-        mode = INDEX_IMMUTABLE;
-        rc = path_join(cat->path, INDEX_NAME, &path, err);
+    if (cat->read_only) {
+        rc = open_read_only(cat, err);
+        return rc ? rc : check_identity(cat, err);
     }
-    if (!rc)
-        rc = index_open(path, mode, &cat->index, err);
-    if (!rc)
-        rc = index_open(path, mode, &cat->lookup, err);
-    if (!rc)
-        rc = check_identity(cat, err);
+    rc = path_join(cat->path, INDEX_NAME, &path, err);
+    if (rc)
+        return rc;
+    rc = open_both(cat, path, INDEX_WRITE, &first);
+    if (rc == ERR_SPACE && reserve_take_piece(cat))
+        rc = open_both(cat, path, INDEX_WRITE, &ignored);
     free(path);
-    return rc;
+    if (rc == ERR_SPACE && cat->mode == CATALOG_READ && open_copy(cat, &ignored) == OK) {
+        cat->read_only = true;
+        rc = OK;
+    }
+    if (rc)
+        *err = first;
+    return rc ? rc : check_identity(cat, err);
+}
+
+void catalog_hint_none(struct error *err)
+{
+    error_hint(err, "if it has a disk of its own, see that this is mounted; if there never was one: nopsnap init");
 }
 
 static enum error_kind open_folder(struct catalog *cat, const char *path, struct error *err)
@@ -404,7 +481,7 @@ static enum error_kind open_folder(struct catalog *cat, const char *path, struct
         rc = file_open(AT_FDCWD, cat->path, O_RDONLY | O_DIRECTORY, 0, &cat->dirfd, err);
     if (rc == ERR_NOT_FOUND) {
         rc = error_set(err, ERR_NOT_FOUND, 0, "there is no catalogue at %s", path);
-        error_hint(err, "make one: nopsnap init");
+        catalog_hint_none(err);
     }
     return rc;
 }
@@ -427,7 +504,7 @@ static enum error_kind open_format(struct catalog *cat, struct error *err)
         error_hint(err, "make it again from the packs: nopsnap rebuild");
     } else {
         rc = error_set(err, ERR_NOT_FOUND, 0, "there is no catalogue at %s", cat->path);
-        error_hint(err, "make one: nopsnap init");
+        catalog_hint_none(err);
     }
     return rc;
 }
@@ -435,8 +512,14 @@ static enum error_kind open_format(struct catalog *cat, struct error *err)
 static enum error_kind lock_for(struct catalog *cat, int timeout_ms, struct error *err)
 {
     struct error first = ERROR_INIT;
+    struct error ignored = ERROR_INIT;
     enum error_kind rc = take_lock(cat, false, timeout_ms, &first);
 
+    /* A copy without locks/, which nobody needs elsewhere. */
+    if (rc == ERR_NOT_FOUND && directory_make(cat->dirfd, LOCKS_NAME, 0700, &ignored) == OK) {
+        error_clear(&first);
+        rc = take_lock(cat, false, timeout_ms, &first);
+    }
     /* On read-only media nobody can change anything: what can't be locked need not be. */
     if (rc && rc != ERR_BUSY && cat->read_only && cat->mode == CATALOG_READ)
         return OK;
@@ -496,19 +579,18 @@ enum error_kind catalog_open(const char *path, enum catalog_mode mode, int timeo
 
 void catalog_close(struct catalog *cat)
 {
-    struct error ignored = ERROR_INIT;
+    bool opened;
 
     if (!cat)
         return;
     chunk_cache_free(cat->cache);
-    index_close(cat->lookup);
-    index_close(cat->index);
-    if (cat->index_copy)
-        (void)directory_remove_tree(AT_FDCWD, cat->index_copy, &ignored);
+    opened = cat->index && !cat->read_only;
+    close_index(cat);
+    if (opened || cat->reserve_before)
+        reserve_give_back(cat);
     file_lock_drop(&cat->lock);
     file_close(&cat->dirfd);
     pthread_mutex_destroy(&cat->lookup_lock);
-    free(cat->index_copy);
     free(cat->path);
     free(cat);
 }
@@ -589,6 +671,25 @@ enum error_kind catalog_raise_generation(struct catalog *cat, struct error *err)
     if (!rc)
         cat->generation = (uint64_t)generation + 1;
     return rc;
+}
+
+enum error_kind catalog_writable(struct catalog *cat, struct error *err)
+{
+    struct statvfs fs;
+
+    if (cat->read_only && cannot_write(cat->dirfd)) {
+        bool mounted_so = fstatvfs(cat->dirfd, &fs) == 0 && (fs.f_flag & ST_RDONLY);
+
+        error_set(err, ERR_IO, mounted_so ? EROFS : EACCES, "nothing can be written to the catalogue %s", cat->path);
+        error_hint(err, mounted_so ? "see why its disk is mounted read-only (dmesg): until it is not, every run fails"
+                                   : "see whose its files are: until they can be written, every run fails");
+        return ERR_IO;
+    }
+    if (!cat->read_only && !reserve_is_needed(cat))
+        return OK;
+    error_set(err, ERR_SPACE, 0, "the disk of the catalogue %s is full", cat->path);
+    error_hint(err, HINT_NO_ROOM);
+    return ERR_SPACE;
 }
 
 bool catalog_damaged(struct catalog *cat)

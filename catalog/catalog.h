@@ -102,6 +102,12 @@ const char *catalog_path(const struct catalog *cat);
 const struct catalog_format *catalog_format(const struct catalog *cat);
 /* Raised by every prune that removed and every rebuild. */
 uint64_t catalog_generation(const struct catalog *cat);
+/*
+ * Could something be written to it, with the room and the rights that there are now? For who tells of it before a run fails.
+ *
+ * Returns    ERR_SPACE, or ERR_IO where its filesystem is read-only or its files are not ours to write
+ */
+enum error_kind catalog_writable(struct catalog *cat, struct error *err);
 /* Is any damage known that no repair has cleared? */
 bool catalog_damaged(struct catalog *cat);
 

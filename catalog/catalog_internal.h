@@ -16,6 +16,7 @@
 #define PACKS_NAME "packs"
 #define CACHE_NAME "cache"
 #define LOCKS_NAME "locks"
+#define RESERVE_NAME "reserve"
 
 struct chunk_cache; /* chunk.c */
 
@@ -33,6 +34,7 @@ struct catalog {
     struct index *lookup;
     uint64_t generation; /* as of the opening, or of this process's own prune */
     struct chunk_cache *cache;
+    int64_t reserve_before; /* bytes that the reserve had before something was taken of it; 0: nothing was */
     char *index_copy; /* folder of a private copy of the index, for read-only media with an unfinished WAL; or NULL */
 };
 
@@ -55,6 +57,15 @@ enum error_kind catalog_lock_alone(struct catalog *cat, int timeout_ms, struct e
 enum error_kind catalog_lock_shared(struct catalog *cat, struct error *err);
 /* Raise the generation (inside a transaction of cat->index); cat->generation follows. */
 enum error_kind catalog_raise_generation(struct catalog *cat, struct error *err);
+
+/* There is none: a new one in the folder where its disk is not mounted would hide what was saved, and fill the wrong disk. */
+void catalog_hint_none(struct error *err);
+
+/* Room for a full disk (reserve.c) */
+bool reserve_take_piece(struct catalog *cat);      /* enough to open the index; false: there is none */
+bool reserve_is_needed(const struct catalog *cat); /* is less room left than a reserve should have? */
+void reserve_take_all(struct catalog *cat);        /* where it is needed, by who makes room or leads to it */
+void reserve_give_back(struct catalog *cat);       /* at the end, with the index closed */
 
 /* format.json */
 enum error_kind format_make(struct catalog_format *out, struct error *err); /* a new catalogue's: random id and seeds */

@@ -365,6 +365,7 @@ enum error_kind snapshot_forget(struct catalog *cat, const char *const *ids, siz
         if (!rc)
             rc = text_list_add(&r.targets, ids[i], err);
     }
+    reserve_take_all(cat);
     if (!rc && count > 0)
         rc = write_small(cat, &r, forget_rows, err);
     small_record_release(&r);

@@ -2,9 +2,11 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <pthread.h>
 #include <sqlite3.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "buffer.h"
 #include "text.h"
@@ -64,7 +66,7 @@ static enum error_kind fail(sqlite3 *db, int code, const char *doing, struct err
     assert(kind != OK);
     if (kind == ERR_SPACE) { /* in the words of every other file */
         error_set(err, kind, ENOSPC, "index: %s", doing);
-        error_hint(err, "make room on the catalogue's disk, then try again");
+        error_hint(err, HINT_NO_ROOM);
         return kind;
     }
     error_set(err, kind, 0, "index: %s: %s", doing, db ? sqlite3_errmsg(db) : sqlite3_errstr(code));
@@ -169,6 +171,55 @@ static enum error_kind check_schema(struct index *ix, struct error *err)
     return rc;
 }
 
+/* ---- the memory that connections share ---- */
+
+/*
+ * A WAL's index is a file that every connection maps. SQLite makes it longer by one byte a page of 4096, which takes a block only where blocks
+ * are as long; with smaller ones, or a disk that fills up in between, the write to memory that nobody has room for is a SIGBUS. So
+ * every page is asked for at once, which fails like any call. A kernel before 5.14 does not know how; there all is as SQLite has it.
+ */
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
+static pthread_mutex_t guard_lock = PTHREAD_MUTEX_INITIALIZER;
+static const sqlite3_io_methods *unguarded; /* of the one VFS that is used for files that are written */
+static sqlite3_io_methods guarded;
+
+static int map_shared(sqlite3_file *file, int region, int size, int extend, void volatile **out)
+{
+    int code;
+
+    errno = 0;
+    code = unguarded->xShmMap(file, region, size, extend, out);
+    if (code != SQLITE_OK)
+        return errno == ENOSPC || errno == EDQUOT ? SQLITE_FULL : code;
+    if (!*out || madvise((void *)*out, (size_t)size, MADV_POPULATE_WRITE) == 0 || errno != EFAULT)
+        return SQLITE_OK;
+    *out = NULL;
+    return SQLITE_FULL;
+}
+
+/* Before the first page is read: until then nothing is mapped. */
+static enum error_kind guard_shared(struct index *ix, struct error *err)
+{
+    sqlite3_file *file = NULL;
+    int code = sqlite3_file_control(ix->db, "main", SQLITE_FCNTL_FILE_POINTER, &file);
+
+    if (code != SQLITE_OK || !file || !file->pMethods)
+        return error_set(err, ERR_IO, 0, "index: the file that is open can't be reached: %s", sqlite3_errstr(code));
+    pthread_mutex_lock(&guard_lock);
+    if (!unguarded) {
+        unguarded = file->pMethods;
+        guarded = *unguarded;
+        guarded.xShmMap = map_shared;
+    }
+    if (file->pMethods == unguarded)
+        file->pMethods = &guarded;
+    pthread_mutex_unlock(&guard_lock);
+    return OK;
+}
+
 static enum error_kind configure(struct index *ix, enum index_mode mode, struct error *err)
 {
     enum error_kind rc;
@@ -213,11 +264,18 @@ enum error_kind index_open(const char *path, enum index_mode mode, struct index 
         rc = fail(ix->db, code, path, err);
         goto done;
     }
-    rc = configure(ix, mode, err);
+    if (mode != INDEX_IMMUTABLE)
+        rc = guard_shared(ix, err);
+    if (!rc)
+        rc = configure(ix, mode, err);
     if (!rc && mode == INDEX_CREATE)
         rc = create_schema(ix, err);
     if (!rc)
         rc = check_schema(ix, err);
+    if (rc == ERR_SPACE) { /* whatever statement was the first to need some */
+        error_set(err, ERR_SPACE, ENOSPC, "index: opening %s", path);
+        error_hint(err, HINT_NO_ROOM);
+    }
     if (rc)
         goto done;
     *out = ix;

@@ -21,6 +21,8 @@
  * Where readers stay, the copies stand beside what they are to replace until a later prune. That one lets them go before it copies anything
  * again, so that there is never more than one copy, however often the removal is put off.
  *
+ * Where there is no room for a copy, what needs none is removed all the same, then copying is tried once more: a full disk can be emptied.
+ *
  * Whatever cannot be read makes prune refuse: then it isn't known what is needed.
  */
 
@@ -414,7 +416,7 @@ static bool is_left_copy(const struct prune_pack *pack)
 /* Nothing is copied while such copies stand: first the room. */
 static bool put_off_rewrites(struct prune *p)
 {
-    bool left = false;
+    bool left = p->no_copies;
 
     if (!any_of(p, FATE_REWRITE))
         return false;
@@ -443,7 +445,9 @@ static enum error_kind prune_shared(struct prune *p, bool *put_off, struct error
     *put_off = put_off_rewrites(p);
     if (any_of(p, FATE_REWRITE))
         progress_step(p->progress, "rewriting sparse packs");
-    return prune_rewrite(p, err);
+    rc = prune_rewrite(p, err);
+    *put_off = *put_off || p->short_of_room;
+    return rc;
 }
 
 static uint64_t copied_bytes(struct prune *p)
@@ -461,12 +465,12 @@ static uint64_t copied_bytes(struct prune *p)
     return total;
 }
 
-/* put_off: something is to be rewritten, but not before what was removed now has gone */
+/* put_off: something is to be rewritten, but not before what was removed now has gone; where it is true before, not at all */
 static enum error_kind prune_once(struct catalog *cat, const struct prune_options *options,
                                   const struct progress *progress, struct prune_report *out, bool *put_off,
                                   struct error *err)
 {
-    struct prune p = {.cat = cat, .options = options, .progress = progress, .report = out};
+    struct prune p = {.cat = cat, .options = options, .progress = progress, .report = out, .no_copies = *put_off};
     struct error why = ERROR_INIT, later = ERROR_INIT;
     struct stat index_file = {0};
     uint64_t copied;
@@ -510,21 +514,63 @@ done:
     return rc;
 }
 
+static void add_report(struct prune_report *sum, const struct prune_report *r)
+{
+    sum->bytes_freed += r->bytes_freed;
+    sum->packs_removed += r->packs_removed;
+    sum->packs_rewritten += r->packs_rewritten;
+    sum->parts_removed += r->parts_removed;
+    sum->removal_postponed = r->removal_postponed;
+}
+
+/* Without room for the copies: only what needs none, theirs of before included. */
+static enum error_kind prune_without_room(struct catalog *cat, const struct prune_options *options,
+                                          const struct progress *progress, struct prune_report *out, bool *put_off,
+                                          struct error *err)
+{
+    *put_off = true;
+    return prune_once(cat, options, progress, out, put_off, err);
+}
+
+/* What was put off. Where there still is no room for a copy that is no failure: what could go has gone. */
+static enum error_kind prune_again(struct catalog *cat, const struct prune_options *options,
+                                   const struct progress *progress, struct prune_report *sum, bool *put_off,
+                                   struct error *err)
+{
+    struct prune_report report;
+    struct error why = ERROR_INIT;
+    enum error_kind rc;
+
+    *put_off = false;
+    rc = prune_once(cat, options, progress, &report, put_off, &why);
+    if (rc == ERR_SPACE) {
+        progress_warn(progress, "what nobody needs in packs that are needed in part stays for now: %s", why.text);
+        rc = prune_without_room(cat, options, progress, &report, put_off, err);
+        *put_off = false;
+    } else if (rc) {
+        *err = why;
+    }
+    if (!rc)
+        add_report(sum, &report);
+    return rc;
+}
+
 enum error_kind catalog_prune(struct catalog *cat, const struct prune_options *options, const struct progress *progress,
                               struct prune_report *out, struct error *err)
 {
-    struct prune_report second;
+    struct error why = ERROR_INIT;
     bool put_off = false;
-    enum error_kind rc = prune_once(cat, options, progress, out, &put_off, err);
+    enum error_kind rc;
 
-    if (rc || !put_off || out->removal_postponed)
-        return rc;
-    rc = prune_once(cat, options, progress, &second, &put_off, err);
-    out->bytes_freed += second.bytes_freed;
-    out->packs_removed += second.packs_removed;
-    out->packs_rewritten += second.packs_rewritten;
-    out->parts_removed += second.parts_removed;
-    out->removal_postponed = second.removal_postponed;
+    if (!options->dry_run)
+        reserve_take_all(cat);
+    rc = prune_once(cat, options, progress, out, &put_off, &why);
+    if (rc == ERR_SPACE && !options->dry_run)
+        rc = prune_without_room(cat, options, progress, out, &put_off, err);
+    else if (rc)
+        *err = why;
+    while (!rc && put_off && !out->removal_postponed) /* each time at least one pack more, or it is the last */
+        rc = prune_again(cat, options, progress, out, &put_off, err);
     return rc;
 }
 

@@ -39,6 +39,8 @@ struct prune {
     struct prune_packs packs;
     uint64_t *copies; /* numbers of the packs that this run made */
     size_t copy_count;
+    bool no_copies;     /* only remove: there is no room for more */
+    bool short_of_room; /* for the copies of some there was room, not of all */
 };
 
 /* ---- prune_plan.c ---- */
@@ -57,6 +59,8 @@ uint64_t prune_pack_unused(const struct prune *p, const struct prune_pack *pack)
 /*
  * Copy what is marked in the packs to be rewritten into new ones. Works under the shared lock: the new packs are in place and no row points
  * into them, so a kill leaves two packs that nothing needs.
+ *
+ * Returns    ERR_SPACE only where not one pack could be copied; where some could, those are rewritten and the others kept (short_of_room)
  */
 enum error_kind prune_rewrite(struct prune *p, struct error *err);
 /* Let the rows point into the copies of packs that are to be removed. Inside the transaction that gives the old ones up. */

@@ -20,6 +20,7 @@ struct rewriter {
     size_t open_first;  /* chunks from here on lie in it */
     struct buffer raw, stored, scratch;
     int64_t bad_frame; /* of the pack being copied; DAMAGE_WHOLE_PACK: none */
+    size_t at, safe;   /* the pack being copied; what is copied of those before safe is in place */
 };
 
 static enum error_kind remember(struct rewriter *w, const struct footer_chunk *chunk, struct error *err)
@@ -148,6 +149,8 @@ static enum error_kind end_pack(struct rewriter *w, struct error *err)
         rc = pack_draft_publish(w->draft, err);
     if (!rc)
         rc = put_in_place(w, &row, err);
+    if (!rc)
+        w->safe = w->at;
 
 done:
     pack_draft_free(w->draft);
@@ -310,6 +313,23 @@ static enum error_kind copy_pack(struct rewriter *w, struct prune_pack *pack, st
     return rc;
 }
 
+/* The disk is full: what is copied and in place counts, the rest is as if nobody had tried. How many count? */
+static uint64_t settle_for_less(struct rewriter *w)
+{
+    uint64_t counted = 0;
+
+    for (size_t i = 0; i < w->p->packs.count; i++) {
+        struct prune_pack *pack = &w->p->packs.items[i];
+
+        if (i >= w->safe)
+            pack->is_copied = false;
+        counted += pack->is_copied;
+        if (pack->fate == FATE_REWRITE && !pack->is_copied)
+            pack->fate = FATE_KEEP;
+    }
+    return counted;
+}
+
 enum error_kind prune_rewrite(struct prune *p, struct error *err)
 {
     struct rewriter w = {.p = p,
@@ -318,17 +338,24 @@ enum error_kind prune_rewrite(struct prune *p, struct error *err)
                          .raw = BUFFER_INIT(FRAME_RAW_MAX + 1),
                          .stored = BUFFER_INIT(FRAME_RAW_MAX + 1),
                          .scratch = BUFFER_INIT(2 * FRAME_RAW_MAX)};
-    enum error_kind rc = compressor_new(CODEC_LEVEL_DEFAULT, &w.compressor, err);
+    struct error why = ERROR_INIT;
+    enum error_kind rc = compressor_new(CODEC_LEVEL_DEFAULT, &w.compressor, &why);
 
-    for (size_t i = 0; !rc && i < p->packs.count; i++) {
-        if (p->packs.items[i].fate != FATE_REWRITE)
+    for (; !rc && w.at < p->packs.count; w.at++) {
+        if (p->packs.items[w.at].fate != FATE_REWRITE)
             continue;
-        rc = copy_pack(&w, &p->packs.items[i], err);
-        p->report->packs_rewritten += p->packs.items[i].is_copied;
-        progress_advance(p->progress, i + 1, p->packs.count, "packs");
+        rc = copy_pack(&w, &p->packs.items[w.at], &why);
+        progress_advance(p->progress, w.at + 1, p->packs.count, "packs");
     }
     if (!rc)
-        rc = end_pack(&w, err);
+        rc = end_pack(&w, &why);
+    p->short_of_room = rc == ERR_SPACE && settle_for_less(&w) > 0;
+    if (p->short_of_room)
+        rc = OK;
+    else if (rc)
+        *err = why;
+    for (size_t i = 0; !rc && i < p->packs.count; i++)
+        p->report->packs_rewritten += p->packs.items[i].is_copied;
     pack_draft_free(w.draft);
     free(w.chunks);
     compressor_free(w.compressor);

@@ -105,7 +105,7 @@ static enum error_kind format_from_packs(struct rebuild *r, struct error *err)
         rc = pack_file_each(r->cat.dirfd, try_format, &search, err);
     if (!rc && !search.found) {
         rc = error_set(err, ERR_NOT_FOUND, 0, "%s holds no pack that tells of its catalogue", r->cat.path);
-        error_hint(err, "if this is where a catalogue should be: nopsnap init");
+        catalog_hint_none(err);
     }
     if (!rc && search.others.count > 0)
         rc = refuse_mixture(&search, err);
@@ -580,13 +580,13 @@ static enum error_kind begin(struct rebuild *r, const char *path, struct error *
         rc = file_open(AT_FDCWD, r->cat.path, O_RDONLY | O_DIRECTORY, 0, &r->cat.dirfd, err);
     if (rc == ERR_NOT_FOUND) {
         error_set(err, rc, 0, "there is no catalogue at %s", path);
-        error_hint(err, "make one: nopsnap init");
+        catalog_hint_none(err);
     }
     if (rc)
         return rc;
     if (faccessat(r->cat.dirfd, PACKS_NAME, F_OK, 0) != 0 && faccessat(r->cat.dirfd, FORMAT_NAME, F_OK, 0) != 0) {
         error_set(err, ERR_NOT_FOUND, 0, "there is no catalogue at %s", path);
-        error_hint(err, "make one: nopsnap init");
+        catalog_hint_none(err);
         return ERR_NOT_FOUND;
     }
     (void)directory_make(r->cat.dirfd, PACKS_NAME, 0700, &ignored);
