@@ -4,6 +4,7 @@
  *
  *   L1  a database beside is nopsnap's if its marker says so, if it is empty or half restored; anything else is refused (D6)
  *   L2  a statement that may fail (a login that is not here, an option that needs another right) becomes a note, all others end the load
+ *   L3  the recovery model of a database that is somebody's is never changed
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,6 +26,7 @@ struct load {
     struct sqlserver_script deferred; /* modules to be tried again */
     unsigned settings;                /* in force on the connection */
     unsigned code_page;
+    bool live; /* it goes into a database that is somebody's */
 };
 
 /* ---- statements ---- */
@@ -104,12 +106,18 @@ static enum error_kind note(struct load *l, const struct sqlserver_statement *s,
     return text_list_addf(&l->db->notes, err, "%s: %s", s->name, said->text);
 }
 
+/* Another recovery model would break the chain of the owner's backups of the log (L3). */
+static bool is_recovery_model(const struct sqlserver_statement *s)
+{
+    return s->phase == SQLSERVER_PHASE_PROPERTIES && strstr(s->sql, "ALTER DATABASE CURRENT SET RECOVERY ");
+}
+
 static enum error_kind run_or_defer(struct load *l, const struct sqlserver_statement *s, struct error *err)
 {
     struct error said = ERROR_INIT;
     enum error_kind rc = cancel_check(err);
 
-    if (rc)
+    if (rc || (l->live && is_recovery_model(s)))
         return rc;
     rc = run(l, s, &said);
     if (!rc)
@@ -246,10 +254,10 @@ static enum error_kind verify(struct load *l, struct error *err)
     return rc;
 }
 
-static enum error_kind load_stream(struct database *db, const char *name, database_source_fn *source, void *arg,
-                                   struct error *err)
+static enum error_kind load_stream(struct database *db, const char *name, bool live, database_source_fn *source,
+                                   void *arg, struct error *err)
 {
-    struct load l = {.db = db, .settings = SQLSERVER_ANSI_NULLS | SQLSERVER_QUOTED_IDENTIFIER};
+    struct load l = {.db = db, .settings = SQLSERVER_ANSI_NULLS | SQLSERVER_QUOTED_IDENTIFIER, .live = live};
     int64_t code_page = 0;
     enum error_kind rc;
 
@@ -497,7 +505,7 @@ static enum error_kind load_beside(struct database *db, const char *name, const 
                                    database_source_fn *source, void *arg, struct error *err)
 {
     struct sqlserver_link *l = NULL;
-    enum error_kind rc = load_stream(db, name, source, arg, err);
+    enum error_kind rc = load_stream(db, name, false, source, arg, err);
 
     if (!rc)
         rc = sqlserver_link_open(db, name, &l, err);
@@ -532,7 +540,7 @@ static enum error_kind load_named(struct database *db, const char *name, const s
     if (!rc && !there)
         rc = create(master, name, facts, err);
     if (!rc)
-        rc = load_stream(db, name, source, arg, err);
+        rc = load_stream(db, name, false, source, arg, err);
 
 done:
     free(state);
@@ -619,6 +627,32 @@ static enum error_kind empty(struct database *db, struct error *err)
     return rc;
 }
 
+static enum error_kind note_recovery_model(struct database *db, const struct database_facts *facts, struct error *err)
+{
+    struct sqlserver_link *l = NULL;
+    struct json *root = NULL;
+    const char *then;
+    char *now = NULL;
+    enum error_kind rc = facts->properties ? json_parse(facts->properties, strlen(facts->properties), &root, err) : OK;
+
+    then = json_text(json_get(root, "recovery_model_desc"));
+    if (!rc && then)
+        rc = sqlserver_link_open(db, db->name, &l, err);
+    if (!rc && then)
+        rc =
+            sqlserver_link_text(l,
+                                "/* nopsnap: recovery model */ SELECT d.recovery_model_desc FROM sys.databases d WHERE "
+                                "d.database_id = DB_ID()",
+                                &now, err);
+    if (!rc && then && now && strcmp(then, now) != 0)
+        rc = text_list_addf(&db->notes, err, "database %s keeps its recovery model %s: when it was dumped it was %s",
+                            db->name, now, then);
+    sqlserver_link_close(l);
+    json_free(root);
+    free(now);
+    return rc;
+}
+
 /* Repeatable: it begins by emptying the database of whatever the last attempt left. */
 enum error_kind sqlserver_logical_load_in_place(struct database *db, const struct database_facts *facts,
                                                 database_source_fn *source, void *arg, struct error *err)
@@ -634,5 +668,7 @@ enum error_kind sqlserver_logical_load_in_place(struct database *db, const struc
     sqlserver_link_close(master);
     if (!rc && there)
         rc = empty(db, err);
-    return rc ? rc : load_stream(db, db->name, source, arg, err);
+    if (!rc)
+        rc = load_stream(db, db->name, there, source, arg, err);
+    return rc || !there ? rc : note_recovery_model(db, facts, err);
 }
