@@ -66,7 +66,8 @@ static enum retention_kind kind_of(const struct retention_item *i)
 
 static bool same_group(const struct retention_item *a, const struct retention_item *b)
 {
-    return kind_of(a) == kind_of(b) && a->part == b->part && a->suspicious == b->suspicious;
+    return kind_of(a) == kind_of(b) && a->part == b->part && a->suspicious == b->suspicious &&
+           a->unreadable == b->unreadable;
 }
 
 static void keep(struct retention_item *i, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -208,6 +209,11 @@ static bool is_first_of_group(const struct retention_item *items, size_t at)
     return true;
 }
 
+static bool is_good(const struct retention_item *i, int64_t now_ns)
+{
+    return !i->unreadable && snapshot_is_good(i->part, i->suspicious, i->made_ns, now_ns);
+}
+
 /* R1 */
 static bool is_needed(const struct retention *r, const struct retention_item *i)
 {
@@ -221,7 +227,7 @@ static bool is_needed(const struct retention *r, const struct retention_item *i)
 static void keep_newest_good(struct retention_item *items, size_t count, int64_t now_ns)
 {
     for (size_t i = 0; i < count; i++)
-        if (snapshot_is_good(items[i].part, items[i].suspicious, items[i].made_ns, now_ns)) {
+        if (is_good(&items[i], now_ns)) {
             keep(&items[i], "the newest good one");
             return;
         }
@@ -229,7 +235,7 @@ static void keep_newest_good(struct retention_item *items, size_t count, int64_t
 
 void retention_decide(const struct retention *r, struct retention_item *items, size_t count, int64_t now_ns)
 {
-    size_t groups_left = (size_t)RETENTION_KINDS * 3 * 2;
+    size_t groups_left = (size_t)RETENTION_KINDS * 3 * 2 * 2;
 
     if (!count)
         return;
@@ -287,6 +293,31 @@ static enum error_kind gather(void *arg, const struct snapshot_row *row, struct 
     return OK;
 }
 
+/* The rows are told by the index, which may know of snapshots that are lost. Only those are looked into that may be taken for the good one that stands. */
+static enum error_kind look_for_good(struct catalog *cat, struct gathered *g, int64_t now_ns, struct error *err)
+{
+    if (g->count)
+        qsort(g->items, g->count, sizeof(*g->items), newest_first);
+    for (size_t i = 0; i < g->count; i++) {
+        struct snapshot_record record = SNAPSHOT_RECORD_INIT;
+        struct error why = ERROR_INIT;
+        enum error_kind rc;
+
+        if (!is_good(&g->items[i], now_ns))
+            continue;
+        rc = snapshot_read(cat, g->items[i].id, &record, &why);
+        snapshot_record_release(&record);
+        if (!rc)
+            return OK;
+        if (rc == ERR_CANCELLED || rc == ERR_MEMORY) {
+            *err = why;
+            return rc;
+        }
+        g->items[i].unreadable = true;
+    }
+    return OK;
+}
+
 static enum error_kind forget_dropped(struct catalog *cat, const struct gathered *g, size_t dropped, struct error *err)
 {
     const char **ids = NULL;
@@ -309,12 +340,15 @@ enum error_kind retention_apply(struct catalog *cat, const char *site_id, const 
                                 retention_fn *fn, void *arg, struct retention_report *out, struct error *err)
 {
     struct gathered g = {NULL, 0, 0};
+    int64_t now_ns = clock_now();
     enum error_kind rc = snapshot_row_each(cat, site_id, gather, &g, err);
 
     *out = (struct retention_report){0, 0};
+    if (!rc)
+        rc = look_for_good(cat, &g, now_ns, err);
     if (rc)
         goto done;
-    retention_decide(r, g.items, g.count, clock_now());
+    retention_decide(r, g.items, g.count, now_ns);
     for (size_t i = 0; i < g.count; i++) {
         if (g.items[i].keep)
             out->kept++;

@@ -4,7 +4,7 @@
  * Invariants
  *   R1  a held snapshot is kept, and so are one that a transaction still needs and the newest good one (whole, not flagged) of the site, whatever the rules say
  *   R2  each kind by itself (scheduled and by hand together; before an upgrade; safety), each part by itself, and flagged ones by themselves: none of these
- *       takes a place that another would have had. A flagged snapshot never pushes out a good one
+ *       takes a place that another would have had. A flagged snapshot never pushes out a good one, nor does one whose record can't be read
  *   R3  a snapshot of the future is kept and takes no place: a clock that was wrong once pushes nothing out
  *   R4  time is counted from the newest snapshot that is there, not from now, and only days (hours, weeks...) count that have a snapshot: a gap, or a machine
  *       that was off, empties nothing. For `within` a pause does not count: what stood in the window before it stays until as much history has grown again.
@@ -45,6 +45,7 @@ struct retention_item {
     enum snapshot_kind kind;
     enum snapshot_part part;
     bool held, suspicious;
+    bool unreadable; /* its record, and so all of it: no good one that stands */
     /* the decision */
     bool keep;
     char why[160]; /* "last 3, daily 7", "held", "no rule keeps it" */

@@ -6,7 +6,7 @@
  *
  * S1  nothing is flagged without a measure, nor what a transaction took away: whoever goes back wants just that
  * S2  what nopCommerce itself empties (logs, mails that were sent, guests) is no loss
- * S3  a doubt costs no snapshot: what can't be compared is not flagged
+ * S3  a measure that can't be read is none: the next older one is. Where there were some and none can be read, nobody knows, and the snapshot is flagged
  */
 #include <stdlib.h>
 #include <string.h>
@@ -188,54 +188,71 @@ enum error_kind suspicion_compare(const struct snapshot_record *now, const struc
     return rc;
 }
 
-struct measure {
-    char id[33];
+struct measures {
+    struct text_list ids; /* newest first */
     int64_t now_ns;
 };
 
-static enum error_kind take_measure(void *arg, const struct snapshot_row *row, struct error *err)
+static enum error_kind note_measure(void *arg, const struct snapshot_row *row, struct error *err)
 {
-    struct measure *m = arg;
+    struct measures *m = arg;
 
-    (void)err;
-    if (!m->id[0] && row->kind != SNAPSHOT_SAFETY &&
-        snapshot_is_good(row->part, row->suspicious, row->made_ns, m->now_ns))
-        memcpy(m->id, row->id, sizeof(m->id));
-    return OK;
+    if (row->kind == SNAPSHOT_SAFETY || !snapshot_is_good(row->part, row->suspicious, row->made_ns, m->now_ns))
+        return OK;
+    return text_list_add(&m->ids, row->id, err);
+}
+
+static enum error_kind compare_with(struct taking *t, const char *id, char **suspicion, struct error *err)
+{
+    struct snapshot_record then = SNAPSHOT_RECORD_INIT;
+    enum error_kind rc = snapshot_read(t->cat, id, &then, err);
+
+    if (!rc)
+        rc = suspicion_compare(&t->result->record, &then, suspicion, err);
+    snapshot_record_release(&then);
+    return rc;
+}
+
+static bool ends_it(enum error_kind rc)
+{
+    return rc == ERR_CANCELLED || rc == ERR_MEMORY;
+}
+
+/* S3 */
+static enum error_kind compare_with_newest(struct taking *t, char **suspicion, struct error *err)
+{
+    struct measures m = {.now_ns = clock_now()};
+    struct error fault = ERROR_INIT;
+    enum error_kind rc = snapshot_row_each(t->cat, t->result->record.site_id, note_measure, &m, &fault);
+    bool known = !rc && !m.ids.count;
+
+    for (size_t i = 0; i < m.ids.count && !known && !ends_it(rc); i++) {
+        error_clear(&fault);
+        rc = compare_with(t, m.ids.items[i], suspicion, &fault);
+        known = !rc;
+        if (rc && !ends_it(rc))
+            progress_note(t->progress, "not compared with snapshot %.8s: %s", m.ids.items[i], fault.text);
+    }
+    text_list_release(&m.ids);
+    if (ends_it(rc)) {
+        *err = fault;
+        return rc;
+    }
+    return known ? OK
+                 : memory_string("none of the good snapshots before it can be read to compare it with", suspicion, err);
 }
 
 enum error_kind suspicion_flag(struct taking *t, struct error *err)
 {
     struct snapshot_record *record = &t->result->record;
-    struct snapshot_record then = SNAPSHOT_RECORD_INIT;
-    struct measure m = {.id = "", .now_ns = clock_now()};
-    struct error fault = ERROR_INIT;
-    enum error_kind rc = OK;
+    enum error_kind rc;
 
     if (record->kind != SNAPSHOT_SCHEDULED) /* S1; by hand somebody looks */
         return OK;
-    if (t->options->suspicion) {
-        rc = memory_string(t->options->suspicion, &record->suspicion, err);
-    } else {
-        rc = snapshot_row_each(t->cat, record->site_id, take_measure, &m, &fault);
-        if (!rc && !m.id[0])
-            return OK;
-        if (!rc)
-            rc = snapshot_find(t->cat, record->site_id, m.id, &then, &fault);
-        if (!rc)
-            rc = suspicion_compare(record, &then, &record->suspicion, &fault);
-        snapshot_record_release(&then);
-        if (rc == ERR_CANCELLED || rc == ERR_MEMORY) {
-            *err = fault;
-            return rc;
-        }
-        if (rc) { /* S3 */
-            progress_note(t->progress, "not compared with the last good snapshot: %s", fault.text);
-            return OK;
-        }
-    }
+    rc = t->options->suspicion ? memory_string(t->options->suspicion, &record->suspicion, err)
+                               : compare_with_newest(t, &record->suspicion, err);
     record->suspicious = record->suspicion != NULL;
-    if (record->suspicious)
+    if (!rc && record->suspicious)
         progress_warn(t->progress, "the snapshot is kept, but flagged: %s", record->suspicion);
     return rc;
 }

@@ -56,7 +56,7 @@ static bool is_newer(const struct retention_item *a, const struct retention_item
 static bool rivals(const struct retention_item *a, const struct retention_item *b, int64_t now)
 {
     return class_of(a) == class_of(b) && a->part == b->part && a->suspicious == b->suspicious &&
-           a->made_ns <= now + HOUR && b->made_ns <= now + HOUR;
+           a->unreadable == b->unreadable && a->made_ns <= now + HOUR && b->made_ns <= now + HOUR;
 }
 
 static bool rule_keeps(enum keep_rule rule, unsigned n, const struct retention_item *items, size_t count, size_t at,
@@ -91,11 +91,12 @@ static bool rule_keeps(enum keep_rule rule, unsigned n, const struct retention_i
 
 static bool is_newest_good(const struct retention_item *items, size_t count, size_t at, int64_t now)
 {
-    if (items[at].part != SNAPSHOT_WHOLE || items[at].suspicious || items[at].made_ns > now + HOUR)
+    if (items[at].part != SNAPSHOT_WHOLE || items[at].suspicious || items[at].unreadable ||
+        items[at].made_ns > now + HOUR)
         return false;
     for (size_t i = 0; i < count; i++)
-        if (i != at && items[i].part == SNAPSHOT_WHOLE && !items[i].suspicious && items[i].made_ns <= now + HOUR &&
-            is_newer(&items[i], &items[at]))
+        if (i != at && items[i].part == SNAPSHOT_WHOLE && !items[i].suspicious && !items[i].unreadable &&
+            items[i].made_ns <= now + HOUR && is_newer(&items[i], &items[at]))
             return false;
     return true;
 }
@@ -173,7 +174,8 @@ static size_t random_history(struct retention_item *items, int64_t *now)
                                     .kind = (enum snapshot_kind)random_below(4),
                                     .part = random_below(4) ? SNAPSHOT_WHOLE : (enum snapshot_part)random_below(3),
                                     .held = !random_below(15),
-                                    .suspicious = !random_below(8)};
+                                    .suspicious = !random_below(8),
+                                    .unreadable = !random_below(12)};
         if (!random_below(12)) /* a clock that was set */
             items[i].made_ns += ((int64_t)random_below(200) - 100) * HOUR / 2;
         items[i].order = random_below(20) ? (int64_t)(count - i) : 0;
@@ -190,7 +192,8 @@ static void check_history(const struct retention *r, struct retention_item *item
 
     retention_decide(r, items, count, now);
     for (size_t i = 0; i < count; i++) {
-        bool good = items[i].part == SNAPSHOT_WHOLE && !items[i].suspicious && items[i].made_ns <= now + HOUR;
+        bool good = items[i].part == SNAPSHOT_WHOLE && !items[i].suspicious && !items[i].unreadable &&
+                    items[i].made_ns <= now + HOUR;
 
         assert_int_equal(items[i].keep, model_keeps(r, items, count, i, now));
         assert_true(items[i].keep || !items[i].held);

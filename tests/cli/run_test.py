@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import time
 
@@ -113,6 +114,37 @@ def repair_damage(b, n):
         f.write(bytes([byte[0] ^ 0xff]))
     n.run(days=40).expect(3, err="stored anew")
     n.run().expect(0)
+
+
+def lose_record(b, snapshot):
+    """Its own pack alone, as a failing disk might. The next runs see damage, too."""
+    with sqlite3.connect(f"file:{b.catalog}/catalog.sqlite?mode=ro", uri=True) as index:
+        name = index.execute("select p.name from snapshots s join chunks c on c.hash = s.hash and c.attempt = s.attempt"
+                             " join packs p on p.number = c.pack where s.id = ?", [snapshot]).fetchone()[0].hex()
+    pack = os.path.join(b.catalog, "packs", name[:2], name + ".pack")
+    os.chmod(pack, 0o600)
+    with open(pack, "r+b") as f:
+        f.truncate(os.path.getsize(pack) // 2)
+
+
+def mistrust_without_a_measure(b, n):
+    """The newest good snapshot can't be read: the next older one is the measure, and stays. Where none can be read, that is flagged, too."""
+    def now():
+        return next(r for r in rows(b) if r["made_ns"] == n.now)
+
+    config(b, "keep = last 2", "verify-budget = 1s")
+    good, lost = (n.run().expect(0) and now()["id"] for _ in range(2))
+    b.server.sql('delete from "CustomerPassword"', "shop")
+    lose_record(b, lost)
+    config(b, "keep = last 1", "verify-budget = 1s")
+    told = n.run()
+    same("flagged", (now()["suspicious"], "CustomerPassword has 0 of" in told.err, good[:8] in told.err), (True, True, True))
+    same("what can be read stays", good in [r["id"] for r in rows(b)], True)
+    for row in rows(b):
+        if row["id"] != lost and not row["suspicious"]:
+            lose_record(b, row["id"])
+    told = n.run()
+    same("flagged", (now()["suspicious"], "can be read to compare" in told.err), (True, True))
 
 
 def stay_away_from_others(b, n):
@@ -262,6 +294,7 @@ def run__looks_after_itself():
         make_up_for_a_prune(b, n)
         repair_damage(b, n)
         survive_kills(b, n)
+        mistrust_without_a_measure(b, n)
 
 
 if __name__ == "__main__":
