@@ -46,6 +46,7 @@ struct site_config {
     char *database_admin;         /* service:NAME, a MySQL option file, a file with a connection string; or NULL */
     char *sqlserver_backup_path;  /* a folder as SQL Server names it, for its backups; or NULL */
     char *sqlserver_backup_local; /* the same folder as it is called here, or NULL: by the same name */
+    char *sqlserver_upgrade;      /* "copy": no database snapshot leads back from an upgrade; else "snapshot" or NULL */
     char *cache_flush;            /* command run after going back, or NULL */
     char *keep;                   /* retention (keep_rules.h), or NULL: nothing is forgotten */
     char *keep_before_upgrade;    /* of these kinds, or NULL: as keep */

@@ -15,6 +15,7 @@ enum config_kind {
     URL,
     DURATION,
     EVERY,
+    WAY_BACK,
     PATTERN,
     LINE,
     PAGE,

@@ -26,6 +26,7 @@ static const struct config_key keys[] = {
     {"database-admin", ADMIN, offsetof(struct site_config, database_admin)},
     {"sqlserver-backup-path", TEXT, offsetof(struct site_config, sqlserver_backup_path)},
     {"sqlserver-backup-local", PATH, offsetof(struct site_config, sqlserver_backup_local)},
+    {"sqlserver-upgrade", WAY_BACK, offsetof(struct site_config, sqlserver_upgrade)},
     {"cache-flush", TEXT, offsetof(struct site_config, cache_flush)},
     {"keep", RULES, offsetof(struct site_config, keep)},
     {"keep-before-upgrade", RULES, offsetof(struct site_config, keep_before_upgrade)},
@@ -186,6 +187,8 @@ bool config_value_allowed(enum config_kind kind, const char *value)
         return text_parse_duration(value) > 0;
     if (kind == EVERY)
         return config_every_ms(value) >= 0;
+    if (kind == WAY_BACK)
+        return strcmp(value, "snapshot") == 0 || strcmp(value, "copy") == 0;
     if (kind == PAGE)
         return is_page(value);
     if (kind == RULES)
@@ -217,6 +220,8 @@ const char *config_value_expected(enum config_kind kind, const char *value)
         return "only a time such as 90s, 30m or 2h will do for";
     if (kind == EVERY)
         return "only daily, weekly, monthly, never or a time such as 10d will do for";
+    if (kind == WAY_BACK)
+        return "only snapshot or copy will do for";
     if (kind == PAGE)
         return "only /path TEXT or http://... TEXT will do for";
     if (kind == RULES)

@@ -264,6 +264,11 @@ def point__is_made_of_the_stopped_shop_and_gone_back_to():
     before, looks = upgrade_test.state(s), [s.server.sql(q) for q in LOOKED_AT]
     check(looks[0] and looks[1], looks)
     s.upgrade(None, "--dry-run", "--scripts", s.packages("4.00", "4.10")).expect(0, out="the server keeps a snapshot of it to go back by")
+    s.configure(**{"sqlserver-upgrade": "copy"})
+    s.upgrade(None, "--dry-run", "--scripts", s.packages("4.00", "4.10")).expect(0, out="the server keeps no snapshot of it, because sqlserver-upgrade = copy says so")
+    s.configure(**{"sqlserver-upgrade": "perhaps"})
+    s.upgrade(None, "--dry-run", "--scripts", s.packages("4.00", "4.10")).expect(2, err="only snapshot or copy will do for 'sqlserver-upgrade'")
+    s.configure()
     same([w for w in s.said_to_server()], [], "a plan makes nothing")
     s.upgrade(None, "--scripts", s.packages("4.00", "4.10")).expect(0)
     # Tried while it is open, made when it is stopped; nothing is copied; the dump of it comes when the new shop runs.
