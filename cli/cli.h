@@ -38,6 +38,7 @@ struct cli {
     bool json, quiet, verbose;
     atomic_bool warned; /* something made the status 3; workers warn too */
     struct config config;
+    struct error config_fault; /* why that could not be loaded; kind OK: it was */
     struct progress progress;
     struct cli_bar *bar;
 };

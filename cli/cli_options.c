@@ -77,14 +77,14 @@ int cli_option_before(struct cli *cli, int argc, char **argv, const struct optio
 
 int cli_config_load(struct cli *cli)
 {
-    struct error err = ERROR_INIT;
     enum error_kind rc;
 
     config_release(&cli->config);
-    rc = config_load(cli->config_given, &cli->config, &err);
+    error_clear(&cli->config_fault);
+    rc = config_load(cli->config_given, &cli->config, &cli->config_fault);
     if (rc != ERR_MEMORY)
-        err.kind = rc ? ERR_USAGE : OK;
-    return rc ? cli_fail(cli, &err) : EXIT_DONE;
+        cli->config_fault.kind = rc ? ERR_USAGE : OK;
+    return rc ? cli_fail(cli, &cli->config_fault) : EXIT_DONE;
 }
 
 int cli_option(struct cli *cli, const struct command *command, int argc, char **argv, const struct option *options)

@@ -307,6 +307,20 @@ static void look_around(struct cli *cli, struct catalog *cat)
     overview_release(&o);
 }
 
+int cli_run_misconfigured(struct cli *cli, int argc, char **argv, int status)
+{
+    struct run_arguments a = {.wait_ms = WAIT_MS};
+    struct error fault = cli->config_fault;
+    int wrong = parse(cli, cli_command_find("run"), argc, argv, &a);
+
+    if (wrong >= 0 || a.dry_run)
+        return status;
+    config_load_readable(cli->config_given, &cli->config);
+    for (size_t i = 0; i < (a.all ? cli->config.count : 1); i++)
+        cli_run_refused(cli, a.all ? cli->config.sites[i].name : argv[optind], NULL, &fault, status);
+    return status;
+}
+
 int cli_run(struct cli *cli, int argc, char **argv)
 {
     const struct command *me = cli_command_find("run");

@@ -19,6 +19,10 @@ void cli_run_begun(void *arg);
 /* refused: what kept the run from beginning, or ended it; NULL if its steps tell. What can't be told is a warning. */
 void cli_run_ended(const struct cli_run_told *told, const struct run_result *r, const struct error *refused,
                    int status);
+/* A run that did not come to its beginning: recorded, and told, as far as there is a catalogue and a site. cause: or NULL */
+void cli_run_refused(struct cli *cli, const char *name, const char *cause, const struct error *why, int status);
+/* In the place of cli_run() after a config that could not be loaded, which was printed: told by what of it can be read. Returns status. */
+int cli_run_misconfigured(struct cli *cli, int argc, char **argv, int status);
 /* That service of a site has failed: told unless its run has told (schedule_failure_of()). Returns an exit status. */
 int cli_run_failed_unit(struct cli *cli, const char *name, const char *unit);
 

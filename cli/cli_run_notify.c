@@ -67,13 +67,10 @@ void cli_run_ended(const struct cli_run_told *t, const struct run_result *r, con
 
 /* ---- a run that could not tell ---- */
 
-/* Without a catalogue, or without the shop's folder, it is told all the same. */
-static int tell_failed(struct cli *cli, const char *name, const struct schedule_failure *failure,
-                       const struct error *why)
+void cli_run_refused(struct cli *cli, const char *name, const char *cause, const struct error *why, int status)
 {
     struct run_result result = {.started_ns = clock_now(), .ended_ns = clock_now()};
-    struct cli_run_told told = {
-        .cli = cli, .name = name, .section = config_find(&cli->config, name), .cause = failure->cause};
+    struct cli_run_told told = {.cli = cli, .name = name, .section = config_find(&cli->config, name), .cause = cause};
     struct site site = SITE_INIT;
     struct catalog *cat = NULL;
     struct error err = ERROR_INIT;
@@ -83,14 +80,13 @@ static int tell_failed(struct cli *cli, const char *name, const struct schedule_
         cli_warn(cli, "%s", err.text);
     error_clear(&err);
     if (cli_catalog_open(cli, CATALOG_WRITE, false, &cat, &err) != OK ||
-        (site.path && run_record(cat, &site, &result, EXIT_FAILED, EXIT_DONE, &err) != OK))
+        (site.path && run_record(cat, &site, &result, status, EXIT_DONE, &err) != OK))
         cli_warn(cli, "this is not in the record: %s", err.text);
     told.cat = cat;
     told.path = site.path;
-    cli_run_ended(&told, &result, why, EXIT_FAILED);
+    cli_run_ended(&told, &result, why, status);
     site_release(&site);
     catalog_close(cat);
-    return cli_done(cli);
 }
 
 int cli_run_failed_unit(struct cli *cli, const char *name, const char *unit)
@@ -106,5 +102,6 @@ int cli_run_failed_unit(struct cli *cli, const char *name, const char *unit)
     }
     (void)error_set(&why, ERR_REMOTE, 0, "%s", failure.text);
     error_hint(&why, "journalctl -u %s -n 30 says more; nopsnap schedule %s writes its units anew", unit, name);
-    return tell_failed(cli, name, &failure, &why);
+    cli_run_refused(cli, name, failure.cause, &why, EXIT_FAILED);
+    return cli_done(cli);
 }

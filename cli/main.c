@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "cli.h"
+#include "cli_run.h"
 #include "thread.h"
 
 static void usage(FILE *to)
@@ -114,9 +115,9 @@ static int run(struct cli *cli, int argc, char **argv)
     if (!command)
         return unknown(cli, rest[0]);
     status = cli_config_load(cli);
-    if (status != EXIT_DONE)
-        return status;
     optind = 0; /* getopt(3): a new vector begins */
+    if (status != EXIT_DONE)
+        return command->run == cli_run ? cli_run_misconfigured(cli, left, rest, status) : status;
     return command->run(cli, left, rest);
 }
 

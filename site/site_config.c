@@ -20,6 +20,7 @@ struct load {
     struct config *config;
     const char *file;
     struct text_list seen; /* "section\nkey": no single key twice in one file */
+    bool lenient;          /* an entry that is wrong is as if it were not there */
 };
 
 static enum error_kind refuse(const struct load *load, unsigned line, struct error *err, const char *what,
@@ -161,11 +162,9 @@ static enum error_kind set_global_key(struct load *load, const char *section, co
                      err);
 }
 
-static enum error_kind take_entry(void *arg, const char *section, const char *name, const char *value, unsigned line,
-                                  struct error *err)
+static enum error_kind check_entry(struct load *load, const char *section, const char *name, const char *value,
+                                   unsigned line, struct error *err)
 {
-    struct load *load = arg;
-
     if (section[0] == '\0')
         return refuse(load, line, err, "no [section] stands before", name);
     if (section[0] == '/' || strchr(section, '\n'))
@@ -173,6 +172,19 @@ static enum error_kind take_entry(void *arg, const char *section, const char *na
     if (strcmp(section, "nopsnap") == 0)
         return set_global_key(load, section, name, value, line, err);
     return set_site_key(load, section, name, value, line, err);
+}
+
+static enum error_kind take_entry(void *arg, const char *section, const char *name, const char *value, unsigned line,
+                                  struct error *err)
+{
+    struct load *load = arg;
+    struct error fault = ERROR_INIT;
+    enum error_kind rc = check_entry(load, section, name, value, line, &fault);
+
+    if (!rc || (load->lenient && rc != ERR_MEMORY))
+        return OK;
+    error_copy(err, &fault);
+    return rc;
 }
 
 /* The file names commands that run as this user: nobody else may have written it (P11). */
@@ -194,10 +206,10 @@ static enum error_kind check_owner(const char *file, struct error *err)
     return OK;
 }
 
-static enum error_kind load_file(const char *file, struct config *config, struct error *err)
+static enum error_kind load_file(const char *file, bool lenient, struct config *config, struct error *err)
 {
     struct buffer text = BUFFER_INIT(CONFIG_MAX);
-    struct load load = {config, file, TEXT_LIST_INIT};
+    struct load load = {config, file, TEXT_LIST_INIT, lenient};
     enum error_kind rc;
 
     rc = check_owner(file, err);
@@ -240,7 +252,7 @@ static enum error_kind check_complete(const struct config *c, struct error *err)
 static enum error_kind load_optional(const char *file, struct config *config, struct error *err)
 {
     struct error problem = ERROR_INIT;
-    enum error_kind rc = load_file(file, config, &problem);
+    enum error_kind rc = load_file(file, false, config, &problem);
 
     if (rc == ERR_NOT_FOUND)
         return OK;
@@ -256,7 +268,7 @@ enum error_kind config_load(const char *file, struct config *out, struct error *
     enum error_kind rc;
 
     if (file) {
-        rc = load_file(file, &config, err);
+        rc = load_file(file, false, &config, err);
         if (rc == ERR_NOT_FOUND)
             error_hint(err,
                        "without --config " SYSTEM_FILE " and ~/.config/nopsnap.conf are read, where they are there");
@@ -275,6 +287,35 @@ enum error_kind config_load(const char *file, struct config *out, struct error *
         *out = config;
     free(user);
     return rc;
+}
+
+static void drop_incomplete(struct config *c)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < c->count; i++) {
+        if (c->sites[i].path)
+            c->sites[kept++] = c->sites[i];
+        else
+            config_site_values_release(&c->sites[i]);
+    }
+    c->count = kept;
+}
+
+void config_load_readable(const char *file, struct config *out)
+{
+    struct error ignored = ERROR_INIT;
+    char *user = NULL;
+
+    if (file) {
+        (void)load_file(file, true, out, &ignored);
+    } else {
+        (void)load_file(SYSTEM_FILE, true, out, &ignored);
+        if (user_file(&user, &ignored) == OK && user)
+            (void)load_file(user, true, out, &ignored);
+    }
+    drop_incomplete(out);
+    free(user);
 }
 
 void config_release(struct config *c)

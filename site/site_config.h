@@ -88,6 +88,13 @@ struct config {
  * Returns    ERR_REFUSED with file and line for an unknown key, a malformed line, a relative path, a file others may write (P11)
  */
 enum error_kind config_load(const char *file, struct config *out, struct error *err);
+/*
+ * What can be read of a config that config_load() refuses, so that somebody can be told: entries that are wrong, and what stands behind a line that is
+ * no entry, are left out, and so is a file that others may write.
+ *
+ * out        empty
+ */
+void config_load_readable(const char *file, struct config *out);
 void config_release(struct config *c);
 
 /* "daily", "weekly", "monthly" (30 days) or a time such as 10d in milliseconds; 0: "never"; -1: something else. */

@@ -95,6 +95,22 @@ def what_keeps_a_run_from_beginning_is_told_by_its_cause(b):
     b.expect(b.night(0), ["start", "success"], ["recovery"])
 
 
+def a_config_that_can_not_be_loaded_is_told_by_what_of_it_can(b):
+    b.tell("keep = last 3, dayly 4\n")
+    b.expect(b.night(2, err="line 11"), ["failure"], ["failure"], "run: ", "line 11", "last good snapshot: ")
+    b.expect(b.night(2), ["failure"], [])
+    b.tell("no such line\n[nopsnap]\n")
+    b.expect(b.night(2, "--all"), ["failure"], [])
+    b.run("run", "shop", "--dry-run").expect(2)
+    b.expect(b.heard(), [], [])
+    os.chmod(b.config, 0o666)  # whoever may write it could have anything asked
+    b.expect(b.night(2, err="can be written by others"), [], [])
+    os.chmod(b.config, 0o600)
+    b.tell()
+    same("recorded", len([o for o in b.objects("history", "shop") if o.get("what") == "run" and "line 11" in o["detail"].get("refused", "")]), 3)
+    b.expect(b.night(0), ["start", "success"], ["recovery"])
+
+
 def a_catalogue_out_of_reach_is_told_for_each_site(b):
     b.tell("[other]\npath = /somewhere/else\n")
     os.rename(b.catalog, b.catalog + ".away")
@@ -233,7 +249,8 @@ def run__tells_whom_it_concerns():
         b.run("init").expect(0)
         b.tell()
         b.expect(b.night(0), ["start", "success"], [])
-        for part in (a_step_that_fails_is_a_failure, what_keeps_a_run_from_beginning_is_told_by_its_cause, a_catalogue_out_of_reach_is_told_for_each_site,
+        for part in (a_step_that_fails_is_a_failure, what_keeps_a_run_from_beginning_is_told_by_its_cause,
+                     a_config_that_can_not_be_loaded_is_told_by_what_of_it_can, a_catalogue_out_of_reach_is_told_for_each_site,
                      a_catalogue_that_can_not_be_opened_is_told, somebody_else_at_work_is_not_told, a_unit_that_failed_is_told_unless_its_run_has_told, a_signal_ends_what_was_begun, a_flagged_snapshot_is_a_doubt_and_no_recovery,
                      a_site_of_no_section_is_told_of_too):
             try:

@@ -189,9 +189,34 @@ static void find__by_name_path_or_symlink_and_also_when_gone(void **state)
     free(here);
 }
 
+static void readable__is_what_stands_before_a_fault_and_between_them(void **state)
+{
+    struct config c = CONFIG_INIT;
+
+    (void)state;
+    put("nopsnap.conf", "[nopsnap]\nnotify-webhook = /etc/hook\nnotify-webhook = /etc/other\nno-such-key = 1\n"
+                        "[nameless]\nurl = http://127.0.0.1/\n[/slash]\npath = /x\n[shop]\npath = relative\n"
+                        "path = /srv/a\nkeep = dayly\n[b]\npath = /srv/b\nno line\n[c]\npath = /srv/c\n");
+    config_load_readable("nopsnap.conf", &c);
+    assert_string_equal(c.notify.webhook.path, "/etc/hook");
+    assert_int_equal(c.count, 2);
+    assert_string_equal(c.sites[0].path, "/srv/a");
+    assert_null(c.sites[0].keep);
+    assert_string_equal(c.sites[1].path, "/srv/b");
+    config_release(&c);
+    assert_int_equal(chmod("nopsnap.conf", 0666), 0);
+    config_load_readable("nopsnap.conf", &c);
+    assert_int_equal(c.count, 0);
+    assert_null(c.notify.webhook.path);
+    config_load_readable("not-there.conf", &c);
+    config_release(&c);
+    assert_int_equal(unlink("nopsnap.conf"), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        site_test(readable__is_what_stands_before_a_fault_and_between_them),
         site_test(load__every_key),
         site_test(load__faults_are_named_with_their_line),
         site_test(load__a_secret_is_not_repeated_in_the_error),
