@@ -301,7 +301,7 @@ enum error_kind quiet_end(const char *root, int timeout_ms, struct error *err)
 
 /* ---- the shop's program ---- */
 
-int64_t quiet_start_ms(int pid_fd)
+int64_t quiet_start_ms(int pid_fd, long *pid)
 {
     char line[1024];
     int fd = openat(pid_fd, "stat", O_RDONLY | O_CLOEXEC);
@@ -311,6 +311,7 @@ int64_t quiet_start_ms(int pid_fd)
     file_close(&fd);
     if (n > 0) {
         line[n] = '\0';
+        *pid = strtol(line, NULL, 10);
         p = strrchr(line, ')'); /* a command may have blanks and brackets in its name */
     }
     for (int i = 0; p && i < STAT_FIELDS_BEFORE; i++)
@@ -331,12 +332,13 @@ int quiet_program(const char *root, int64_t not_before_ms)
     DIR *proc = opendir("/proc");
     struct dirent *e;
     int found = -1;
+    long pid = 0;
 
     while (proc && found < 0 && (e = readdir(proc))) {
         if (!isdigit((unsigned char)e->d_name[0]) || strtol(e->d_name, NULL, 10) == (long)getpid())
             continue;
         found = openat(dirfd(proc), e->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (found >= 0 && (quiet_start_ms(found) < not_before_ms || !quiet_runs_program(root, found)))
+        if (found >= 0 && (quiet_start_ms(found, &pid) < not_before_ms || !quiet_runs_program(root, found)))
             file_close(&found);
     }
     if (proc)

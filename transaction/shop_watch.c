@@ -13,7 +13,7 @@
 #include "transaction_internal.h"
 
 #define GONE_MS 3000        /* one program may hand over to the next */
-#define NEVER_SEEN_MS 60000 /* a start command may return long before the program begins */
+#define NEVER_SEEN_MS 20000 /* a start command may return before the program begins */
 #define TICK_MS 20          /* the kernel counts a process's start in ticks */
 
 void shop_watch_release(struct shop_watch *w)
@@ -52,10 +52,15 @@ void shop_watch_begin(struct shop_watch *w, const struct txn *t)
 
 static void take(struct shop_watch *w, int fd)
 {
-    int64_t start = quiet_start_ms(fd);
+    char run[sizeof(w->run)];
+    long pid = 0;
+    int64_t start = quiet_start_ms(fd, &pid);
 
-    if (!w->seen_ms || start >= w->seen_ms - TICK_MS) /* else it was there beside the one that has gone */
-        (void)snprintf(w->run, sizeof(w->run), "%lld", (long long)start);
+    (void)snprintf(run, sizeof(run), "%ld of %lld", pid, (long long)start);
+    if (!w->seen_ms || (start >= w->seen_ms - TICK_MS &&
+                        strcmp(run, w->last) != 0)) /* else it was there beside the one that has gone */
+        memcpy(w->run, run, sizeof(run));
+    memcpy(w->last, run, sizeof(run));
     shop_watch_release(w);
     w->fd = fd;
     w->held = true;
@@ -76,8 +81,11 @@ static void look_at_process(struct shop_watch *w, struct shop_life *out)
 {
     int64_t now = since_boot_ms();
     int64_t patience = w->seen_ms ? GONE_MS : NEVER_SEEN_MS;
-    int64_t since = w->seen_ms ? w->seen_ms : w->began_ms;
+    int64_t since;
 
+    if (!w->looked_ms)
+        w->looked_ms = now; /* the start command has ended, however long it took */
+    since = w->seen_ms ? w->seen_ms : w->looked_ms;
     *out = (struct shop_life){.known = false};
     if (!w->root || (!w->seen_ms && !w->expected && now - since > patience))
         return; /* it can't be seen from here */

@@ -146,10 +146,12 @@ struct shop_watch {
     const char *root;    /* ...the tree whose program is looked for; borrowed */
     bool expected;       /* the shop before it could be seen */
     bool held;
-    int fd;           /* the process's folder in /proc, if held */
-    int64_t began_ms; /* since the boot */
-    int64_t seen_ms;  /* at the last look at which it ran; 0: none */
+    int fd;            /* the process's folder in /proc, if held */
+    int64_t began_ms;  /* since the boot */
+    int64_t looked_ms; /* first; 0: not yet */
+    int64_t seen_ms;   /* at the last look at which it ran; 0: none */
     char run[64];
+    char last[64]; /* process */
 };
 
 struct shop_life {

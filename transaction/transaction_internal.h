@@ -252,8 +252,9 @@ enum error_kind quiet_wait(const char *const *roots, size_t count, int timeout_m
 /* End whoever is there (SIGKILL): for a tree of nopsnap's own that nobody else has a reason to be in. ERR_REFUSED naming who stays. */
 enum error_kind quiet_end(const char *root, int timeout_ms, struct error *err);
 
-/* When a process began, by its folder in /proc: milliseconds since the boot, in the kernel's ticks; 0 where that can't be read. */
-int64_t quiet_start_ms(int pid_fd);
+/* When a process began, by its folder in /proc: milliseconds since the boot, in the kernel's ticks; 0 where that can't be read. pid: its number,
+ * untouched then. */
+int64_t quiet_start_ms(int pid_fd, long *pid);
 /* Does it run a program of the tree: does its executable, or a file that it maps, lie below root? */
 bool quiet_runs_program(const char *root, int pid_fd);
 /* The folder in /proc of a process that does, and that began no earlier; caller closes. -1: there is none that can be seen. */

@@ -345,16 +345,16 @@ static void watch__one_that_never_came_is_missed_only_where_the_one_before_was_s
     make_tree();
     snprintf(root, sizeof(root), "%s/tree", (char *)*state);
     shop_watch_begin(&w, &t);
-    w.began_ms -= 100000;
+    assert_false(looked(&w).known);
+    w.looked_ms -= 100000;
     assert_false(looked(&w).known);
     before = child(MAPS);
     shop_watch_expect(&w, &t);
+    end(before);
     shop_watch_begin(&w, &t);
     assert_false(looked(&w).known);
-    w.began_ms -= 100000;
-    w.root = "/nonexistent";
+    w.looked_ms -= 100000;
     assert_true(looked(&w).known && !looked(&w).alive);
-    end(before);
     shop_watch_release(&w);
 }
 
