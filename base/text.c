@@ -228,6 +228,14 @@ enum error_kind text_list_addf(struct text_list *l, struct error *err, const cha
     return rc;
 }
 
+bool text_list_has(const struct text_list *l, const char *text)
+{
+    for (size_t i = 0; i < l->count; i++)
+        if (!strcmp(l->items[i], text))
+            return true;
+    return false;
+}
+
 enum error_kind text_list_add_all(struct text_list *l, const struct text_list *more, struct error *err)
 {
     enum error_kind rc = OK;

@@ -158,7 +158,7 @@ static enum error_kind check_shapes(struct database *db, const struct text_list 
     enum error_kind rc = read_shapes(db, &after, err);
 
     for (size_t i = 0; !rc && i < before->count; i++)
-        if (!mysql_list_has(&after, before->items[i])) {
+        if (!text_list_has(&after, before->items[i])) {
             int name_len = (int)(strrchr(before->items[i], ' ') - before->items[i]);
 
             rc = error_set(err, ERR_REMOTE, 0, "table %.*s was altered or dropped while it was dumped", name_len,

@@ -124,7 +124,6 @@ enum error_kind mysql_schema_drop(struct database *db, const char *schema, struc
 /* Every table of a schema but the marker: base tables, system-versioned ones; with_sequences: sequences too. */
 enum error_kind mysql_tables(struct database *db, const char *schema, bool with_sequences, struct text_list *out,
                              struct error *err);
-bool mysql_list_has(const struct text_list *l, const char *text);
 
 /* ---- mysql_rights.c ---- */
 

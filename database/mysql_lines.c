@@ -167,7 +167,7 @@ static enum error_kind switch_event(struct mysql_lines *l, size_t begin, size_t 
 
     if (!name)
         return error_set(err, ERR_CORRUPT, 0, "the dump has an event without a name");
-    if (l->enable ? mysql_list_has(l->enable, name) : was_on) {
+    if (l->enable ? text_list_has(l->enable, name) : was_on) {
         status = l->enable ? "ENABLE" : "DISABLE";
         status_len = strlen(status);
     }

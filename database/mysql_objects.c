@@ -170,7 +170,7 @@ static enum error_kind read_one(struct database *db, const char *word, const cha
     }
     if (!rc && o.kind == MYSQL_EVENT) {
         rc = disable_text(&o, err);
-        o.enabled = o.enabled || (held_back && mysql_list_has(held_back, name));
+        o.enabled = o.enabled || (held_back && text_list_has(held_back, name));
     }
     if (rc) {
         object_release(&o);
@@ -507,7 +507,7 @@ enum error_kind mysql_objects_clear(struct database *db, const char *schema, con
         const struct mysql_object *o = i < a->count ? &a->items[i] : &b->items[i - a->count];
 
         rc = memory_format(&key, err, "%s %s", o->word, o->name);
-        if (!rc && mysql_list_has(&there, key))
+        if (!rc && text_list_has(&there, key))
             rc = drop(db, schema, o, err);
         free(key);
         key = NULL;

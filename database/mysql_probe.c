@@ -166,7 +166,7 @@ static enum error_kind missing_rights(struct database *db, const char *schema, c
 
     for (size_t i = 0; !rc && i < count; i++) {
         rc = mysql_may(db, schema, privileges[i], &may, err);
-        if (!rc && !may && !mysql_list_has(missing, privileges[i]))
+        if (!rc && !may && !text_list_has(missing, privileges[i]))
             rc = text_list_add(missing, privileges[i], err);
     }
     return rc;

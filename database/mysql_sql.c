@@ -235,11 +235,3 @@ enum error_kind mysql_tables(struct database *db, const char *schema, bool with_
                       "AND TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED'%s) ORDER BY TABLE_NAME",
                       schema, MYSQL_MARKER, with_sequences ? ", 'SEQUENCE'" : "");
 }
-
-bool mysql_list_has(const struct text_list *l, const char *text)
-{
-    for (size_t i = 0; i < l->count; i++)
-        if (strcmp(l->items[i], text) == 0)
-            return true;
-    return false;
-}

@@ -310,7 +310,7 @@ static enum error_kind still_live(struct database *db, const struct set *set, st
     enum error_kind rc = mysql_tables(db, set->private_name, true, &there, err);
 
     for (size_t i = 0; !rc && i < set->marker.tables.count; i++)
-        if (!mysql_list_has(&there, set->marker.tables.items[i]))
+        if (!text_list_has(&there, set->marker.tables.items[i]))
             rc = text_list_add(out, set->marker.tables.items[i], err);
     text_list_release(&there);
     return rc;
