@@ -157,6 +157,11 @@ static enum error_kind attributes_differ(struct comparing *c, bool *differ, stru
 {
     enum error_kind rc = walk_attributes_read(c->attributes, &c->now, now, err);
 
+    if (!rc && now->type == TREE_DIRECTORY && c->site && c->old.path[0] &&
+        site_leaves_out_below(c->site, c->old.path)) {
+        now->mtime_sec = c->old.entry.mtime_sec; /* of what comes and goes in it, which is in no snapshot */
+        now->mtime_nsec = c->old.entry.mtime_nsec;
+    }
     if (!rc)
         *differ = !tree_attributes_equal(&c->old.entry, now);
     return rc;

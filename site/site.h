@@ -133,6 +133,8 @@ enum site_class {
  * reason     static text such as "thumbnails", or the matching pattern; may be NULL
  */
 enum site_class site_classify(const struct site *site, const char *relative, bool is_directory, const char **reason);
+/* Does everything below this folder, relative to the root, stay out of snapshots? The folder itself is kept. */
+bool site_leaves_out_below(const struct site *site, const char *relative);
 
 /*
  * Of what is SITE_REGENERATED, by the reason that site_classify() gave: does a new version of the shop begin without it? Thumbnails and

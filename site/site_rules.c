@@ -533,6 +533,20 @@ enum site_class site_classify(const struct site *site, const char *relative, boo
     return class;
 }
 
+bool site_leaves_out_below(const struct site *site, const char *relative)
+{
+    struct error ignored = ERROR_INIT;
+    char *inside = NULL;
+    bool out;
+
+    /* Ask for a name in it that no rule knows. */
+    if (path_join(relative, "nopsnap-asks", &inside, &ignored))
+        return false;
+    out = site_classify(site, inside, true, NULL) != SITE_KEEP;
+    free(inside);
+    return out;
+}
+
 bool site_begins_empty(const char *reason)
 {
     return reason && strcmp(reason, "thumbnails") != 0 && strcmp(reason, "logs") != 0;

@@ -21,20 +21,6 @@ struct split {
     struct units *units;
 };
 
-bool folder_is_left_out(const struct site *rules, const char *relative)
-{
-    struct error ignored = ERROR_INIT;
-    char *inside = NULL;
-    bool out;
-
-    /* The folder itself is kept even where its content is left out: ask for a name in it that no rule knows. */
-    if (path_join(relative, "nopsnap-asks", &inside, &ignored))
-        return false;
-    out = site_classify(rules, inside, true, NULL) != SITE_KEEP;
-    free(inside);
-    return out;
-}
-
 static bool is_mount(const struct split *s, const char *path)
 {
     for (size_t i = 0; i < s->mounts.count; i++)
@@ -109,7 +95,7 @@ static enum error_kind split_entry(struct split *s, const char *live, const char
 
     if (!strcmp(live, s->place->folder) || !strcmp(path_base(live), ".nopsnap"))
         return OK;
-    if (is_mount(s, live) && folder_is_left_out(s->rules, live + strlen(s->txn->site_path) + 1))
+    if (is_mount(s, live) && site_leaves_out_below(s->rules, live + strlen(s->txn->site_path) + 1))
         return OK;
     if (is_mount(s, live)) {
         rc = slot_on_mount(s, live, &elsewhere, err);

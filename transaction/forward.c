@@ -143,7 +143,7 @@ static enum error_kind check_mounts(struct transaction_context *x, struct prefli
         if (mounts.items[i][n] != '/')
             rc = text_list_addf(&p->problems, err, "%s is a mount point itself: an upgrade exchanges the whole folder",
                                 mounts.items[i]);
-        else if (!folder_is_left_out(x->site, mounts.items[i] + n + 1))
+        else if (!site_leaves_out_below(x->site, mounts.items[i] + n + 1))
             rc = text_list_addf(
                 &p->problems, err,
                 "%s is a mount point inside the shop: mount it elsewhere, and let a symlink lead there, which comes over",

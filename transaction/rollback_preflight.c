@@ -55,7 +55,7 @@ static enum error_kind say_mount(struct transaction_context *x, const char *moun
     enum error_kind rc = text_list_addf(&plan->preflight.in_place, err,
                                         "%s is a mount point: the tree is exchanged in parts around it", mount);
 
-    if (rc || mount[n] != '/' || folder_is_left_out(x->site, mount + n + 1))
+    if (rc || mount[n] != '/' || site_leaves_out_below(x->site, mount + n + 1))
         return rc;
     rc = text_list_addf(&plan->preflight.in_place, err,
                         "what lies on it is staged in %s/.nopsnap, which nobody else may enter", mount);

@@ -43,7 +43,7 @@ static enum error_kind mount_areas(struct transaction_context *x, struct error *
     enum error_kind rc = mounts_below(x->txn.site_path, &mounts, err);
 
     for (size_t i = 0; i < mounts.count && !rc; i++)
-        if (mounts.items[i][n] == '/' && !folder_is_left_out(x->site, mounts.items[i] + n + 1))
+        if (mounts.items[i][n] == '/' && !site_leaves_out_below(x->site, mounts.items[i] + n + 1))
             rc = add_area(&x->txn, "site", mounts.items[i] + n + 1, x->txn.site_path, mounts.items[i], ".nopsnap", err);
     text_list_release(&mounts);
     return rc;

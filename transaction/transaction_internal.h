@@ -434,8 +434,6 @@ enum error_kind target_rules(struct site *site, const struct snapshot_record *ta
 /* exchange_split.c: the highest entries that hold no mount; a mount on which nothing but left-out things can lie stays */
 enum error_kind units_build(const struct txn *t, const struct place *p, const struct site *rules, struct units *out,
                             struct error *err);
-/* Does everything below this folder, relative to the root, stay out of snapshots? */
-bool folder_is_left_out(const struct site *rules, const char *relative);
 /* rollback_preflight.c */
 enum error_kind rollback_preflight(struct transaction_context *x, const struct rollback_options *o,
                                    struct rollback_plan *plan, struct error *err);
