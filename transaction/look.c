@@ -59,7 +59,16 @@ enum error_kind journal_look(const struct place *p, struct txn *out, struct erro
     return rc;
 }
 
-static enum error_kind describe(const struct place *p, char **out, struct error *err)
+static const char *where_it_is(const struct txn *t)
+{
+    return t->start_begun    ? "starting the shop"
+           : t->switch_begun ? "exchanging files or database"
+           : t->fence_begun  ? "with the shop stopped"
+                             : "preparing; the shop is not touched yet";
+}
+
+/* runs: somebody is at it */
+static enum error_kind describe(const struct place *p, bool runs, char **out, struct error *err)
 {
     struct txn t = TXN_INIT;
     char when[TEXT_MAX];
@@ -67,7 +76,7 @@ static enum error_kind describe(const struct place *p, char **out, struct error 
 
     if (!rc) {
         text_moment(t.began_ns, when);
-        rc = memory_format(out, err, "%s %.8s, begun %s, %s",
+        rc = memory_format(out, err, "%s %.8s, begun %s, %s%s",
                            t.going_back         ? "rollback of the upgrade to"
                            : txn_is_upgrade(&t) ? "upgrade to"
                            : t.target           ? "rollback to snapshot"
@@ -76,10 +85,10 @@ static enum error_kind describe(const struct place *p, char **out, struct error 
                            : t.target         ? t.target
                                               : "",
                            when,
-                           t.start_begun    ? "interrupted while starting the shop"
-                           : t.switch_begun ? "interrupted while exchanging files or database"
-                           : t.fence_begun  ? "interrupted with the shop stopped"
-                                            : "interrupted while preparing; the shop was not touched");
+                           runs                               ? "now "
+                           : t.fence_begun && !t.switch_begun ? "interrupted "
+                                                              : "interrupted while ",
+                           where_it_is(&t));
     }
     txn_release(&t);
     return rc;
@@ -101,7 +110,7 @@ enum error_kind transaction_look(const char *site_path, enum transaction_state *
         rc = lock_is_held(&p, &held, err);
         *out = held ? TRANSACTION_RUNNING : TRANSACTION_PENDING;
         if (!rc && detail)
-            rc = describe(&p, detail, &why);
+            rc = describe(&p, held, detail, &why);
         if (why.kind == ERR_NOT_FOUND) { /* it has ended since */
             *out = TRANSACTION_NONE;
             rc = OK;

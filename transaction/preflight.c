@@ -45,6 +45,19 @@ enum error_kind preflight_catalog(struct transaction_context *x, struct prefligh
                           x->txn.catalog);
 }
 
+static enum error_kind say_unstoppable(const struct text_list *busy, struct preflight *p, struct error *err)
+{
+    if (!busy->count)
+        return text_list_add(&p->remarks,
+                             "nothing is running and nopsnap does not know how the shop is started: nothing keeps it "
+                             "from starting meanwhile",
+                             err);
+    return text_list_addf(&p->problems, err,
+                          "the shop is running and nopsnap does not know how to stop it (%s); name its `service`, or "
+                          "`stop` and `start`, in the config",
+                          busy->items[0]);
+}
+
 enum error_kind preflight_processes(struct transaction_context *x, struct preflight *p, struct error *err)
 {
     const char *const roots[] = {x->site->path};
@@ -52,14 +65,10 @@ enum error_kind preflight_processes(struct transaction_context *x, struct prefli
     bool complete = true;
     enum error_kind rc = OK;
 
-    if (!x->site->exists)
-        return OK;
-    rc = quiet_processes(roots, 1, &busy, &complete, err);
-    if (!rc && busy.count && !fence_can_stop(&x->txn))
-        rc = text_list_addf(&p->problems, err,
-                            "the shop is running and nopsnap does not know how to stop it (%s); name its `service`, or "
-                            "`stop` and `start`, in the config",
-                            busy.items[0]);
+    if (x->site->exists)
+        rc = quiet_processes(roots, 1, &busy, &complete, err);
+    if (!rc && !fence_can_stop(&x->txn))
+        rc = say_unstoppable(&busy, p, err);
     if (!rc && !complete && !x->txn.stop)
         rc =
             text_list_addf(&p->problems, err,
@@ -89,12 +98,6 @@ enum error_kind preflight_fence(struct transaction_context *x, struct preflight 
         rc = memory_format(&p->stop_how, err, "systemctl stop %s", t->service);
         if (!rc)
             rc = memory_format(&p->start_how, err, "systemctl start %s", t->service);
-    } else {
-        rc =
-            text_list_add(&p->remarks,
-                          "nothing is running and nopsnap does not know how the shop is started: nothing keeps it from "
-                          "starting meanwhile",
-                          err);
     }
     if (!rc)
         rc = fence_problems(t, &p->problems, err);

@@ -24,6 +24,36 @@ static enum error_kind check_space(struct transaction_context *x, struct rollbac
     return rc;
 }
 
+static bool same_but_for_time(const char *a, const char *b)
+{
+    const char *end = strstr(a, ", idle for ");
+    size_t n = end ? (size_t)(end - a) + strlen(", idle for ") : strlen(a) + 1;
+
+    return !strncmp(a, b, n);
+}
+
+/* A pool's sessions are alike: one line for all of them. */
+static enum error_kind say_sessions(const struct text_list *sessions, struct preflight *p, struct error *err)
+{
+    enum error_kind rc = OK;
+
+    for (size_t i = 0; i < sessions->count && !rc; i++) {
+        size_t first = 0;
+        size_t alike = 0;
+
+        while (!same_but_for_time(sessions->items[i], sessions->items[first]))
+            first++;
+        for (size_t j = first; j < sessions->count; j++)
+            alike += same_but_for_time(sessions->items[i], sessions->items[j]);
+        if (first < i)
+            continue;
+        rc = alike > 1 ? text_list_addf(&p->remarks, err, "in the database now: %s, and %zu like it",
+                                        sessions->items[i], alike - 1)
+                       : text_list_addf(&p->remarks, err, "in the database now: %s", sessions->items[i]);
+    }
+    return rc;
+}
+
 static enum error_kind check_database(struct transaction_context *x, struct rollback_plan *plan, struct error *err)
 {
     struct text_list sessions = TEXT_LIST_INIT;
@@ -32,8 +62,8 @@ static enum error_kind check_database(struct transaction_context *x, struct roll
     if (!plan->database)
         return OK;
     rc = database_sessions(x->reach.db, NULL, &sessions, err);
-    for (size_t i = 0; i < sessions.count && !rc; i++)
-        rc = text_list_addf(&plan->preflight.remarks, err, "in the database now: %s", sessions.items[i]);
+    if (!rc)
+        rc = say_sessions(&sessions, &plan->preflight, err);
     if (!rc && plan->login_fails && !x->keep_string)
         rc = text_list_addf(&plan->preflight.problems, err,
                             "the restored settings can't log in to the database (a password changed since?): say "

@@ -175,7 +175,8 @@ def shop__that_runs_without_a_way_to_stop_it():
         child = subprocess.Popen(["sleep", "600"], cwd=b.site)
         try:
             before = b.files_state()
-            b.run("rollback", "shop", "--yes").expect(1, out=["the shop is running", "sleep"], err="preflight says no", hint="--dry-run")
+            b.run("rollback", "shop", "--yes").expect(1, out=["the shop is running", "sleep"], err="preflight says no", hint="--dry-run",
+                                                   not_out="nothing is running")
             same("files", b.files_state(), before)
         finally:
             child.kill()
@@ -344,18 +345,22 @@ def names__with_newlines_stay_one_line():
 
 def crash__is_pending_until_recover():
     with shop() as b:
-        stop = script(b, "stop", 'kill -9 $PPID\nsleep 1\n')
+        stop = script(b, "stop", f'"{PROGRAM}" --config {b.config} status >{b.folder}/seen 2>&1\nkill -9 $PPID\nsleep 1\n')
         b.write_config(f"[nopsnap]\ncatalog = {b.catalog}\n[shop]\npath = {b.site}\nstop = exec {stop}\nstart = true\n")
         b.run("init").expect(0)
         b.run("snapshot", "shop").expect(0)
         b.put("new.txt", "came later")
         before = b.files_state()
         b.run("rollback", "shop", "--yes").expect(-9)
+        with open(os.path.join(b.folder, "seen"), encoding="utf-8") as f:
+            seen = f.read()
+        if "under way at" not in seen or "now with the shop stopped" not in seen or "interrupted" in seen:
+            raise Failed(seen)
         same("files", b.files_state(), before)
         script(b, "stop", "exit 0\n")
         b.run("snapshot", "shop").expect(5, err="nopsnap: ", hint="nopsnap recover")
         b.run("list", "shop").expect(3, err="warning: unfinished at")
-        b.run("status").expect(5, out=["unfinished at", "nopsnap recover shop"])
+        b.run("status").expect(5, out=["unfinished at", "interrupted with the shop stopped", "nopsnap recover shop"])
         b.run("rollback", "shop", "--yes").expect(0, out="the interrupted transaction was undone", err="comes first")
         same("files", b.files_state(), before)
         b.run("recover", "shop").expect(0, out="nothing is pending")
