@@ -129,12 +129,12 @@ enum error_kind cli_refuse_in_site(const struct cli *cli, struct catalog *cat, c
 /* Connect to the site's database; *out NULL when it has none. The targets live in r. */
 struct cli_database {
     struct database_target target, admin;
-    bool has_admin;
     struct database *db;
+    struct cli *cli; /* who is warned of a database-admin that is of no use; NULL: then that is an error */
 };
-#define CLI_DATABASE_INIT                                       \
-    {                                                           \
-        DATABASE_TARGET_INIT, DATABASE_TARGET_INIT, false, NULL \
+#define CLI_DATABASE_INIT                                      \
+    {                                                          \
+        DATABASE_TARGET_INIT, DATABASE_TARGET_INIT, NULL, NULL \
     }
 enum error_kind cli_database_open(const struct site *site, struct cli_database *out, struct error *err);
 /* Dump in this way from now on, by the folder that the config names, if it does (config may be NULL). */

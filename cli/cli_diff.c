@@ -128,6 +128,7 @@ static enum error_kind compare_live_database(struct comparison *c, struct error 
 
     if (rc || !c->a.has_dump || !c->site.connection.string)
         goto done;
+    d.cli = c->cli;
     rc = cli_database_open(&c->site, &d, err);
     if (!rc)
         rc = database_probe(d.db, &info, err);

@@ -94,6 +94,7 @@ int cli_drill(struct cli *cli, int argc, char **argv)
 
     if (status >= 0)
         return status;
+    database.cli = cli;
     o.folder = a.folder;
     o.snapshot = argc - optind == 2 ? argv[optind + 1] : NULL;
     rc = cli_catalog_open(cli, CATALOG_WRITE, false, &cat, &err);

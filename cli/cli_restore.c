@@ -298,6 +298,19 @@ static enum error_kind load(struct cli *cli, struct catalog *cat, const struct s
     return rc;
 }
 
+/* The config has no say here: who has a right too few is the login in the file. */
+static void hint_of_file(const char *file, struct error *err)
+{
+    bool right = strstr(err->hint, "database-admin") != NULL;
+
+    if (right)
+        err->hint[0] = '\0';
+    if (right)
+        error_hint(err, "give the login in %s what it lacks (GRANT), or name another one there", file);
+    else if (err->kind == ERR_EXISTS)
+        error_hint(err, "name a database in %s that is there and empty", file);
+}
+
 static enum error_kind restore_database(struct cli *cli, struct catalog *cat, const struct snapshot_record *record,
                                         const char *file, struct error *err)
 {
@@ -316,8 +329,10 @@ static enum error_kind restore_database(struct cli *cli, struct catalog *cat, co
         rc = database_target_parse(providers[facts.engine], string, &target, err);
     if (rc)
         error_hint(err, "%s must hold one line: a connection string as the shop's settings have it", file);
-    if (!rc)
+    if (!rc) {
         rc = load(cli, cat, record, &target, &facts, err);
+        hint_of_file(file, err);
+    }
     memory_free_secret(string);
     database_target_release(&target);
     database_facts_release(&facts);

@@ -254,6 +254,7 @@ static int run_one(struct cli *cli, struct catalog *cat, const char *name, const
     enum error_kind rc = look(cli, cat, name, &site, &err);
 
     told.path = site.path;
+    database.cli = cli;
     if (rc) {
         result.ended_ns = clock_now();
         (void)snprintf(result.refused, sizeof(result.refused), "%.255s", err.text);

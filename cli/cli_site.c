@@ -138,26 +138,33 @@ enum error_kind cli_refuse_in_site(const struct cli *cli, struct catalog *cat, c
 
 void cli_database_release(struct cli_database *d)
 {
+    struct cli *cli = d->cli;
+
     database_close(d->db);
     database_target_release(&d->target);
     database_target_release(&d->admin);
     *d = (struct cli_database)CLI_DATABASE_INIT;
+    d->cli = cli; /* it may be opened again */
 }
 
 enum error_kind cli_database_open(const struct site *site, struct cli_database *out, struct error *err)
 {
     const char *admin = site->config ? site->config->database_admin : NULL;
+    char *without = NULL;
     enum error_kind rc;
 
     if (!site->connection.string || !site->connection.provider)
         return OK;
     rc = database_target_parse(site->connection.provider, site->connection.string, &out->target, err);
-    if (!rc && admin) {
-        rc = database_target_admin(&out->target, admin, &out->admin, err);
-        out->has_admin = !rc;
-    }
     if (!rc)
-        rc = database_open(&out->target, out->has_admin ? &out->admin : NULL, &out->db, err);
+        rc = database_open_by(&out->target, admin, &out->admin, &out->db, &without, err);
+    if (!rc && without && out->cli) {
+        cli_warn(out->cli, "%s", without);
+    } else if (!rc && without) {
+        rc = error_set(err, ERR_REFUSED, 0, "%s", without);
+        error_hint(err, "mend that login or its file, or take it out of the config");
+    }
+    free(without);
     return rc;
 }
 

@@ -223,6 +223,7 @@ static enum error_kind take(struct cli *cli, struct catalog *cat, struct site *s
     enum error_kind rc = catalog_site_id(cat, site->path, site_id, err);
 
     if (!rc && a->options.part != SNAPSHOT_FILES_ONLY) {
+        database->cli = cli;
         rc = cli_database_open(site, database, err);
         if (rc)
             hint_files_only(err);

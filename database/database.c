@@ -84,7 +84,7 @@ static enum error_kind open_named(const struct database_target *target, const st
     rc = ops->open(db, err);
     if (rc) {
         struct error shown_err = ERROR_INIT;
-        if (!database_target_shown(target, &shown, &shown_err))
+        if (!database_target_shown(admin ? admin : target, &shown, &shown_err))
             error_context(err, "%s", shown);
         goto done;
     }
@@ -106,6 +106,34 @@ enum error_kind database_open(const struct database_target *target, const struct
                               struct database **out, struct error *err)
 {
     return open_named(target, admin, target->name, out, err);
+}
+
+enum error_kind database_open_by(const struct database_target *target, const char *spec, struct database_target *admin,
+                                 struct database **out, char **without, struct error *err)
+{
+    struct error why = ERROR_INIT;
+    enum error_kind rc = spec ? database_target_admin(target, spec, admin, &why) : OK;
+
+    if (!spec)
+        return database_open(target, NULL, out, err);
+    if (!rc)
+        rc = database_open(target, admin, out, &why);
+    if (!rc)
+        return OK;
+    database_target_release(admin);
+    if (rc == ERR_CANCELLED || rc == ERR_MEMORY) {
+        error_copy(err, &why);
+        return rc;
+    }
+    rc = database_open(target, NULL, out, err);
+    if (!rc)
+        rc = memory_format(without, err, "database-admin (%s) is of no use, and the shop's own login is used: %s", spec,
+                           why.text);
+    if (rc && *out) {
+        database_close(*out);
+        *out = NULL;
+    }
+    return rc;
 }
 
 enum error_kind database_open_beside(struct database *db, const char *name, struct database **out, struct error *err)

@@ -28,6 +28,7 @@ void reach_release(struct reach *r)
     database_target_release(&r->target);
     database_target_release(&r->admin);
     site_connection_release(&r->connection);
+    free(r->without);
     *r = (struct reach)REACH_INIT;
 }
 
@@ -59,12 +60,8 @@ enum error_kind reach_by(struct reach *r, const struct site_connection *connecti
     rc = connection_copy(connection, &r->connection, err);
     if (!rc)
         rc = database_target_parse(connection->provider, connection->string, &r->target, err);
-    if (!rc && admin_spec) {
-        rc = database_target_admin(&r->target, admin_spec, &r->admin, err);
-        r->has_admin = !rc;
-    }
     if (!rc)
-        rc = database_open(&r->target, r->has_admin ? &r->admin : NULL, &r->db, err);
+        rc = database_open_by(&r->target, admin_spec, &r->admin, &r->db, &r->without, err);
     if (rc) {
         struct error kept = *err;
 
@@ -72,6 +69,17 @@ enum error_kind reach_by(struct reach *r, const struct site_connection *connecti
         *err = kept;
     }
     return rc;
+}
+
+enum error_kind reach_say_without(const struct reach *r, bool can_beside, struct preflight *p,
+                                  const struct progress *progress, struct error *err)
+{
+    if (!r->without)
+        return OK;
+    if (!can_beside)
+        return text_list_addf(&p->problems, err, "%s, which may make no other database", r->without);
+    progress_warn(progress, "%s", r->without);
+    return OK;
 }
 
 /* ---- settings inside a snapshot ---- */

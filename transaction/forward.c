@@ -55,7 +55,8 @@ void forward_result_release(struct forward_result *r)
     *r = (struct forward_result){.before = NULL};
 }
 
-static enum error_kind plan_database(struct transaction_context *x, struct forward_plan *plan, struct error *err)
+static enum error_kind plan_database(struct transaction_context *x, struct forward_plan *plan,
+                                     const struct progress *progress, struct error *err)
 {
     struct database_info info = DATABASE_INFO_INIT;
     enum error_kind rc;
@@ -80,6 +81,8 @@ static enum error_kind plan_database(struct transaction_context *x, struct forwa
         rc = text_list_addf(&plan->preflight.problems, err, "%s: it could not be saved", info.unreadable.items[i]);
     if (!rc)
         rc = txn_describe_database(&x->txn, &x->reach.target, info.identity, err);
+    if (!rc)
+        rc = reach_say_without(&x->reach, info.can_beside, &plan->preflight, progress, err);
     x->txn.database_in_place = !rc && !info.can_beside;
     plan->database_bytes = info.size;
     if (!rc && x->txn.database_in_place)
@@ -241,7 +244,7 @@ enum error_kind forward_plan(struct catalog *cat, struct site *site, const struc
     if (!rc)
         x->place.seen_ns = place_changed_ns(&x->place);
     if (!rc)
-        rc = plan_database(x, plan, err);
+        rc = plan_database(x, plan, progress, err);
     x->txn.database_later = !rc && plan->database && !x->txn.database_in_place && database_copies(x->reach.db);
     if (!rc)
         rc = plan_point(x, plan, err);

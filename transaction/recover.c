@@ -99,7 +99,7 @@ static enum error_kind inspect(struct recovery *r, struct error *err)
     return rc;
 }
 
-static enum error_kind reach(struct recovery *r, struct error *err)
+static enum error_kind reach(struct recovery *r, const struct progress *progress, struct error *err)
 {
     struct txn *t = &r->x.txn;
     enum error_kind rc;
@@ -110,6 +110,8 @@ static enum error_kind reach(struct recovery *r, struct error *err)
     if (!rc && r->x.target.has_dump)
         rc = restore_database_facts(&r->x.target, &r->x.facts, err);
     r->x.has_facts = !rc;
+    if (!rc && r->x.reach.without)
+        progress_warn(progress, "%s", r->x.reach.without);
     if (!rc)
         rc = database_end_own_sessions(r->x.reach.db, err);
     return rc;
@@ -230,7 +232,7 @@ static enum error_kind recover_locked(struct recovery *r, const struct progress 
     if (!rc)
         rc = inspect(r, err);
     if (!rc)
-        rc = reach(r, err);
+        rc = reach(r, progress, err);
     if (!rc)
         rc = go(r, progress, out, err);
     return rc;

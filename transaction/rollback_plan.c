@@ -237,6 +237,8 @@ static enum error_kind plan_database(struct transaction_context *x, const struct
                             database_engine_name(x->facts.engine), database_engine_name(info.engine));
     if (!rc)
         rc = txn_describe_database(&x->txn, &x->reach.target, info.identity, err);
+    if (!rc)
+        rc = reach_say_without(&x->reach, info.can_beside, &plan->preflight, progress, err);
     x->txn.database_in_place = !rc && !info.can_beside;
     plan->mails_marked = !x->txn.database_in_place;
     if (x->txn.database_in_place && info.exists)

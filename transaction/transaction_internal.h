@@ -370,21 +370,24 @@ enum error_kind moves_refuse_only_copy(struct catalog *cat, const struct snapsho
 struct reach {
     struct site_connection connection;
     struct database_target target, admin;
-    bool has_admin;
     struct database *db;
 };
-#define REACH_INIT                                                                                      \
-    {                                                                                                   \
-        {SITE_SETTINGS_NONE, NULL, NULL, NULL}, DATABASE_TARGET_INIT, DATABASE_TARGET_INIT, false, NULL \
+#define REACH_INIT                                                                                     \
+    {                                                                                                  \
+        {SITE_SETTINGS_NONE, NULL, NULL, NULL}, DATABASE_TARGET_INIT, DATABASE_TARGET_INIT, NULL, NULL \
     }
 void reach_release(struct reach *r);
 enum error_kind reach_by(struct reach *r, const struct site_connection *connection, const char *admin_spec,
                          struct error *err);
+    char *without; /* why the config's administrative login is not used; or NULL */
 /* The connection that a snapshot's own settings name. ERR_NOT_FOUND when it has none. */
 enum error_kind reach_snapshot_connection(struct catalog *cat, const struct snapshot_record *snapshot,
                                           const struct site_config *config, struct site_connection *out,
                                           struct error *err);
 /* The journal says which database it is about. */
+/* A plan's database, of which can_beside is known: what is wrong with that login is a warning, or a problem where it would be needed. */
+enum error_kind reach_say_without(const struct reach *r, bool can_beside, struct preflight *p,
+                                  const struct progress *progress, struct error *err);
 enum error_kind txn_describe_database(struct txn *t, const struct database_target *target, const char *identity,
                                       struct error *err);
 /*

@@ -125,6 +125,23 @@ def of_a_login_that_may_make_no_database(s):
         f.write(f"[client]\nuser = root\nsocket = {s.server.socket}\n")
     os.chmod(admin, 0o600)
     s.configure(**{"database-admin": admin})
+    admin_of_no_use(s)
+
+
+def admin_of_no_use(s):
+    """Another login than the shop's: its file is named, and what does not need it goes on."""
+    wrong, own = os.path.join(s.folder, "wrong"), os.path.join(s.folder, "own")
+    for path, text in ((wrong, f"[client]\nuser = nobody\nsocket = {s.server.socket}\n"), (own, s.json("App_Data/appsettings.json")["ConnectionStrings"]["ConnectionString"])):
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(text)
+        os.chmod(path, 0o600)
+    right = read(s.config)
+    s.configure(**{"database-admin": wrong})
+    s.nopsnap("snapshot", "shop").expect(3, err=f"database-admin ({wrong}) is of no use, and the shop's own login is used: MySQL shop by {wrong}: ")
+    s.nopsnap("rollback", "shop", "--dry-run").expect(1, out=[f"database-admin ({wrong}) is of no use", "GRANT ALL PRIVILEGES ON `shop\\_nopsnap\\_%`.*"])
+    s.nopsnap("restore", "latest", "--database", own).expect(1, err="shop is not empty", hint="that is there and empty")
+    with open(s.config, "wb") as f:
+        f.write(right)
 
 
 def rehearse__works_on_a_copy_and_leaves_nothing():
