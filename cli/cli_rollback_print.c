@@ -149,7 +149,9 @@ void cli_rollback_print_result(struct cli *cli, const struct site *site, const c
         return;
     }
     if (r->outcome == OUTCOME_UNDONE) {
-        printf("undone: %s is as it was before\n", site->path);
+        cli_line("", "undone: %s is as it was before", site->path);
+        if (r->safety_snapshot)
+            printf("  what did not work is snapshot %.8s (`--to` goes back to it)\n", r->safety_snapshot);
         return;
     }
     for (size_t i = 0; r->outcome == OUTCOME_DONE && cli->quiet && i < r->left.count; i++)

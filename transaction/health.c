@@ -12,6 +12,7 @@
 
 #define HEALTH_TIMEOUT_MS 120000
 #define STEADY_MS 5000
+#define ONCE_MS 2000
 
 static enum error_kind unhealthy_at(const char *url, const struct http_answer *a, bool install, struct error *err)
 {
@@ -26,7 +27,7 @@ static enum error_kind unhealthy_at(const char *url, const struct http_answer *a
     }
     error_hint(err, a->untrusted
                         ? "`ca-file` in the config names the certificate to trust, `host-header` the name it is for"
-                        : "see the shop's own log; `url` in the config says what is asked");
+                        : "see the shop's own log; `url` in the config says what is asked, and without it nothing is");
     return rc;
 }
 
@@ -99,8 +100,7 @@ static enum error_kind still_runs(struct shop_watch *w, char first[FENCE_RUN_MAX
         error_set(err, ERR_REMOTE, 0,
                   life.alive ? "the shop's process ended and was started again" : "the shop's process has ended %s",
                   life.ended);
-        error_hint(err, "see the shop's own log%s%s", w->service ? ", and journalctl -u " : "",
-                   w->service ? w->service : "");
+        error_hint(err, "see the shop's own log; without `url` in the config it is not asked");
         return ERR_REMOTE;
     }
     memcpy(first, life.run, FENCE_RUN_MAX);
@@ -149,6 +149,19 @@ enum error_kind health_wait(const struct txn *t, struct shop_watch *w, const str
                             struct error *err)
 {
     return wait_within(t, w, t->health_timeout_ms > 0 ? t->health_timeout_ms : HEALTH_TIMEOUT_MS, progress, err);
+}
+
+bool health_is_well(const struct txn *t)
+{
+    struct error ignored = ERROR_INIT;
+    struct shop_watch nobody = {.held = false};
+
+    return !t->url || answers(t, &nobody, ONCE_MS, &ignored) == OK;
+}
+
+bool health_was_unwell(const struct snapshot_record *r)
+{
+    return text_list_has(&r->tags, TAG_UNWELL) || text_list_has(&r->tags, "undone");
 }
 
 void health_tell(struct transaction_context *x, const struct progress *progress, struct transaction_result *out)

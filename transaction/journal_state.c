@@ -38,8 +38,8 @@ struct flag_member {
     size_t offset;
 };
 static const struct flag_member flag_members[] = {
-    MEMBER(has_files),         MEMBER(has_database), MEMBER(split),
-    MEMBER(database_in_place), MEMBER(going_back),   MEMBER(database_later),
+    MEMBER(has_files),  MEMBER(has_database),   MEMBER(split),      MEMBER(database_in_place),
+    MEMBER(going_back), MEMBER(database_later), MEMBER(was_unwell),
 };
 static const struct flag_member step_members[] = {
     MEMBER(staged),     MEMBER(fence_begun), MEMBER(switch_begun), MEMBER(start_begun),

@@ -243,6 +243,7 @@ static enum error_kind take(struct catalog *cat, struct site *site, struct savin
 {
     static const char *const undone[] = {"undone", NULL};
     static const char *const again[] = {"saved-again", NULL};
+    static const char *const unwell[] = {TAG_UNWELL, NULL};
     struct snapshot_options o = SNAPSHOT_OPTIONS_INIT;
     struct snapshot_result result = {.files = 0};
     const struct site_version live = site->version;
@@ -255,6 +256,8 @@ static enum error_kind take(struct catalog *cat, struct site *site, struct savin
     o.read_root = s->tree;
     /* The shop that runs since takes orders while this is dumped: they are newer than what it went back from. */
     o.moment_ns = k->kept_is_old ? k->txn.old_until_ns : k->txn.new_until_ns;
+    if (k->txn.was_unwell)
+        o.tags = unwell;
     if (txn_is_upgrade(&k->txn) && !k->kept_is_old && k->txn.going_back)
         o.transaction = k->txn.token; /* the owner went back: the next rollback undoes that */
     else if (k->snapshot) {           /* part of it may be gone already: no state to go back to unasked */

@@ -140,6 +140,11 @@ enum error_kind rollback_preflight(struct transaction_context *x, const struct r
         rc = preflight_processes(x, &plan->preflight, err);
     if (!rc)
         rc = check_database(x, plan, err);
+    if (!rc && x->txn.url && health_was_unwell(&plan->target))
+        rc = text_list_add(&plan->preflight.remarks,
+                           "the shop did not answer well when this was taken away: it need not do so now, and whether "
+                           "it does is told at the end",
+                           err);
     if (!rc && !o->shared)
         rc = preflight_sharing(x, o->config, &plan->preflight, err);
     return rc;

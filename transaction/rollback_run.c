@@ -53,7 +53,7 @@ static enum error_kind act(struct transaction_context *x, const struct progress 
     if (!rc)
         rc = run_step(x, "start_begun", &x->txn.start_begun, err);
     if (!rc)
-        rc = switch_start(x, true, progress, err);
+        rc = switch_start(x, !health_was_unwell(&x->target), progress, err);
     x->commit_tried = !rc;
     if (!rc)
         rc = decision_write(&x->place, x->txn.token, DECISION_COMMIT, err); /* from here on only forward */
@@ -100,6 +100,7 @@ enum error_kind rollback_run(struct catalog *cat, struct site *site, struct roll
     x->began_ms = clock_monotonic_ms();
     if (plan->trial)
         return trial_run(x, progress, out, err);
+    x->txn.was_unwell = !health_is_well(&x->txn);
     x->target = plan->target; /* moved: the plan's own is emptied */
     plan->target = (struct snapshot_record)SNAPSHOT_RECORD_INIT;
     rc = end_trial(x, progress, err);
@@ -115,8 +116,14 @@ enum error_kind rollback_run(struct catalog *cat, struct site *site, struct roll
         rc = prepare(x, progress, out, err);
     if (!rc)
         rc = act(x, progress, err);
-    if (rc)
-        return run_give_up(x, progress, out, err);
+    if (rc) {
+        rc = run_give_up(x, progress, out, err);
+        if (out->outcome == OUTCOME_UNDONE) {
+            reach_release(&x->reach);
+            run_save_taken(x, progress, out);
+        }
+        return rc;
+    }
     cancel_defer(true);
     rc = switch_end(x, true, err);
     if (!rc) {
@@ -131,6 +138,8 @@ enum error_kind rollback_run(struct catalog *cat, struct site *site, struct roll
         return ERR_PENDING;
     }
     out->outcome = OUTCOME_DONE;
+    if (health_was_unwell(&x->target))
+        health_tell(x, progress, out);
     reach_release(&x->reach);
     run_save_taken(x, progress, out);
     return OK;

@@ -520,6 +520,7 @@ enum error_kind stage_save(struct transaction_context *x, const struct snapshot_
 /* Where the old state can't be kept whole, it becomes a snapshot before it is changed (P3). */
 static enum error_kind save_first(struct transaction_context *x, const struct progress *progress, struct error *err)
 {
+    static const char *const unwell[] = {TAG_UNWELL, NULL};
     struct snapshot_options o = SNAPSHOT_OPTIONS_INIT;
     struct snapshot_result result = {.files = 0};
     bool files = x->txn.has_files && x->site->exists;
@@ -537,6 +538,7 @@ static enum error_kind save_first(struct transaction_context *x, const struct pr
     o.part = !files ? SNAPSHOT_DATABASE_ONLY : !database ? SNAPSHOT_FILES_ONLY : SNAPSHOT_WHOLE;
     o.transaction = x->txn.token;
     o.transaction_only = x->txn.only;
+    o.tags = x->txn.was_unwell ? unwell : NULL;
     if (files && area_outside(&x->txn)) /* only the dump tells where they are, and there may be none */
         o.pictures = area_outside(&x->txn)->live;
     rc = take_through_the_fence(x, database, true, &o, progress, &result, err);

@@ -159,6 +159,7 @@ struct txn {
     int64_t trial_ms;                /* of an upgrade: how long what it takes away is kept at least */
     bool
         going_back; /* an upgrade in its trial is taken back: there is no way forward, and recovery goes on going back */
+    bool was_unwell; /* the shop of before did not answer when this began */
     bool
         database_later; /* the restore point has the files only as yet: its dump is made from the kept original (kept_point.c) */
     char *taken; /* snapshot of a database changed in place that an undo takes away after the shop ran on it */
@@ -277,6 +278,13 @@ void shop_watch_release(struct shop_watch *w);
 enum error_kind health_wait(const struct txn *t, struct shop_watch *w, const struct progress *progress,
                             struct error *err);
 
+/* Does the shop that runs now answer? Without a URL it is not asked, and well. A moment's silence is none. */
+bool health_is_well(const struct txn *t);
+/* The tag of a snapshot whose shop did not answer when it was taken away. */
+#define TAG_UNWELL "unwell"
+/* Was it known not to answer, so that going back to it can't ask for more? */
+bool health_was_unwell(const struct snapshot_record *r);
+
 /* ---- linked.c: what linked files looked like (T7) ---- */
 
 enum linked_state { LINKED_NO, LINKED_SAME, LINKED_CHANGED };
@@ -371,23 +379,23 @@ struct reach {
     struct site_connection connection;
     struct database_target target, admin;
     struct database *db;
+    char *without; /* why the config's administrative login is not used; or NULL */
 };
 #define REACH_INIT                                                                                     \
     {                                                                                                  \
         {SITE_SETTINGS_NONE, NULL, NULL, NULL}, DATABASE_TARGET_INIT, DATABASE_TARGET_INIT, NULL, NULL \
     }
+/* A plan's database, of which can_beside is known: what is wrong with that login is a warning, or a problem where it would be needed. */
+enum error_kind reach_say_without(const struct reach *r, bool can_beside, struct preflight *p,
+                                  const struct progress *progress, struct error *err);
 void reach_release(struct reach *r);
 enum error_kind reach_by(struct reach *r, const struct site_connection *connection, const char *admin_spec,
                          struct error *err);
-    char *without; /* why the config's administrative login is not used; or NULL */
 /* The connection that a snapshot's own settings name. ERR_NOT_FOUND when it has none. */
 enum error_kind reach_snapshot_connection(struct catalog *cat, const struct snapshot_record *snapshot,
                                           const struct site_config *config, struct site_connection *out,
                                           struct error *err);
 /* The journal says which database it is about. */
-/* A plan's database, of which can_beside is known: what is wrong with that login is a warning, or a problem where it would be needed. */
-enum error_kind reach_say_without(const struct reach *r, bool can_beside, struct preflight *p,
-                                  const struct progress *progress, struct error *err);
 enum error_kind txn_describe_database(struct txn *t, const struct database_target *target, const char *identity,
                                       struct error *err);
 /*

@@ -348,7 +348,10 @@ enum error_kind trial_run(struct transaction_context *x, const struct progress *
 {
     struct error ignored = ERROR_INIT;
     char *point = NULL;
-    enum error_kind rc = begin(x, out, err);
+    enum error_kind rc;
+
+    x->txn.was_unwell = !health_is_well(&x->txn);
+    rc = begin(x, out, err);
 
     if (rc)
         return never_begun(x, out, err);
