@@ -25,15 +25,18 @@ struct book {
     struct book_entry *items; /* sorted by type and id once read */
     size_t count, cap;
     struct text_list damage; /* packs of records that can't be read: one line each */
+    struct catalog *cat;     /* while it is read */
 };
-#define BOOK_INIT                  \
-    {                              \
-        NULL, 0, 0, TEXT_LIST_INIT \
+#define BOOK_INIT                        \
+    {                                    \
+        NULL, 0, 0, TEXT_LIST_INIT, NULL \
     }
+/* No snapshot repairs a record, since none stores it again. */
+#define HINT_RECORDS "bring the pack back from a copy of the catalogue; or move it away and run: nopsnap rebuild"
 /*
  * Read all records.
  *
- * Returns    OK with damage listed: what can't be read may be anything, so who removes must refuse then
+ * Returns    OK with damage listed, and remembered: what can't be read may be anything, so who removes must refuse then
  */
 enum error_kind book_read(struct catalog *cat, struct book *out, struct error *err);
 void book_release(struct book *b);

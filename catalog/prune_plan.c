@@ -16,7 +16,7 @@ static enum error_kind refuse_damage(const struct book *book, struct error *err)
         return OK;
     error_set(err, ERR_CORRUPT, 0, "%s: what a record that can't be read needs is not known, so nothing is removed",
               book->damage.items[0]);
-    error_hint(err, "bring the pack back from a copy of the catalogue; or move it away and run: nopsnap rebuild");
+    error_hint(err, HINT_RECORDS);
     return ERR_CORRUPT;
 }
 

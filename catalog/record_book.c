@@ -33,6 +33,10 @@ static enum error_kind note_damage(struct book *b, const struct pack_row *pack, 
     char path[PACK_PATH_MAX];
 
     pack_path(pack->name, false, path);
+    if (b->cat->lookup) /* rebuild, which has none, finds it again at its end */
+        catalog_note_damage(b->cat, pack->number, DAMAGE_WHOLE_PACK, why);
+    if (strstr(why, path))
+        return text_list_addf(&b->damage, err, "a pack of records: %s", why);
     return text_list_addf(&b->damage, err, "%s: a pack of records: %s", path, why);
 }
 
@@ -141,7 +145,10 @@ static void apply_voids(struct book *b)
 enum error_kind book_read(struct catalog *cat, struct book *out, struct error *err)
 {
     struct book b = BOOK_INIT;
-    enum error_kind rc = record_each(cat, take_record, damaged_pack, &b, err);
+    enum error_kind rc;
+
+    b.cat = cat;
+    rc = record_each(cat, take_record, damaged_pack, &b, err);
 
     if (rc) {
         book_release(&b);

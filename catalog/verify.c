@@ -26,6 +26,7 @@ struct verify {
     struct verify_report *report;
     int64_t deadline_ms; /* 0: none */
     uint64_t damage_count, touched_count;
+    bool lost_records;    /* packs of records can't be read */
     bool suspect;         /* damage was known before this run: what reads well is to be forgotten */
     const char *snapshot; /* whose files are being named */
 };
@@ -493,6 +494,7 @@ static enum error_kind check_snapshots(struct verify *v, struct error *err)
         rc = mark_new(v->cat, &mark, err);
     if (!rc)
         rc = compare_with_rows(v, &book, err);
+    v->lost_records = book.damage.count > 0;
     for (size_t i = 0; !rc && i < book.damage.count; i++)
         rc = add_damage(v, book.damage.items[i], err);
     progress_step(v->progress, "checking what snapshots reach");
@@ -542,18 +544,34 @@ static bool index_is_to_blame(const struct verify *v)
     return false;
 }
 
+static void counted(uint64_t n, const char *what, const char *how, char out[64])
+{
+    if (n == 0)
+        (void)snprintf(out, 64, "no %s%s", what, how);
+    else
+        (void)snprintf(out, 64, "%llu %s%s%s", (unsigned long long)n, what, n == 1 ? "" : "s", how);
+}
+
 static enum error_kind verdict(struct verify *v, struct error *err)
 {
     uint64_t damage = v->damage_count + v->touched_count;
+    char places[64];
+    char files[64];
     enum error_kind rc = end_list(&v->report->damage, v->damage_count, err);
 
     if (!rc)
         rc = end_list(&v->report->touched, v->touched_count, err);
     if (rc || damage == 0)
         return rc;
-    error_set(err, ERR_CORRUPT, 0, "damage in the catalogue %s: %llu places, %llu files touched", v->cat->path,
-              (unsigned long long)v->damage_count, (unsigned long long)v->touched_count);
-    if (index_is_to_blame(v))
+    counted(v->damage_count, "place", "", places);
+    counted(v->touched_count, "file", " touched", files);
+    if (v->damage_count == 0) /* remembered: nothing of it was read now */
+        error_set(err, ERR_CORRUPT, 0, "damage in the catalogue %s that is known from before: %s", v->cat->path, files);
+    else
+        error_set(err, ERR_CORRUPT, 0, "damage in the catalogue %s: %s, %s", v->cat->path, places, files);
+    if (v->lost_records)
+        error_hint(err, HINT_RECORDS);
+    else if (index_is_to_blame(v))
         error_hint(err, "make the index again from the packs: nopsnap rebuild");
     else
         error_hint(err, "take a snapshot now: whatever the shop still has is then stored anew in the damaged places");

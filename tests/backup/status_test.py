@@ -124,6 +124,39 @@ def damage__is_status_7_and_old_unread_data_is_told():
         b.run("status").expect(7, err="damage", hint="nopsnap verify")
 
 
+def damage__of_a_record_is_told_alike_and_ends_as_the_hint_says():
+    """Of a snapshot that the rules then take out of the catalogue: no snapshot stores its record again."""
+    with Bench(files=5) as b:
+        b.write_config(f"[nopsnap]\ncatalog = {b.catalog}\n[shop]\npath = {b.site}\nstop = true\nstart = true\nkeep = last 1\n")
+        b.run("init").expect(0)
+        b.run("snapshot", "shop").expect(0)
+        packs = os.path.join(b.catalog, "packs")
+        record = min((os.path.join(folder, name) for folder, _, names in os.walk(packs) for name in names), key=os.path.getsize)
+        b.run("snapshot", "shop").expect(0)  # what the run's is compared with
+        with open(record, "rb") as f:
+            whole = f.read()
+        with open(record, "r+b") as f:
+            f.seek(200)
+            f.write(b"damaged")
+        helps = "or move it away and run: nopsnap rebuild"
+        b.run("run", "shop").expect(7, err="a pack of records", hint=helps)
+        b.run("status").expect(7, err="has damage")
+        b.run("verify").expect(7, err="1 place, no file touched", hint=helps)
+        with open(record, "r+b") as f:
+            f.write(whole)
+        b.run("verify").expect(0)
+        b.run("prune", "--dry-run").expect(0)
+        with open(record, "r+b") as f:
+            f.seek(200)
+            f.write(b"damaged")
+        b.run("prune").expect(7, hint=helps)
+        b.run("status").expect(7)
+        os.rename(record, os.path.join(b.folder, "aside"))
+        b.run("rebuild").expect(3, err="is gone, and the snapshot")
+        b.run("run", "shop").expect(0)
+        b.run("status").expect(0)
+
+
 def weekly_runs__read_all_in_time_and_blame_nothing():
     """One large old pack, and small ones that each week brings: all is read in thirty days and a week, and nobody is told of a budget that suffices."""
     with Bench(files=5) as b:
