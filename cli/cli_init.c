@@ -1,4 +1,5 @@
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "cli.h"
 #include "file.h"
@@ -7,6 +8,7 @@ int cli_init(struct cli *cli, int argc, char **argv)
 {
     struct error err = ERROR_INIT;
     bool is_default = false;
+    bool no_parent;
     char *path = NULL;
     char *parent = NULL;
     char *real = NULL;
@@ -16,8 +18,10 @@ int cli_init(struct cli *cli, int argc, char **argv)
     if (status >= 0)
         return status;
     status = EXIT_DONE;
-    if (cli_catalog_path(cli, &path, &is_default, &err) || path_parent(path, &parent, &err) ||
-        directory_make_all(parent, &err) || path_real(parent, &real, &err))
+    if (cli_catalog_path(cli, &path, &is_default, &err) || path_parent(path, &parent, &err))
+        goto fail;
+    no_parent = access(parent, F_OK) != 0;
+    if (directory_make_all(parent, &err) || path_real(parent, &real, &err))
         goto fail;
     if (site_serves(real)) {
         error_set(&err, ERR_REFUSED, 0, "%s is inside a site: visitors could read the catalogue", path);
@@ -26,6 +30,8 @@ int cli_init(struct cli *cli, int argc, char **argv)
     }
     if (catalog_init(path, &err))
         goto fail;
+    if (no_parent && !is_default)
+        cli_note(cli, "note: %s did not exist and was made: if a disk is to be mounted there, do that first", real);
     if (cli->json) {
         struct json *v = cli_json_new("catalog");
 

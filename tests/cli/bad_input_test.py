@@ -199,7 +199,10 @@ def stop__without_a_start_stops_nothing():
 def catalog__that_is_missing_inside_a_site_or_not_empty():
     with shop() as b:
         b.run("snapshot", "shop").expect(1, err=f"there is no catalogue at {b.catalog}", hint="nopsnap init")
-        b.run("list").expect(1, err="there is no catalogue", hint="nopsnap init")
+        b.run("list").expect(1, err="there is no catalogue", hint="see that this is mounted")
+        far = os.path.join(b.folder, "disk", "far")
+        b.run("--catalog", os.path.join(far, "catalog"), "init").expect(0, err=f"{far} did not exist and was made: if a disk")
+        same("said of a parent that is there", b.run("--catalog", os.path.join(far, "another"), "init").expect(0).err, "")
         inside = os.path.join(b.site, "wwwroot", "backup")
         b.run("--catalog", inside, "init").expect(1, err="visitors could read")
         os.makedirs(b.catalog)
@@ -232,6 +235,20 @@ def catalog__that_is_read_only():
         if os.geteuid() == 0:
             b.run("restore", "latest", "--target", os.path.join(b.folder, "r"), prefix=words).expect(0)
         b.run("snapshot", "shop", prefix=words).expect(1, err=b.catalog)
+        if os.geteuid() == 0:
+            b.run("status", prefix=words).expect(3, err=["nothing can be written to the catalogue", "mounted read-only"])
+
+
+def catalog__copy_without_its_locks():
+    with shop() as b:
+        b.run("init").expect(0)
+        b.run("snapshot", "shop").expect(0)
+        for name in ("locks", "cache"):
+            shutil.rmtree(os.path.join(b.catalog, name))
+        b.run("list").expect(0, out=b.site[-10:])
+        b.run("verify", "--read-data").expect(0)
+        b.run("restore", "latest", "--target", os.path.join(b.folder, "r")).expect(0)
+        b.run("snapshot", "shop").expect(0)
 
 
 def disk__that_is_full():
