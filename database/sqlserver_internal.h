@@ -79,8 +79,8 @@ enum error_kind sqlserver_run_script(struct database *db, const struct database_
 
 /* ---- sqlserver_swap.c ---- */
 
-/* What keeps the database from being exchanged by name, one line each. */
-enum error_kind sqlserver_obstacles(struct sqlserver_link *master, const char *name, struct text_list *out,
+/* What keeps the database from being exchanged by name, one line each; own: also nopsnap's restore point of it. */
+enum error_kind sqlserver_obstacles(struct sqlserver_link *master, const char *name, bool own, struct text_list *out,
                                     struct error *err);
 enum error_kind sqlserver_swap_prepare(struct database *db, const char *beside, const char *token,
                                        struct database_swap *out, struct error *err);

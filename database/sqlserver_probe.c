@@ -158,7 +158,7 @@ static enum error_kind probe_server(struct database *db, struct sqlserver_link *
             "the config",
             db->name, out->why_in_place);
     if (!rc && out->exists)
-        rc = sqlserver_obstacles(master, name ? name : db->name, &out->obstacles, err);
+        rc = sqlserver_obstacles(master, name ? name : db->name, false, &out->obstacles, err);
     if (!rc && out->exists)
         rc = remark_on_view(master, name ? name : db->name, &out->remarks, err);
     if (!rc)

@@ -46,7 +46,29 @@ static enum error_kind add_line(void *arg, const struct database_row *row, struc
     return row->values[0] ? text_list_add(arg, row->values[0], err) : OK;
 }
 
-enum error_kind sqlserver_obstacles(struct sqlserver_link *master, const char *name, struct text_list *out,
+/* The restore point of an upgrade in its trial goes with the trial, before anything is exchanged. */
+static enum error_kind list_snapshots(struct sqlserver_link *master, const char *name, bool own, struct text_list *out,
+                                      struct error *err)
+{
+    struct text_list names = TEXT_LIST_INIT;
+    struct buffer sql = BUFFER_INIT(SQL_MAX);
+    enum error_kind rc =
+        sqlserver_ddl(&sql, err,
+                      "/* nopsnap: snapshots of it */ SELECT s.name FROM sys.databases s JOIN sys.databases d ON "
+                      "s.source_database_id = d.database_id WHERE d.name = %t",
+                      name);
+
+    if (!rc)
+        rc = sqlserver_link_run(master, (char *)sql.data, add_line, &names, err);
+    for (size_t i = 0; !rc && i < names.count; i++)
+        if (own || !database_is_private_name(names.items[i], name, DATABASE_INFIX_POINT, SQLSERVER_NAME_MAX))
+            rc = text_list_addf(out, err, "database snapshot %s of it", names.items[i]);
+    buffer_release(&sql);
+    text_list_release(&names);
+    return rc;
+}
+
+enum error_kind sqlserver_obstacles(struct sqlserver_link *master, const char *name, bool own, struct text_list *out,
                                     struct error *err)
 {
     static const char *const queries[] = {
@@ -54,8 +76,6 @@ enum error_kind sqlserver_obstacles(struct sqlserver_link *master, const char *n
         "AND (d.is_published = 1 OR d.is_subscribed = 1 OR d.is_merge_published = 1 OR d.is_distributor = 1)",
         "/* nopsnap: replicas */ SELECT N'it belongs to an availability group' FROM sys.databases d WHERE d.name = %t AND "
         "d.replica_id IS NOT NULL",
-        "/* nopsnap: snapshots of it */ SELECT N'database snapshot ' + s.name + N' of it' FROM sys.databases s JOIN sys.databases d ON "
-        "s.source_database_id = d.database_id WHERE d.name = %t",
         "/* nopsnap: seat */ SELECT N'AUTO_UPDATE_STATISTICS_ASYNC is ON: the server itself could take the single seat' FROM "
         "sys.databases d WHERE d.name = %t AND d.is_auto_update_stats_async_on = 1",
     };
@@ -69,14 +89,14 @@ enum error_kind sqlserver_obstacles(struct sqlserver_link *master, const char *n
             rc = sqlserver_link_run(master, (char *)sql.data, add_line, out, err);
         buffer_release(&sql);
     }
-    return rc;
+    return rc ? rc : list_snapshots(master, name, own, out, err);
 }
 
 static enum error_kind refuse_obstacles(struct sqlserver_link *master, const char *name, struct error *err)
 {
     struct text_list obstacles = TEXT_LIST_INIT;
     struct buffer all = BUFFER_INIT(SQL_MAX);
-    enum error_kind rc = sqlserver_obstacles(master, name, &obstacles, err);
+    enum error_kind rc = sqlserver_obstacles(master, name, true, &obstacles, err);
 
     for (size_t i = 0; !rc && i < obstacles.count; i++)
         rc = buffer_append_format(&all, err, "%s%s", i ? "; " : "", obstacles.items[i]);

@@ -295,6 +295,7 @@ def point__leaves_a_snapshot_that_leads_back_when_it_has_gone():
     before = upgrade_test.state(s)
     s.upgrade(None, "--scripts", s.packages("4.00", "4.10")).expect(0)
     snapshot = [r for r in s.list() if r["type"] == "row"][0]["id"]
+    s.nopsnap("rollback", "shop", "--to", snapshot, "--dry-run").expect(0, out="the upgrade's trial ends with this")
     s.server.batch(f"DROP DATABASE [{s.server.others()[0]}]", "master")
     s.nopsnap("rollback", "shop", "--yes").expect(1, out=["the server's snapshot of the database, which the upgrade took away, is gone", f"--to {snapshot[:8]}"])
     s.nopsnap("confirm", "shop").expect(0)
