@@ -262,13 +262,13 @@ static void look_for_drill(struct running *r)
 /* ---- the owner's own command: a copy elsewhere ---- */
 
 /* It may take half a day, and needs no lock: packs don't change, and the prune of another site is not to wait for it (N6). */
-static enum error_kind run_aside(struct running *r, const struct process_spec *spec, int *status, struct error *err)
+static enum error_kind run_aside(struct running *r, const struct process_spec *spec, struct error *err)
 {
     struct error back = ERROR_INIT;
     enum error_kind rc;
 
     catalog_step_aside(r->cat);
-    rc = process_run(spec, NULL, status, err);
+    rc = process_run(spec, NULL, NULL, err);
     if (catalog_come_back(r->cat, &back) == OK || rc)
         return rc;
     *err = back;
@@ -277,13 +277,13 @@ static enum error_kind run_aside(struct running *r, const struct process_spec *s
 
 static enum error_kind after_run(struct running *r, struct error *err)
 {
-    const char *argv[] = {"/bin/sh", "-c", r->site->config->after_run, NULL};
+    /* Both its outputs are one, so that the last line of it can be told when it fails. */
+    const char *argv[] = {"/bin/sh", "-c", "exec /bin/sh -c \"$1\" >&2", "sh", r->site->config->after_run, NULL};
     char *catalog = NULL;
     char *snapshot = NULL;
     char *site = NULL;
     const char *environment[] = {NULL, NULL, NULL, NULL};
     struct process_spec spec = {.argv = argv, .environment = environment, .timeout_ms = AFTER_TIMEOUT_MS};
-    int status = 0;
     enum error_kind rc = memory_format(&catalog, err, "NOPSNAP_CATALOG=%s", catalog_path(r->cat));
 
     if (!rc)
@@ -295,9 +295,9 @@ static enum error_kind after_run(struct running *r, struct error *err)
     environment[2] = site;
     progress_step(r->progress, "running the owner's command");
     if (!rc)
-        rc = run_aside(r, &spec, &status, err);
-    if (!rc && status != 0)
-        rc = error_set(err, ERR_REMOTE, 0, "the command of after-run ended with status %d", status);
+        rc = run_aside(r, &spec, err);
+    if (rc == ERR_REMOTE)
+        error_context(err, "the command of after-run");
     free(catalog);
     free(snapshot);
     free(site);

@@ -89,19 +89,24 @@ enum error_kind run_record(struct catalog *cat, const struct site *site, const s
     char site_id[17];
     struct run_entry e = {r->started_ns, r->ended_ns, site_id, "run", status, NULL};
     struct json *v = NULL;
+    struct error why = ERROR_INIT;
+    enum error_kind own;
     const struct run_step *s = &r->steps[RUN_VERIFY];
     const struct run_step *drilled = &r->steps[RUN_DRILL];
     enum error_kind rc = catalog_site_id(cat, site->path, site_id, err);
 
     if (rc)
         return rc;
-    v = run_json(r);
-    rc = add(cat, &e, v, err);
-    json_free(v);
-    if (!rc && drilled->outcome != RUN_SKIPPED)
+    /* In the order of what came to an end: the run last. It is remembered whatever came of the others. */
+    if (drilled->outcome != RUN_SKIPPED)
         rc = drill_record(cat, site, &r->drill, drilled->outcome == RUN_FAILED ? &drilled->err : NULL, drill_status,
                           err);
     if (!rc && (s->outcome == RUN_DONE || (s->outcome == RUN_FAILED && s->err.kind == ERR_CORRUPT)))
         rc = add_verify(cat, r, err);
-    return rc;
+    v = run_json(r);
+    own = add(cat, &e, v, &why);
+    json_free(v);
+    if (own && !rc)
+        error_copy(err, &why);
+    return rc ? rc : own;
 }

@@ -65,10 +65,12 @@ class Told(Bench):
 
 
 def a_step_that_fails_is_a_failure(b):
-    b.tell("after-run = exit 9\n")
-    b.expect(b.night(3), ["start", "failure"], ["failure"], "after-run: the command of after-run ended with status 9", "snapshot of this run: ",
+    b.tell("after-run = echo out of room; exit 9\n")
+    b.expect(b.night(3), ["start", "failure"], ["failure"], "after-run: the command of after-run: /bin/sh failed with status 9: out of room", "snapshot of this run: ",
              "last good snapshot: ")
     same("status", b.problems(3), ["step"])
+    b.run("history", "shop").expect(0, out=["  stored ", "  after-run failed: the command of after-run", ": out of room"], not_out="_ns")
+    b.run("-v", "history", "shop").expect(0, out=["snapshot: done", "after-run: failed, the command"])
     b.run("status").expect(3, out=["a step of the last run failed: ", "after-run: the command"])
     b.expect(b.night(3), ["start", "failure"], [])  # the same cause
     b.tell()

@@ -273,6 +273,7 @@ def drill_when_it_is_due(b):
     night(0.9, "drill      failed", status=3)
     b.configure("drill = daily", f"drill-folder = {b.scratch}", hook)
     night(1, night_word)
+    same("newest first", [o["what"] for o in b.objects("history", "shop") if o["what"] in ("run", "drill")][:2], ["run", "drill"])
     same("told", [(e["event"], "/nowhere" in e["text"]) for e in told.events], [("failure", True), ("recovery", False)])
     b.configure("drill = weekly")
     night(7.8, "drill      not done: the last good one is recent enough")

@@ -113,7 +113,6 @@ def normal(text):
     text = re.sub(r"\b\d+(\.\d+)? (ms|s|min)\b( \d+ s)?", "TIME", text)
     text = re.sub(r"\b\d+ chunks", "N chunks", text)
     text = re.sub(r"\b[0-9a-f]{64}\b", "SUM", text)
-    text = re.sub(r"\b(down_ms|took_ms) \d+", r"\1 N", text)
     return re.sub(r"[ ]+", " ", text)
 
 
