@@ -60,9 +60,8 @@ class Demo(standin_bench.StandIn):
         return child.returncode
 
     def visit(self):
-        print(f"{BOLD}$ curl -i http://127.0.0.1:5000/{PLAIN}")
         answer = self.get("/")
-        print(f"HTTP {answer.status}" if answer else "no answer")
+        print(f"{BOLD}The shop:{PLAIN} it answers with {answer.status}" if answer else "no answer")
         orders = self.one('select count(*) from "Order"')
         print(f"  its database has {len(self.applied())} migrations and {orders} orders")
 
@@ -137,7 +136,7 @@ def story(shop):
     shop.prove(before)
     print(f"{BOLD}$ head -2 lost/Order.csv{PLAIN}")
     with open(os.path.join(shop.folder, "lost", "Order.csv"), encoding="utf-8") as f:
-        print("".join(line[:76].rstrip("\n") + "\n" for line in f.readlines()[:2]), end="")
+        print("".join(f.readlines()[:2]), end="")
 
     chapter("What was taken away is a snapshot too: one more rollback would undo this one")
     shop.nopsnap("list")
