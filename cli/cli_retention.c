@@ -30,9 +30,12 @@ static void tell_one(void *arg, const struct retention_item *i)
         json_put_flag(v, "keep", i->keep);
         json_put_text(v, "why", i->why);
         cli_json(v);
-    } else if (t->dry_run && !t->cli->quiet) {
-        printf("%-6s %.8s  %s  %-14s %s%s\n", i->keep ? "keep" : "forget", i->id, moment, cli_kind_word(i->kind),
-               i->suspicious ? "flagged; " : "", i->why);
+    } else if ((t->dry_run || !i->keep) && !t->cli->quiet) {
+        printf("%-6s %.8s  %s  %-14s %s%s\n",
+               i->keep      ? "keep"
+               : t->dry_run ? "forget"
+                            : "forgot",
+               i->id, moment, cli_kind_word(i->kind), i->suspicious ? "flagged; " : "", i->why);
     }
 }
 

@@ -15,6 +15,16 @@ static void usage(FILE *to)
     fputs("nopsnap [--catalog DIR] [--config FILE] [--json] [-q|--quiet] [-v] COMMAND ...\n\n", to);
     for (const struct command *c = cli_commands; c->name; c++)
         fprintf(to, "  %-10s %s\n", c->name, c->summary);
+    fputs(
+        "\nBefore the command or behind it:\n"
+        "  --catalog DIR   the catalogue (the config's, else /var/lib/nopsnap, or ~/.local/state/nopsnap of another user\n"
+        "                  than root)\n"
+        "  --config FILE   read this instead of /etc/nopsnap.conf and ~/.config/nopsnap.conf\n"
+        "  --json          one JSON object a line on standard output\n"
+        "  -q, --quiet     no progress, no report of what went well\n"
+        "  -v, --verbose   whole lists instead of their beginnings\n"
+        "  --version       which nopsnap this is\n",
+        to);
     fputs("\nnopsnap COMMAND --help tells the options of each, with examples.\n", to);
 }
 
