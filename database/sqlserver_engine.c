@@ -84,6 +84,7 @@ static enum error_kind explain(struct database *db, const struct error *failure,
     const char *name = NULL;
     bool closed = false;
     bool half = false;
+    bool suspect = false;
     bool looked;
 
     if (failure->kind != ERR_NOT_FOUND && failure->kind != ERR_BUSY) {
@@ -95,6 +96,7 @@ static enum error_kind explain(struct database *db, const struct error *failure,
         name = sqlserver_place_name(&places, db->name);
     closed = looked && name && sqlserver_place_is_closed(&places, name);
     half = looked && name && sqlserver_place_is_restoring(&places, name);
+    suspect = looked && name && sqlserver_place_is_suspect(&places, name);
     looked = looked && !name && sees_all(master);
     sqlserver_places_release(&places);
     if (looked)
@@ -109,6 +111,10 @@ static enum error_kind explain(struct database *db, const struct error *failure,
     if (half) {
         err->kind = ERR_BUSY;
         error_hint(err, "it is half restored (RESTORING): restore it again, or drop it");
+    }
+    if (suspect) {
+        err->kind = ERR_BUSY;
+        error_hint(err, "it is SUSPECT: the server's error log says what it could not read or write");
     }
     return err->kind;
 }

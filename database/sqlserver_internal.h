@@ -65,6 +65,8 @@ enum error_kind sqlserver_identity(const struct sqlserver_places *p, const char 
 bool sqlserver_place_is_closed(const struct sqlserver_places *p, const char *name);
 /* Was its restore begun and not ended? Nobody can enter it. */
 bool sqlserver_place_is_restoring(const struct sqlserver_places *p, const char *name);
+/* Has it lost what it needs? A database snapshot whose volume was full has, for good. */
+bool sqlserver_place_is_suspect(const struct sqlserver_places *p, const char *name);
 
 /* Is the database of this name a database snapshot of the other? */
 bool sqlserver_place_is_snapshot_of(const struct sqlserver_places *p, const char *name, const char *of);

@@ -108,6 +108,13 @@ bool sqlserver_place_is_restoring(const struct sqlserver_places *p, const char *
     return i != SIZE_MAX && sqlserver_cell_number(&p->rows, i, "state", 0) == 1;
 }
 
+bool sqlserver_place_is_suspect(const struct sqlserver_places *p, const char *name)
+{
+    size_t i = find_name(p, name);
+
+    return i != SIZE_MAX && sqlserver_cell_number(&p->rows, i, "state", 0) == 4;
+}
+
 /* Is entry i a database snapshot of the database of this name? */
 static bool is_snapshot_of(const struct sqlserver_places *p, size_t i, const char *of)
 {

@@ -116,7 +116,8 @@ static enum error_kind find(struct sqlserver_link *master, const struct database
         return rc;
     out->live = sqlserver_place_name(&out->places, db->target->name);
     out->point = sqlserver_place_name(&out->places, point->name);
-    by_identity = out->point && point->identity && !sqlserver_place_is_restoring(&out->places, out->point)
+    by_identity = out->point && point->identity && !sqlserver_place_is_restoring(&out->places, out->point) &&
+                          !sqlserver_place_is_suspect(&out->places, out->point)
                       ? sqlserver_place_of(&out->places, point->identity)
                       : out->point;
     if (!out->point ||
@@ -339,13 +340,19 @@ enum error_kind sqlserver_point_drop(struct database *db, const struct database_
 
 /* ---- going back ---- */
 
-static enum error_kind gone(const struct database_point *point, struct error *err)
+/* ERR_PENDING: there is nothing to go back to. The server does not mend a suspect one, and can only drop it. */
+static enum error_kind refuse_lost(const struct found *f, const struct database_point *point, struct error *err)
 {
-    error_set(err, ERR_PENDING, 0, "the database snapshot %s is not on the server any more", point->name);
-    error_hint(
-        err,
-        "what the upgrade changed in the database can't be taken back without it: restore the database from a snapshot "
-        "of the catalogue (nopsnap restore --database), then run recover again");
+    if (f->point && !sqlserver_place_is_suspect(&f->places, f->point))
+        return OK;
+    if (f->point) {
+        error_set(err, ERR_PENDING, 0, "the database snapshot %s is suspect: the server could not write to its volume",
+                  f->point);
+        error_hint(err, "the server can't go back to it; DROP DATABASE [%s] clears it", f->point);
+    } else {
+        error_set(err, ERR_PENDING, 0, "the database snapshot %s is not on the server any more", point->name);
+        error_hint(err, "what it was of can be loaded from a snapshot of the catalogue (nopsnap list)");
+    }
     return ERR_PENDING;
 }
 
@@ -533,8 +540,8 @@ enum error_kind sqlserver_point_look(struct database *db, const struct database_
 
     if (!rc)
         rc = find(master, db, point, &f, err);
-    if (!rc && !f.point)
-        rc = gone(point, err);
+    if (!rc)
+        rc = refuse_lost(&f, point, err);
     if (!rc)
         rc = refuse_others(&f, err);
     if (!rc)
@@ -551,8 +558,8 @@ enum error_kind sqlserver_point_revert(struct database *db, const struct databas
 
     if (!rc)
         rc = find(master, db, point, &f, err);
-    if (!rc && !f.point)
-        rc = gone(point, err);
+    if (!rc)
+        rc = refuse_lost(&f, point, err);
     if (!rc)
         rc = refuse_others(&f, err);
     if (!rc) {

@@ -186,12 +186,35 @@ static bool half_restored(struct database *db, struct database_info *out, struct
     return found;
 }
 
+/* A database snapshot whose volume was full: its name is there, and what it kept is not. */
+static enum error_kind is_lost_point(struct database *db, bool *out, struct error *err)
+{
+    struct sqlserver_places places = {{0}};
+    struct sqlserver_link *master = NULL;
+    enum error_kind rc;
+
+    *out = false;
+    if (!database_is_private_name(db->name, db->target->name, DATABASE_INFIX_POINT, SQLSERVER_NAME_MAX))
+        return OK;
+    rc = sqlserver_master(db, &master, err);
+    if (!rc)
+        rc = sqlserver_places_read(master, &places, err);
+    *out = !rc && sqlserver_place_is_suspect(&places, db->name);
+    sqlserver_places_release(&places);
+    return rc;
+}
+
 enum error_kind sqlserver_probe(struct database *db, struct database_info *out, struct error *err)
 {
     struct sqlserver_link *live = NULL;
     struct sqlserver_link *master = NULL;
     struct error missing = ERROR_INIT;
-    enum error_kind rc = sqlserver_live(db, &live, &missing);
+    bool lost = false;
+    enum error_kind rc = is_lost_point(db, &lost, err);
+
+    if (rc || lost)
+        return rc;
+    rc = sqlserver_live(db, &live, &missing);
 
     out->exists = !rc;
     if (rc == ERR_BUSY && half_restored(db, out, err))

@@ -43,7 +43,7 @@ static const struct flag_member flag_members[] = {
 };
 static const struct flag_member step_members[] = {
     MEMBER(staged),     MEMBER(fence_begun), MEMBER(switch_begun), MEMBER(start_begun),
-    MEMBER(load_begun), MEMBER(copy_begun),  MEMBER(point_spent),
+    MEMBER(load_begun), MEMBER(copy_begun),  MEMBER(point_spent),  MEMBER(point_lost),
 };
 
 static char **text_of(struct txn *t, const struct text_member *m)

@@ -179,7 +179,7 @@ static enum error_kind files_to(struct transaction_context *x, bool new_side, st
 
 /* ---- database ---- */
 
-static enum error_kind load_in_place(struct transaction_context *x, const struct snapshot_record *from,
+enum error_kind switch_load_in_place(struct transaction_context *x, const struct snapshot_record *from,
                                      const struct progress *progress, struct error *err)
 {
     struct database_facts facts = DATABASE_FACTS_INIT;
@@ -210,14 +210,14 @@ static enum error_kind in_place(struct transaction_context *x, bool new_side, co
     if (new_side && txn_is_upgrade(&x->txn))
         return OK; /* the new shop's first start changes it */
     if (new_side)
-        return load_in_place(x, &x->target, progress, err);
+        return switch_load_in_place(x, &x->target, progress, err);
     if (!x->txn.safety)
         return OK; /* it was not begun */
     rc = snapshot_find(x->cat, NULL, x->txn.safety, &safety, err);
     if (!rc && !safety.has_dump) /* files only: there was no database when it was taken */
         progress_note(progress, "there was no database to put back; one that was made meanwhile stays");
     else if (!rc)
-        rc = load_in_place(x, &safety, progress, err);
+        rc = switch_load_in_place(x, &safety, progress, err);
     snapshot_record_release(&safety);
     return rc;
 }
@@ -235,14 +235,14 @@ static enum error_kind journal_taken(struct transaction_context *x, const char *
     return rc;
 }
 
-enum error_kind switch_save_in_place(struct transaction_context *x, const struct progress *progress, struct error *err)
+enum error_kind switch_save_now(struct transaction_context *x, const struct progress *progress, struct error *err)
 {
     static const char *const undone[] = {"undone", NULL};
     struct snapshot_options o = SNAPSHOT_OPTIONS_INIT;
     struct snapshot_result result = {.files = 0};
     enum error_kind rc;
 
-    if (!x->txn.database_in_place || !x->txn.start_begun || x->txn.taken || !x->cat)
+    if (x->txn.taken)
         return OK;
     progress_step(progress, "saving the database that is taken away");
     o.kind = SNAPSHOT_SAFETY;
@@ -254,6 +254,13 @@ enum error_kind switch_save_in_place(struct transaction_context *x, const struct
         rc = journal_taken(x, result.record.id, err);
     snapshot_result_release(&result);
     return rc;
+}
+
+enum error_kind switch_save_in_place(struct transaction_context *x, const struct progress *progress, struct error *err)
+{
+    if (!x->txn.database_in_place || !x->txn.start_begun || !x->cat)
+        return OK;
+    return switch_save_now(x, progress, err);
 }
 
 static enum error_kind database_to(struct transaction_context *x, bool new_side, const struct progress *progress,

@@ -173,6 +173,8 @@ struct txn {
     struct database_point
         point; /* of an upgrade that changes the database where it is: the server keeps what it was (T8) */
     bool has_point;
+    bool
+        point_lost; /* it can't be gone back to: what is in the database is saved, and a dump of before is loaded into it */
     bool point_spent; /* it was gone back to, and nothing may go back to it again: the shop may have run since */
     int health_timeout_ms;
     /* progress: information for messages and for choosing what to undo, never evidence of who is where */
@@ -557,6 +559,11 @@ enum error_kind switch_to(struct transaction_context *x, bool new_side, const st
 enum error_kind switch_start(struct transaction_context *x, bool health, const struct progress *progress,
                              struct error *err);
 /* The shop ran on the database that was changed in place: what it wrote there is saved before it goes (P3). */
+/* Whatever the live database holds now, as a snapshot that the journal names; once (P3). */
+enum error_kind switch_save_now(struct transaction_context *x, const struct progress *progress, struct error *err);
+/* Load a snapshot's dump into the live database, and count its rows. */
+enum error_kind switch_load_in_place(struct transaction_context *x, const struct snapshot_record *from,
+                                     const struct progress *progress, struct error *err);
 enum error_kind switch_save_in_place(struct transaction_context *x, const struct progress *progress, struct error *err);
 /* After the decision: write `kept`, drop-in away, journal gone. */
 enum error_kind switch_end(struct transaction_context *x, bool new_side, struct error *err);

@@ -54,13 +54,30 @@ static enum error_kind take_over(struct transaction_context *x, struct kept *k, 
     return x->txn.rules.count ? site_rules_take(x->site, &x->txn.rules, err) : OK;
 }
 
-/* There is no going on with half of it: where one part is gone, the snapshot is the way. */
-static enum error_kind say_gone(struct transaction_context *x, const char *what, struct preflight *p, struct error *err)
+/* The restore point if it has its dump by now, else the snapshot of before the stop, which is whole. */
+static const char *way_back(const struct transaction_context *x)
 {
-    return text_list_addf(&p->problems, err,
-                          "%s, which the upgrade took away, is gone: nopsnap rollback %s --to %.8s goes back by the "
-                          "snapshot of it",
-                          what, x->txn.site_path, x->txn.safety);
+    struct snapshot_record safety = SNAPSHOT_RECORD_INIT;
+    struct error ignored = ERROR_INIT;
+    bool whole = !x->txn.has_database || !x->txn.target ||
+                 (snapshot_find(x->cat, NULL, x->txn.safety, &safety, &ignored) == OK && safety.has_dump);
+
+    snapshot_record_release(&safety);
+    return whole ? x->txn.safety : x->txn.target;
+}
+
+/* There is no going on with half of it: where one part is gone, a snapshot is the way. */
+static enum error_kind say_gone(struct transaction_context *x, const char *what, const char *why, struct preflight *p,
+                                struct error *err)
+{
+    const char *way = way_back(x);
+
+    return text_list_addf(
+        &p->problems, err,
+        "%s, which the upgrade took away, is gone%s%s%s: nopsnap rollback %s --to %.8s goes back by %s", what,
+        why ? " (" : "", why ? why : "", why ? ")" : "", x->txn.site_path, way,
+        way == x->txn.safety ? "the snapshot of it"
+                             : "the last snapshot with a dump, which has nothing of what came in before the stop");
 }
 
 static enum error_kind look_at_kept_database(struct transaction_context *x, struct preflight *p, struct error *err)
@@ -75,7 +92,7 @@ static enum error_kind look_at_kept_database(struct transaction_context *x, stru
     there = !rc && info.exists && info.identity && x->txn.swap.old_identity &&
             !strcmp(info.identity, x->txn.swap.old_identity);
     if (!rc && !there)
-        rc = say_gone(x, "the database", p, err);
+        rc = say_gone(x, "the database", NULL, p, err);
     database_info_release(&info);
     database_close(kept);
     return rc;
@@ -88,7 +105,7 @@ static enum error_kind look_at_point(struct transaction_context *x, struct prefl
     enum error_kind rc = database_point_look(x->reach.db, &x->txn.point, &why);
 
     if (rc == ERR_PENDING)
-        return say_gone(x, "the server's snapshot of the database", p, err);
+        return say_gone(x, "the server's snapshot of the database", why.text, p, err);
     if (rc == ERR_REFUSED)
         return text_list_addf(&p->problems, err, "%s; %s", why.text, why.hint);
     if (rc)
@@ -102,7 +119,7 @@ static enum error_kind look_at_kept(struct transaction_context *x, struct prefli
     enum error_kind rc = units_are_kept(&x->txn.units, false, &missing, err);
 
     if (!rc && missing)
-        rc = say_gone(x, missing, p, err);
+        rc = say_gone(x, missing, NULL, p, err);
     if (!rc && x->txn.has_point)
         rc = look_at_point(x, p, err);
     return rc || !x->txn.has_swap ? rc : look_at_kept_database(x, p, err);

@@ -304,6 +304,47 @@ def point__leaves_a_snapshot_that_leads_back_when_it_has_gone():
     is_old(s, before)
 
 
+def point__that_the_server_has_lost_is_made_up_for_by_a_dump():
+    s = SHOP
+    before = upgrade_test.state(s)
+    folder = s.packages("4.00")
+    write_package(os.path.join(folder, "4.10-4.20"), "4.10", script("4.10") + "UPDATE [NoSuchTable] SET [Id] = 1\n")
+    first = None
+    # In the midst of the scripts it goes, or its volume is full; and the load that makes up for it is killed, too.
+    for suspect, again in ((False, False), (True, False), (False, True)):
+        s.server.endpoint.faults(kill=True, match="UPDATE [NoSuchTable]", suspect=suspect)
+        same(s.upgrade(None, "--scripts", folder).status, -signal.SIGKILL, "it was killed")
+        s.server.endpoint.faults()
+        name, first = [d for d in s.server.others() if "_point_" in d][0], s.list()
+        if not suspect:
+            s.server.batch(f"DROP DATABASE [{name}]", "master")
+        if again:
+            s.server.endpoint.faults(kill=True, match="CREATE TABLE [dbo]", skip=2)
+            same(s.nopsnap("recover", "shop").status, -signal.SIGKILL, "it was killed in the load")
+            s.server.endpoint.faults()
+        done = s.nopsnap("recover", "shop")
+        done.expect(3, err=["is lost" if again else "is suspect" if suspect else "is not on the server any more", "the database of before is loaded from snapshot",
+                            "what came into it between then and the stop of the shop is not in that", "the database as it was found is snapshot"])
+        found = re.search(r"as it was found is snapshot (\w+)", done.err).group(1)
+        check([r for r in s.list() if r["type"] == "row" and r["id"].startswith(found)], "what was found is saved", first)
+        is_old(s, before)
+        same((s.kept(), s.server.others()), ([], []), "what is kept")
+
+
+def point__that_is_suspect_in_the_trial_is_like_none():
+    s = SHOP
+    before = upgrade_test.state(s)
+    s.upgrade(None, "--scripts", s.packages("4.00", "4.10")).expect(0)
+    snapshot = [r for r in s.list() if r["type"] == "row"][0]["id"]
+    s.server.endpoint.faults(match="suspect now", suspect=True)
+    s.server.sql("SELECT 1 /* suspect now */")
+    s.nopsnap("rollback", "shop", "--dry-run").expect(1, out=["the server's snapshot of the database, which the upgrade took away, is gone (the database snapshot", "is suspect", f"--to {snapshot[:8]}"])
+    s.nopsnap("confirm", "shop").expect(0)
+    same((s.kept(), s.server.others()), ([], []), "what is kept")
+    s.nopsnap("rollback", "shop", "--to", snapshot, "--yes").expect(0)
+    is_old(s, before)
+
+
 def point__of_somebody_else_is_in_the_way_and_stays():
     s = SHOP
     before = upgrade_test.state(s)

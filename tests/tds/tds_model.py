@@ -128,6 +128,8 @@ class Model:
         """None, or the refusal (number, severity, text)."""
         if db.state == "RESTORING":  # of a snapshot it says the same: both are unavailable while the server goes back
             return 4060, 11, f'Cannot open database "{db.name}" requested by the login. The login failed.'
+        if db.state == "SUSPECT":
+            return 4060, 11, f'Cannot open database "{db.name}" requested by the login. The login failed.'
         if db.state != "ONLINE":
             return 942, 14, f"Database '{db.name}' cannot be opened because it is offline."
         if db.access == "SINGLE_USER" and [s for s in self.users_of(db) if s is not session]:
@@ -164,7 +166,7 @@ class Model:
         """
         Faults on demand: a JSON object in the file, {"match": part of a statement, "skip": how many that match go by, "count": how often it is
         still met, and one of "error" with "severity" and "text", "drop", "reset", "wait", "kill" (the client's process), "drop_after_rows",
-        "reset_at_packet", "drop_in_bulk", "header" (what a backup says of itself)}. With "half" a BACKUP or RESTORE is cut short in its midst. With "done" a drop or a kill comes when the statement has done its work, before the client hears of it.
+        "reset_at_packet", "drop_in_bulk", "header" (what a backup says of itself), "suspect" (the volume of the database snapshots is full)}. With "half" a BACKUP or RESTORE is cut short in its midst. With "done" a drop or a kill comes when the statement has done its work, before the client hears of it.
         """
         session.state.drop_after = None
         session.state.end_after = session.state.half = session.state.header = None
@@ -193,6 +195,9 @@ class Model:
         if "wait" in fault:
             session.wire.flush()
             reply.pause(fault["wait"])
+        if fault.get("suspect"):
+            for d in self.databases.values():
+                d.state = "SUSPECT" if d.snapshot_of is not None else d.state
         if "error" in fault:
             raise BadValue(fault["error"], fault.get("text", "the fault that was asked for"), fault.get("severity", 16))
         if fault.get("drop") or fault.get("kill"):

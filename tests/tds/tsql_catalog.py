@@ -379,7 +379,7 @@ def databases(m, _db):
         yield {"name": d.name, "database_id": d.number, "source_database_id": d.snapshot_of, "owner_sid": b"\1", "create_date": d.made,
                "compatibility_level": o["COMPATIBILITY_LEVEL"], "collation_name": d.collation,
                "user_access": ("MULTI_USER", "SINGLE_USER", "RESTRICTED_USER").index(d.access), "user_access_desc": d.access,
-               "is_read_only": o["READ_ONLY"] or d.snapshot_of is not None, "state": {"ONLINE": 0, "RESTORING": 1}.get(d.state, 6), "state_desc": d.state,
+               "is_read_only": o["READ_ONLY"] or d.snapshot_of is not None, "state": {"ONLINE": 0, "RESTORING": 1, "SUSPECT": 4}.get(d.state, 6), "state_desc": d.state,
                "snapshot_isolation_state": 1 if o.get("ALLOW_SNAPSHOT_ISOLATION") else 0,
                "snapshot_isolation_state_desc": "ON" if o.get("ALLOW_SNAPSHOT_ISOLATION") else "OFF", "recovery_model_desc": o["RECOVERY"],
                "page_verify_option_desc": o["PAGE_VERIFY"], "is_parameterization_forced": o["PARAMETERIZATION"] == "FORCED",

@@ -132,6 +132,8 @@ class Change(Native):
             raise BadValue(3110, f"User does not have permission to RESTORE database '{name}'.")
         if kept.snapshot_of != db.number or len(model.snapshots_of(db)) != 1:
             raise BadValue(3137, "Database cannot be reverted. Either the primary or the snapshot names are improperly specified, or there are other snapshots.")
+        if kept.state == "SUSPECT":
+            raise BadValue(926, f"Database '{kept.name}' cannot be opened. It has been marked SUSPECT by recovery. See the SQL Server errorlog for more information.")
         if db.options["READ_ONLY"]:
             raise BadValue(3137, "Database cannot be reverted: it is read-only.")
         if model.users_of(db) or model.users_of(kept):
