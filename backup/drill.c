@@ -25,10 +25,11 @@ struct newest {
 /* Rows come newest first. */
 static enum error_kind consider(void *arg, const struct snapshot_row *row, struct error *err)
 {
+    const struct snapshot_standing s = snapshot_row_standing(row);
     struct newest *n = arg;
 
     (void)err;
-    if (row->suspicious || snapshot_is_of_future(row->made_ns, n->now_ns))
+    if (!snapshot_is_good_part(&s, n->now_ns))
         return OK;
     if (!n->any[0])
         memcpy(n->any, row->id, sizeof(n->any));

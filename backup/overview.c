@@ -77,8 +77,10 @@ static enum error_kind site_take(struct overview *o, const char *site_id, const 
     return rc;
 }
 
-static enum error_kind point_add(struct overview_site *s, const struct snapshot_row *r, struct error *err)
+static enum error_kind point_add(struct overview_site *s, const struct snapshot_row *r, int64_t now_ns,
+                                 struct error *err)
 {
+    const struct snapshot_standing standing = snapshot_row_standing(r);
     struct overview_point *p;
 
     if (s->count == s->cap) {
@@ -99,6 +101,7 @@ static enum error_kind point_add(struct overview_site *s, const struct snapshot_
                                  .part = r->part,
                                  .held = r->held,
                                  .suspicious = r->suspicious,
+                                 .good = snapshot_is_good(&standing, now_ns),
                                  .warned = r->warned};
     memcpy(p->id, r->id, sizeof(p->id));
     return OK;
@@ -114,7 +117,7 @@ static enum error_kind on_row(void *arg, const struct snapshot_row *r, struct er
     if (!rc && !s->count && r->nop_version)
         rc = memory_string(r->nop_version, &s->version, err);
     if (!rc)
-        rc = point_add(s, r, err);
+        rc = point_add(s, r, o->now_ns, err);
     if (rc)
         return rc;
     s->stored += r->bytes_stored;
@@ -324,7 +327,7 @@ static enum error_kind complete_site(struct catalog *cat, const struct config *c
     if (!rc && section)
         rc = memory_string(section->name, &s->name, err);
     for (size_t i = 0; i < s->count && !s->good; i++)
-        if (snapshot_is_good(s->points[i].part, s->points[i].suspicious, s->points[i].made_ns, o->now_ns))
+        if (s->points[i].good)
             s->good = &s->points[i];
     if (!rc && s->good)
         rc = take_rows(cat, s, err);

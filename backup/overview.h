@@ -47,6 +47,7 @@ struct overview_point {
     enum snapshot_kind kind;
     enum snapshot_part part;
     bool held, suspicious, warned;
+    bool good; /* retention.h */
 };
 
 /* The last time that some regular work was done. */

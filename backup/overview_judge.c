@@ -110,7 +110,8 @@ static enum error_kind judge_age(const struct overview *o, struct overview_site 
     if (!s->good && ahead)
         return say(s, OVERVIEW_WARNING, "none-good", "snapshot", "there is no good snapshot up to now", err);
     if (!s->good && s->count)
-        return say(s, OVERVIEW_WARNING, "none-good", "snapshot", "there is no whole snapshot that is not flagged", err);
+        return say(s, OVERVIEW_WARNING, "none-good", "snapshot",
+                   "there is no good snapshot: whole, not flagged, and not of what a rollback took away", err);
     if (!s->good)
         return say(s, OVERVIEW_WARNING, "none", "snapshot", "there is no snapshot yet", err);
     if (!s->expect_ms || o->now_ns - s->good->made_ns <= s->expect_ms * NS_PER_MS)

@@ -151,7 +151,7 @@ void report_changes(struct page *p, struct catalog *cat, const struct overview_s
 
     for (const struct overview_point *at = s->good ? s->good + 1 : NULL; at && at < s->points + s->count && !before;
          at++)
-        before = at->part == SNAPSHOT_WHOLE && !at->suspicious ? at : NULL;
+        before = at->good ? at : NULL;
     if (!before)
         return;
     text_moment(before->made_ns, when);

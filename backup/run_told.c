@@ -91,10 +91,11 @@ struct last_good {
 /* Rows come newest first. */
 static enum error_kind note_good(void *arg, const struct snapshot_row *row, struct error *err)
 {
+    const struct snapshot_standing s = snapshot_row_standing(row);
     struct last_good *good = arg;
 
     (void)err;
-    if (good->made_ns || !snapshot_is_good(row->part, row->suspicious, row->made_ns, good->now_ns))
+    if (good->made_ns || !snapshot_is_good(&s, good->now_ns))
         return OK;
     memcpy(good->id, row->id, sizeof(good->id));
     good->made_ns = row->made_ns;

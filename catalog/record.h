@@ -95,7 +95,8 @@ struct snapshot_row {
     enum snapshot_part part;
     uint64_t files, bytes, dump_bytes, bytes_stored;
     bool held, suspicious, warned;
-    char *tags; /* comma-separated */
+    bool accepted; /* by a person, flagged or not */
+    char *tags;    /* comma-separated */
     int64_t
         order; /* higher than that of all that were committed before, whatever their dates say; after a rebuild by date */
 };

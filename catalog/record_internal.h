@@ -78,6 +78,7 @@ enum snapshot_flag {
     SNAPSHOT_FLAG_SUSPICIOUS = 1,
     SNAPSHOT_FLAG_WARNED = 2,   /* something could not be read */
     SNAPSHOT_FLAG_COMPLETE = 4, /* everything it reaches was seen to stand (C2) */
+    SNAPSHOT_FLAG_ACCEPTED = 8,
 };
 
 /* Row and guard together. Inside a transaction. by_date: it is not committed just now, and nobody knows after which one it was. */
@@ -85,7 +86,8 @@ enum error_kind snapshot_row_add(struct index *ix, const struct snapshot_record 
                                  unsigned flags, bool by_date, struct error *err);
 /* Nothing happens if there is none. Inside a transaction. */
 enum error_kind snapshot_row_remove(struct index *ix, const char *id, struct error *err);
-enum error_kind snapshot_row_accept(struct index *ix, const char *id, struct error *err);   /* no longer suspicious */
+enum error_kind snapshot_row_accept(struct index *ix, const char *id,
+                                    struct error *err); /* no longer suspicious, and good */
 enum error_kind snapshot_row_complete(struct index *ix, const char *id, struct error *err); /* seen to stand whole */
 
 /* What a row says beyond struct snapshot_row. */

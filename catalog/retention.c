@@ -52,9 +52,19 @@ bool snapshot_is_of_future(int64_t made_ns, int64_t now_ns)
     return made_ns > now_ns + FUTURE_NS;
 }
 
-bool snapshot_is_good(enum snapshot_part part, bool suspicious, int64_t made_ns, int64_t now_ns)
+bool snapshot_is_good_part(const struct snapshot_standing *s, int64_t now_ns)
 {
-    return part == SNAPSHOT_WHOLE && !suspicious && !snapshot_is_of_future(made_ns, now_ns);
+    return !s->suspicious && (s->kind != SNAPSHOT_SAFETY || s->accepted) && !snapshot_is_of_future(s->made_ns, now_ns);
+}
+
+bool snapshot_is_good(const struct snapshot_standing *s, int64_t now_ns)
+{
+    return s->part == SNAPSHOT_WHOLE && snapshot_is_good_part(s, now_ns);
+}
+
+struct snapshot_standing snapshot_row_standing(const struct snapshot_row *row)
+{
+    return (struct snapshot_standing){row->kind, row->part, row->suspicious, row->accepted, row->made_ns};
 }
 
 static enum retention_kind kind_of(const struct retention_item *i)
@@ -211,7 +221,9 @@ static bool is_first_of_group(const struct retention_item *items, size_t at)
 
 static bool is_good(const struct retention_item *i, int64_t now_ns)
 {
-    return !i->unreadable && snapshot_is_good(i->part, i->suspicious, i->made_ns, now_ns);
+    const struct snapshot_standing s = {i->kind, i->part, i->suspicious, i->accepted, i->made_ns};
+
+    return !i->unreadable && snapshot_is_good(&s, now_ns);
 }
 
 /* R1 */
@@ -288,7 +300,8 @@ static enum error_kind gather(void *arg, const struct snapshot_row *row, struct 
                                  .kind = row->kind,
                                  .part = row->part,
                                  .held = row->held,
-                                 .suspicious = row->suspicious};
+                                 .suspicious = row->suspicious,
+                                 .accepted = row->accepted};
     memcpy(i->id, row->id, sizeof i->id);
     return OK;
 }

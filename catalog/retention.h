@@ -2,7 +2,7 @@
  * Retention: which snapshots of a site are kept. The arithmetic is apart from the catalogue and from the clock, so that it can be lived through in tests.
  *
  * Invariants
- *   R1  a held snapshot is kept, and so are one that a transaction still needs and the newest good one (whole, not flagged) of the site, whatever the rules say
+ *   R1  a held snapshot is kept, and so are one that a transaction still needs and the newest good one (below) of the site, whatever the rules say
  *   R2  each kind by itself (scheduled and by hand together; before an upgrade; safety), each part by itself, and flagged ones by themselves: none of these
  *       takes a place that another would have had. A flagged snapshot never pushes out a good one, nor does one whose record can't be read
  *   R3  a snapshot of the future is kept and takes no place: a clock that was wrong once pushes nothing out
@@ -26,10 +26,20 @@
 /* Is this moment so far ahead that a clock must have been wrong (R3)? Those of two hosts may differ by an hour. */
 bool snapshot_is_of_future(int64_t made_ns, int64_t now_ns);
 /*
- * R1's "good", for everything that watches, compares or goes back: whole, not flagged, and not of the future, for that is no proof that
- * there is one of today, and would stay the newest until its day has come.
+ * R1's "good", for everything that watches, compares or proves: whole, not flagged, and not of the future, for that is no proof that
+ * there is one of today, and would stay the newest until its day has come. And of a shop as somebody wanted it: what a rollback, or an upgrade that
+ * was undone, took away is that only once it is accepted.
  */
-bool snapshot_is_good(enum snapshot_part part, bool suspicious, int64_t made_ns, int64_t now_ns);
+struct snapshot_standing {
+    enum snapshot_kind kind;
+    enum snapshot_part part;
+    bool suspicious, accepted;
+    int64_t made_ns;
+};
+bool snapshot_is_good(const struct snapshot_standing *s, int64_t now_ns);
+/* But for the part: a site without a database has none that is whole. */
+bool snapshot_is_good_part(const struct snapshot_standing *s, int64_t now_ns);
+struct snapshot_standing snapshot_row_standing(const struct snapshot_row *row);
 
 enum retention_kind { RETENTION_REGULAR, RETENTION_BEFORE_UPGRADE, RETENTION_SAFETY, RETENTION_KINDS };
 
@@ -44,7 +54,7 @@ struct retention_item {
     int64_t order; /* of commit (struct snapshot_row) */
     enum snapshot_kind kind;
     enum snapshot_part part;
-    bool held, suspicious;
+    bool held, suspicious, accepted;
     bool unreadable; /* its record, and so all of it: no good one that stands */
     /* the decision */
     bool keep;

@@ -142,6 +142,7 @@ static enum error_kind shadow_decode(const struct index_statement *st, struct sn
     s.row.order = index_number(st, 17);
     s.row.suspicious = s.flags & SNAPSHOT_FLAG_SUSPICIOUS;
     s.row.warned = s.flags & SNAPSHOT_FLAG_WARNED;
+    s.row.accepted = s.flags & SNAPSHOT_FLAG_ACCEPTED;
     rc = copy_text(index_text(st, 1), &s.row.site_id, err);
     if (!rc)
         rc = copy_text(index_text(st, 2), &s.row.site_path, err);
@@ -398,7 +399,7 @@ static enum error_kind change_flags(struct index *ix, const char *id, unsigned c
 
 enum error_kind snapshot_row_accept(struct index *ix, const char *id, struct error *err)
 {
-    return change_flags(ix, id, SNAPSHOT_FLAG_SUSPICIOUS, 0, err);
+    return change_flags(ix, id, SNAPSHOT_FLAG_SUSPICIOUS, SNAPSHOT_FLAG_ACCEPTED, err);
 }
 
 enum error_kind snapshot_row_complete(struct index *ix, const char *id, struct error *err)

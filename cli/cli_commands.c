@@ -172,7 +172,7 @@ const struct command cli_commands[] = {
      "Example:\n"
      "  nopsnap release 3f2a\n",
      cli_release},
-    {"accept", "ID", "count a flagged snapshot as good",
+    {"accept", "ID", "count a flagged snapshot, or one of what a rollback took away, as good",
      "Example:\n"
      "  nopsnap accept 3f2a\n",
      cli_accept},
@@ -243,7 +243,7 @@ const struct command cli_commands[] = {
      "prove that a snapshot can be restored: do it beside the shop, compare, remove",
      "The files are restored into a folder of their own, the dump is loaded into a database of another name on the shop's\n"
      "server; every file is compared with the snapshot, the rows of every table are counted; then all of it is removed.\n"
-     "The shop runs on and is not touched. Without SNAPSHOT the newest whole one that is not flagged. 7 when something\n"
+     "The shop runs on and is not touched. Without SNAPSHOT the newest good one. 7 when something\n"
      "is not as it was saved, 1 when it could not be tried, 6 or 5 while an upgrade or a rollback is under way or\n"
      "unfinished. `drill = weekly` in the config lets `run` do it.\n\n"
      "  --scratch DIR           an existing folder with room for the files (drill-folder of the config, else the\n"

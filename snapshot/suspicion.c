@@ -196,10 +196,9 @@ struct measures {
 static enum error_kind note_measure(void *arg, const struct snapshot_row *row, struct error *err)
 {
     struct measures *m = arg;
+    const struct snapshot_standing s = snapshot_row_standing(row);
 
-    if (row->kind == SNAPSHOT_SAFETY || !snapshot_is_good(row->part, row->suspicious, row->made_ns, m->now_ns))
-        return OK;
-    return text_list_add(&m->ids, row->id, err);
+    return snapshot_is_good(&s, m->now_ns) ? text_list_add(&m->ids, row->id, err) : OK;
 }
 
 static enum error_kind compare_with(struct taking *t, const char *id, char **suspicion, struct error *err)

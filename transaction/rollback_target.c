@@ -38,7 +38,7 @@ static enum error_kind consider(void *arg, const struct snapshot_record *r, stru
             (void)snprintf(c->taken_only, sizeof(c->taken_only), "%s", r->transaction_only ? r->transaction_only : "");
         }
     } else if (r->kind != SNAPSHOT_SAFETY && r->part == SNAPSHOT_WHOLE && !r->suspicious) {
-        bool good = snapshot_is_good(r->part, r->suspicious, r->made_ns, c->now_ns);
+        bool good = !snapshot_is_of_future(r->made_ns, c->now_ns);
         char *id = good ? c->whole : c->ahead;
         int64_t *ns = good ? &c->whole_ns : &c->ahead_ns;
 

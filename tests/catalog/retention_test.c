@@ -89,14 +89,18 @@ static bool rule_keeps(enum keep_rule rule, unsigned n, const struct retention_i
     return different < n;
 }
 
+static bool is_good(const struct retention_item *i, int64_t now)
+{
+    return i->part == SNAPSHOT_WHOLE && !i->suspicious && !i->unreadable &&
+           (i->accepted || i->kind != SNAPSHOT_SAFETY) && i->made_ns <= now + HOUR;
+}
+
 static bool is_newest_good(const struct retention_item *items, size_t count, size_t at, int64_t now)
 {
-    if (items[at].part != SNAPSHOT_WHOLE || items[at].suspicious || items[at].unreadable ||
-        items[at].made_ns > now + HOUR)
+    if (!is_good(&items[at], now))
         return false;
     for (size_t i = 0; i < count; i++)
-        if (i != at && items[i].part == SNAPSHOT_WHOLE && !items[i].suspicious && !items[i].unreadable &&
-            items[i].made_ns <= now + HOUR && is_newer(&items[i], &items[at]))
+        if (i != at && is_good(&items[i], now) && is_newer(&items[i], &items[at]))
             return false;
     return true;
 }
@@ -175,7 +179,8 @@ static size_t random_history(struct retention_item *items, int64_t *now)
                                     .part = random_below(4) ? SNAPSHOT_WHOLE : (enum snapshot_part)random_below(3),
                                     .held = !random_below(15),
                                     .suspicious = !random_below(8),
-                                    .unreadable = !random_below(12)};
+                                    .unreadable = !random_below(12),
+                                    .accepted = !random_below(4)};
         if (!random_below(12)) /* a clock that was set */
             items[i].made_ns += ((int64_t)random_below(200) - 100) * HOUR / 2;
         items[i].order = random_below(20) ? (int64_t)(count - i) : 0;
@@ -192,8 +197,7 @@ static void check_history(const struct retention *r, struct retention_item *item
 
     retention_decide(r, items, count, now);
     for (size_t i = 0; i < count; i++) {
-        bool good = items[i].part == SNAPSHOT_WHOLE && !items[i].suspicious && !items[i].unreadable &&
-                    items[i].made_ns <= now + HOUR;
+        bool good = is_good(&items[i], now);
 
         assert_int_equal(items[i].keep, model_keeps(r, items, count, i, now));
         assert_true(items[i].keep || !items[i].held);

@@ -175,6 +175,16 @@ def rollback__an_old_shop_that_is_not_well_after_its_undo_is_told(shop):
 def rollback__again_is_undone_and_done(shop):
     check(back(shop) in (0, 3), shop.said)
     is_state(shop, "new")
+    # What was taken away is no good snapshot, however new it is, until somebody says so.
+    shop.run("--json", "list")
+    taken = next(row["id"] for row in map(json.loads, filter(lambda l: l.startswith("{"), shop.said.splitlines())) if row.get("kind") == "safety")
+    check(shop.run("--json", "drill", "shop") in (0, 3) and object_of(shop, "drill")["snapshot"] != taken, shop.said)
+    for good in (False, True):
+        shop.run("--json", "status")
+        check((object_of(shop, "site")["newest_whole"] == taken) == good, "good:", good, taken, shop.said)
+        shop.run("forget", "shop", "--keep", "last 9", "--dry-run")
+        check(any(taken[:8] in line and "the newest good one" in line for line in shop.said.splitlines()) == good, shop.said)
+        check(shop.run("accept", taken) == 0, shop.said)
     check(shop.run("rollback", "shop", "--yes") in (0, 3), shop.said)
     is_state(shop, "old")
     check(shop.run("rollback", "shop", "--yes") in (0, 3), shop.said)
