@@ -1,7 +1,9 @@
 /*
- * Which state a rollback goes to (design, "rollback SITE"): what the last upgrade or rollback took away, unless a whole unflagged snapshot is newer than
- * its end; else the newest such snapshot. In the "unless" case both are shown and the owner chooses. So they are where a newer one is of the future: that may
+ * Which state a rollback goes to (design, "rollback SITE"): what the last upgrade or rollback took away, unless the shop was saved since its end; else the
+ * newest whole unflagged snapshot. In the "unless" case both are shown and the owner chooses. So they are where a newer one is of the future: that may
  * be the wrong one, or the clock of today.
+ *
+ * A flagged snapshot is no target, but it too says that the shop lived on: whoever goes back then means its breakage of today, and not to undo.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +22,8 @@ struct candidates {
     int64_t whole_ns;
     char ahead[33]; /* one like it, but of the future (retention.h); the newest */
     int64_t ahead_ns;
+    char flagged[33]; /* the newest that is, of any part */
+    int64_t flagged_ns;
     int64_t now_ns;
 };
 
@@ -46,6 +50,10 @@ static enum error_kind consider(void *arg, const struct snapshot_record *r, stru
             return OK;
         memcpy(id, r->id, sizeof(c->whole));
         *ns = r->made_ns;
+    } else if (r->kind != SNAPSHOT_SAFETY && r->suspicious && !snapshot_is_of_future(r->made_ns, c->now_ns) &&
+               (!c->flagged[0] || r->made_ns > c->flagged_ns)) {
+        memcpy(c->flagged, r->id, sizeof(c->flagged));
+        c->flagged_ns = r->made_ns;
     }
     return OK;
 }
@@ -59,22 +67,45 @@ static enum error_kind nothing_there(struct catalog *cat, const struct site *sit
     return rc;
 }
 
-static enum error_kind tell_other(const struct candidates *c, bool newer, struct rollback_plan *plan, struct error *err)
+static enum error_kind name_one(const char *id, int64_t made_ns, const char *what, char **list, struct error *err)
 {
+    char *before = *list;
     char when[TEXT_MAX];
+    enum error_kind rc;
 
-    text_moment(newer ? c->taken_ns : c->ahead_ns, when);
-    return memory_format(&plan->other_candidate, err, "%.8s of %s: %s", newer ? c->taken : c->ahead, when,
-                         !newer                ? "its date lies in the future"
-                         : c->taken_by_upgrade ? "before the last upgrade"
-                                               : "what the last rollback took away");
+    text_moment(made_ns, when);
+    *list = NULL;
+    rc = memory_format(list, err, "%s%s%.8s of %s: %s", before ? before : "", before ? "; " : "", id, when, what);
+    free(before);
+    return rc;
+}
+
+static const char *what_was_taken(const struct candidates *c)
+{
+    return c->taken_by_upgrade ? "before the last upgrade" : "what the last rollback took away";
+}
+
+/* Every other one that may be meant. */
+static enum error_kind tell_others(const struct candidates *c, const char *chosen, struct rollback_plan *plan,
+                                   struct error *err)
+{
+    char **list = &plan->other_candidate;
+    enum error_kind rc = OK;
+
+    if (c->taken[0] && chosen != c->taken)
+        rc = name_one(c->taken, c->taken_ns, what_was_taken(c), list, err);
+    if (!rc && c->ahead[0] && chosen != c->ahead)
+        rc = name_one(c->ahead, c->ahead_ns, "its date lies in the future", list, err);
+    if (!rc && c->flagged[0] && c->taken[0] && c->flagged_ns > c->taken_end_ns)
+        rc = name_one(c->flagged, c->flagged_ns, "flagged", list, err);
+    return rc;
 }
 
 static enum error_kind choose(struct catalog *cat, const struct site *site, const char *site_id,
                               struct rollback_plan *plan, struct error *err)
 {
     struct candidates c = {.taken = "", .now_ns = clock_now()};
-    bool newer;
+    bool lived_on;
     const char *id;
     enum error_kind rc = snapshot_each(cat, site_id, consider, &c, err);
 
@@ -82,17 +113,15 @@ static enum error_kind choose(struct catalog *cat, const struct site *site, cons
         return rc;
     if (!c.taken[0] && !c.whole[0] && !c.ahead[0])
         return nothing_there(cat, site, err);
-    newer = c.taken[0] && c.whole[0] && c.whole_ns > c.taken_end_ns;
-    id = c.taken[0] && !newer ? c.taken : c.whole[0] ? c.whole : c.ahead;
-    plan->needs_choice = newer || (c.ahead[0] && id != c.ahead);
+    lived_on =
+        c.taken[0] && ((c.whole[0] && c.whole_ns > c.taken_end_ns) || (c.flagged[0] && c.flagged_ns > c.taken_end_ns));
+    id = c.whole[0] && (lived_on || !c.taken[0]) ? c.whole : c.taken[0] ? c.taken : c.ahead;
+    plan->needs_choice = lived_on || (c.ahead[0] && id != c.ahead);
     rc = snapshot_find(cat, site_id, id, &plan->target, err);
     if (!rc && plan->needs_choice)
-        rc = tell_other(&c, newer, plan, err);
+        rc = tell_others(&c, id, plan, err);
     if (!rc)
-        rc = memory_string(id != c.taken        ? "the newest whole snapshot"
-                           : c.taken_by_upgrade ? "before the last upgrade"
-                                                : "what the last rollback took away",
-                           &plan->why_target, err);
+        rc = memory_string(id == c.taken ? what_was_taken(&c) : "the newest whole snapshot", &plan->why_target, err);
     return rc;
 }
 

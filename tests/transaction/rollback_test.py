@@ -192,6 +192,25 @@ def rollback__again_is_undone_and_done(shop):
     done(shop)
 
 
+def rollback__after_a_flagged_night_is_no_undo(shop):
+    """Gone back once, then broken again, which a nightly run has noticed: going to the first breakage is not what is meant."""
+    check(back(shop) in (0, 3), shop.said)
+    sql = shop.server.sql if shop.server.name == "postgresql" else lambda text: shop.server.sql(text, "shop")
+    sql('delete from "UrlRecord"' if shop.server.name == "postgresql" else "delete from UrlRecord")
+    check(shop.run("run", "shop") == 3 and "flagged" in shop.said, shop.said)
+    shop.run("--json", "list")
+    rows = [row for row in map(json.loads, filter(lambda l: l.startswith("{"), shop.said.splitlines())) if "kind" in row]
+    taken = next(r["id"] for r in rows if r["kind"] == "safety")
+    flagged = next(r["id"] for r in rows if r["suspicious"])
+    good = next(r["id"] for r in rows if r["kind"] != "safety" and not r["suspicious"])
+    shop.run("rollback", "shop", "--dry-run")
+    check(f"going back to snapshot {good[:8]}" in shop.said, good, shop.said)
+    instead = next(line for line in shop.said.splitlines() if "instead of" in line)
+    check(taken[:8] in instead and "what the last rollback took away" in instead and flagged[:8] in instead and "flagged" in instead, instead)
+    code = shop.run("rollback", "shop", "--yes")
+    check(code == 1 and "--to" in shop.said, "exit", code, shop.said)
+
+
 ORDER = {
     "postgresql": 'insert into "Order" ("CustomOrderNumber", "BillingAddressId", "CustomerId", "OrderGuid", "StoreId", "OrderStatusId", '
                   '"PaymentStatusId", "OrderTotal", "Deleted", "CreatedOnUtc") values '
@@ -1032,7 +1051,7 @@ OF_FILES = ("rollback__what_the_new_shop_rewrote_does_not_reach_the_old_tree", "
             "rollback__two_at_once_one_waits_or_is_told", "rollback__broken_settings_are_no_hindrance",
             "rollback__an_old_shop_that_is_not_well_after_its_undo_is_told", "recover__takes_the_command_that_the_owner_has_mended", "recover__a_busy_catalogue_is_not_an_absent_one",
             "recover__works_while_the_catalogue_is_out_of_reach", "lock__that_a_power_cut_took_is_no_sign_of_another",
-            "snapshot__looks_again_once_it_has_the_lock")
+            "snapshot__looks_again_once_it_has_the_lock", "rollback__after_a_flagged_night_is_no_undo")
 
 
 def main():
