@@ -42,6 +42,8 @@ enum error_kind sqlserver_end_sessions(struct sqlserver_link *l, const char *nam
 enum error_kind sqlserver_probe(struct database *db, struct database_info *out, struct error *err);
 /* 1 or 0: may this login make databases? */
 enum error_kind sqlserver_may_create(struct sqlserver_link *master, int64_t *out, struct error *err);
+/* May it restore over database `name`, as going back to a database snapshot does? */
+enum error_kind sqlserver_may_go_back(struct sqlserver_link *master, const char *name, bool *out, struct error *err);
 
 /* ---- sqlserver_places.c ---- */
 

@@ -38,19 +38,25 @@ static bool is_ascii(const char *text)
 }
 
 /* Of the server first: a server that has no such thing need not have these views. */
-static enum error_kind server_forbids(struct sqlserver_link *master, char **why, struct error *err)
+static enum error_kind server_forbids(struct sqlserver_link *master, const char *name, char **why, struct error *err)
 {
     int64_t edition = 0;
     int64_t may = 0;
+    bool back = true;
     enum error_kind rc = sqlserver_link_number(
         master, "/* nopsnap: edition */ SELECT CAST(SERVERPROPERTY('EngineEdition') AS int)", 0, &edition, err);
 
     if (!rc)
         rc = sqlserver_may_create(master, &may, err);
+    if (!rc && may)
+        rc = sqlserver_may_go_back(master, name, &back, err);
     if (!rc && (edition == AZURE_DATABASE || edition == MANAGED_INSTANCE))
         rc = memory_string("this edition of SQL Server has no database snapshots", why, err);
     else if (!rc && !may)
         rc = memory_string("this login may not create databases", why, err);
+    else if (!rc && !back)
+        rc = memory_string(
+            "this login may make one and not go back to it (server role dbcreator, or the database's owner)", why, err);
     return rc;
 }
 
@@ -91,7 +97,7 @@ enum error_kind sqlserver_point_possible(struct database *db, char **why, struct
     if (!rc && !is_ascii(db->name)) /* going back names it in a text of the server's code page */
         rc = memory_string("its name has letters beyond A to Z", why, err);
     if (!rc && !*why)
-        rc = server_forbids(master, why, err);
+        rc = server_forbids(master, db->name, why, err);
     if (!rc && !*why)
         rc = database_forbids(live, why, err);
     return rc;

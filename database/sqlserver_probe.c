@@ -31,6 +31,16 @@ enum error_kind sqlserver_may_create(struct sqlserver_link *master, int64_t *out
         0, out, err);
 }
 
+/* RESTORE over a database that is there asks for more than CREATE ANY DATABASE; each of these may close and open it, too. */
+enum error_kind sqlserver_may_go_back(struct sqlserver_link *master, const char *name, bool *out, struct error *err)
+{
+    return ask_flag(
+        master, out, err,
+        "/* nopsnap: may go back */ SELECT COUNT(*) FROM sys.databases d WHERE d.database_id = DB_ID(%t) AND "
+        "(IS_SRVROLEMEMBER('sysadmin') = 1 OR IS_SRVROLEMEMBER('dbcreator') = 1 OR d.owner_sid = SUSER_SID())",
+        name);
+}
+
 static enum error_kind why_not_beside(struct sqlserver_link *master, const char *name, bool exists, char **out,
                                       struct error *err)
 {

@@ -45,7 +45,7 @@ class SqlServer:
     def start(self):
         os.makedirs(self.folder, exist_ok=True)
         if not LIVE:
-            self.endpoint = Endpoint(model=True, clean=False, accounts={"sa": MODEL_PASSWORD, "shop": "secret of shop"}, files=[f for f in os.environ.get("NOPSNAP_MODEL_FILES", "").split(",") if f],
+            self.endpoint = Endpoint(model=True, clean=False, accounts={"sa": MODEL_PASSWORD, "shop": "secret of shop", "maker": "secret of maker"}, creator="maker", files=[f for f in os.environ.get("NOPSNAP_MODEL_FILES", "").split(",") if f],
                                      snapshots=self.snapshots, **{"owner" if self.in_place else "admin": "shop"}).__enter__()
             self.port = self.endpoint.port
         else:

@@ -33,6 +33,7 @@ def arguments():
     p.add_argument("--accounts", help="a file of lines user:password; default sa:secret of sa")
     p.add_argument("--admin", action="append", default=[], help="a login of the model that may do everything, beside sa")
     p.add_argument("--owner", action="append", default=[], help="a login that may do everything in the databases, and nothing at the server")
+    p.add_argument("--creator", action="append", default=[], help="a login that may make databases, and does not own one")
     p.add_argument("--database", action="append", default=[], help="a database that is there from the start")
     p.add_argument("--files", action="append", default=[], help="a folder of the model for backups, as SERVER=HERE")
     p.add_argument("--snapshots", choices=["yes", "no"], default="yes", help="has the edition database snapshots?")
@@ -47,7 +48,7 @@ def make_answerer(options):
     if options.scenario:
         return Scenario(options.scenario, ["master", *databases])
     from tds_model import Model
-    return Model(databases, options.faults, options.files, options.admin, options.owner, options.snapshots == "yes")
+    return Model(databases, options.faults, options.files, options.admin, options.owner, options.snapshots == "yes", options.creator)
 
 
 def main():

@@ -18,11 +18,11 @@ from tsql_objects import Database
 
 
 class Model:
-    def __init__(self, databases, faults=None, files=(), admins=(), owners=(), snapshots=True):
+    def __init__(self, databases, faults=None, files=(), admins=(), owners=(), snapshots=True, creators=()):
         self.databases, self.sessions, self.lock = {}, [], threading.RLock()
         self.faults_file, self.server = faults, None
         self.admins = {"sa", *map(str.lower, admins)}
-        self.owners = set(map(str.lower, owners))
+        self.owners, self.creators = set(map(str.lower, [*owners, *creators])), set(map(str.lower, creators))
         self.numbers = 4
         self.sids = {"sa": b"\1"}
         self.snapshots = snapshots  # does the edition have database snapshots?
@@ -88,7 +88,7 @@ class Model:
 
     def has_right(self, user, name):
         """To something in a database; without a name, to something of the server's."""
-        return 1 if user.lower() in self.admins or (name is not None and user.lower() in self.owners) else 0
+        return 1 if user.lower() in self.admins or (name is None and user.lower() in self.creators) or (name is not None and user.lower() in self.owners) else 0
 
     def server_property(self, what):
         return {"engineedition": 3, "productversion": "15.0.4153.1", "productlevel": "RTM", "edition": "Developer Edition (64-bit)", "editionid": -2117995310,

@@ -128,7 +128,7 @@ class Change(Native):
         if self.session.transaction:
             raise BadValue(3021, "Cannot perform a backup or restore operation within a transaction.")
         db, kept = model.database(name), model.database(snapshot)
-        if not model.has_right(self.session.login.user, None):
+        if not model.is_role(self.session.login.user, "dbcreator"):  # or the database's owner, who is sa here
             raise BadValue(3110, f"User does not have permission to RESTORE database '{name}'.")
         if kept.snapshot_of != db.number or len(model.snapshots_of(db)) != 1:
             raise BadValue(3137, "Database cannot be reverted. Either the primary or the snapshot names are improperly specified, or there are other snapshots.")

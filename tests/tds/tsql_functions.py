@@ -301,6 +301,7 @@ CATALOG = {
     "ident_incr": (Type("numeric", precision=38), lambda ctx, name: ctx.identity(name, "increment")),
     "scope_identity": (Type("numeric", precision=38), lambda ctx: ctx.session.state.last_identity),
     "suser_sname": (SYSNAME, lambda ctx, sid=b"": "sa" if sid == b"" else ctx.model.login_of(sid)),
+    "suser_sid": (Type("varbinary", 85), lambda ctx: ctx.model.sid(ctx.session.login.user)),
     "suser_name": (SYSNAME, lambda ctx, number=1: ctx.session.login.user),
     "original_login": (SYSNAME, lambda ctx: ctx.session.login.user),
     "system_user": (SYSNAME, lambda ctx: ctx.session.login.user),
