@@ -169,6 +169,9 @@ static enum error_kind go_back(struct transaction_context *x, const struct progr
         return load_instead(x, why.text, progress, err);
     if (rc)
         error_copy(err, &why);
+    else
+        progress_note(progress,
+                      "where the database has log backups their chain is broken by this: a full backup is due");
     return rc;
 }
 

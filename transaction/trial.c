@@ -212,9 +212,16 @@ enum error_kind trial_plan(struct transaction_context *x, const struct progress 
         rc = plan_losses(x, plan, err);
     if (!rc && x->txn.has_point)
         rc = text_list_add(&plan->preflight.in_place,
-                           "the database goes back to the server's snapshot of it, after the present state is saved",
+                           "the database goes back to the server's snapshot of it, after the present state is saved; "
+                           "that breaks the chain of its log backups, so that a full backup is due afterwards",
                            err);
-    else if (!rc && x->txn.database_in_place)
+    if (!rc && x->txn.has_point && x->facts.is_nopcommerce)
+        rc =
+            text_list_add(&plan->preflight.remarks,
+                          "mails that were queued when the shop was stopped for the upgrade, and have been sent since, "
+                          "are queued in that again: the old shop would send them once more",
+                          err);
+    if (!rc && x->txn.database_in_place && !x->txn.has_point)
         rc = text_list_add(&plan->preflight.in_place,
                            "the database was migrated in place: the snapshot of before is loaded into it, after the "
                            "present state is saved",
