@@ -12,7 +12,8 @@
 
 #include "transaction_internal.h"
 
-#define GONE_MS 3000        /* one program may hand over to the next */
+#define GONE_MS 3000    /* one program may hand over to the next */
+#define HANDOVERS_MAX 2 /* a tool before the shop, a launcher: more of them is a shop that falls over again and again */
 #define NEVER_SEEN_MS 20000 /* a start command may return before the program begins */
 #define TICK_MS 20          /* the kernel counts a process's start in ticks */
 
@@ -46,6 +47,14 @@ void shop_watch_begin(struct shop_watch *w, const struct txn *t)
     shop_watch_release(w);
     *w = (struct shop_watch){.service = t->service, .root = t->site_path, .expected = expected};
     w->began_ms = since_boot_ms();
+    w->patience_ms = NEVER_SEEN_MS;
+    shop_watch_allow(w, t->health_timeout_ms);
+}
+
+void shop_watch_allow(struct shop_watch *w, int64_t ms)
+{
+    if (w->patience_ms < ms)
+        w->patience_ms = ms;
 }
 
 /* ---- its process ---- */
@@ -55,10 +64,13 @@ static void take(struct shop_watch *w, int fd)
     char run[sizeof(w->run)];
     long pid = 0;
     int64_t start = quiet_start_ms(fd, &pid);
+    bool came_after;
 
     (void)snprintf(run, sizeof(run), "%ld of %lld", pid, (long long)start);
-    if (!w->seen_ms || (start >= w->seen_ms - TICK_MS &&
-                        strcmp(run, w->last) != 0)) /* else it was there beside the one that has gone */
+    came_after = w->seen_ms && start >= w->seen_ms - TICK_MS &&
+                 strcmp(run, w->last) != 0; /* else it was there beside the one that has gone */
+    w->handovers += came_after;
+    if (!w->seen_ms || (came_after && w->handovers > HANDOVERS_MAX))
         memcpy(w->run, run, sizeof(run));
     memcpy(w->last, run, sizeof(run));
     shop_watch_release(w);
@@ -80,7 +92,7 @@ static void tell_end(const struct shop_watch *w, int64_t now, struct shop_life *
 static void look_at_process(struct shop_watch *w, struct shop_life *out)
 {
     int64_t now = since_boot_ms();
-    int64_t patience = w->seen_ms ? GONE_MS : NEVER_SEEN_MS;
+    int64_t patience = w->seen_ms ? GONE_MS : w->patience_ms;
     int64_t since;
 
     if (!w->looked_ms)

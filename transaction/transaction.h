@@ -146,10 +146,12 @@ struct shop_watch {
     const char *root;    /* ...the tree whose program is looked for; borrowed */
     bool expected;       /* the shop before it could be seen */
     bool held;
-    int fd;            /* the process's folder in /proc, if held */
-    int64_t began_ms;  /* since the boot */
-    int64_t looked_ms; /* first; 0: not yet */
-    int64_t seen_ms;   /* at the last look at which it ran; 0: none */
+    int fd;              /* the process's folder in /proc, if held */
+    int64_t began_ms;    /* since the boot */
+    int64_t looked_ms;   /* first; 0: not yet */
+    int64_t seen_ms;     /* at the last look at which it ran; 0: none */
+    int64_t patience_ms; /* with one that was not seen yet */
+    int handovers;       /* from a process that has gone to one that began after it was seen last */
     char run[64];
     char last[64]; /* process */
 };
@@ -157,12 +159,14 @@ struct shop_watch {
 struct shop_life {
     bool known; /* false: it can't be seen, or it may yet come (again) */
     bool alive;
-    char run[64];    /* another text after each restart */
+    char run[64];    /* another text after each restart; of a program, once it is more than handing over to the next */
     char ended[128]; /* when, and what to look at; "" where that can't be told */
 };
 
 /* Does it run? A program that a command of the owner's started is given a few seconds to be there again. ERR_IO of systemctl. */
 enum error_kind shop_watch_look(struct shop_watch *w, struct shop_life *out, struct error *err);
+/* The owner lets it take that long until it begins, since the start command may only queue it; never less than 20 s. */
+void shop_watch_allow(struct shop_watch *w, int64_t ms);
 
 /* ---- forward: an upgrade is the same transaction, to a state that is in no snapshot yet ---- */
 

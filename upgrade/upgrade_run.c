@@ -105,6 +105,7 @@ static enum error_kind healthy(void *arg, struct database *db, struct shop_watch
 
     c->health.probe = health_probe_shop;
     c->health.probe_arg = watch;
+    shop_watch_allow(watch, c->health.timeout_ms); /* 0 where the owner says nothing */
 
     progress_step(progress, "waiting for the new shop%s%s", c->path->count > 1 ? ", " : "",
                   c->path->count > 1 ? c->to.text : "");

@@ -299,8 +299,7 @@ static void watch__a_program_of_the_tree_that_was_seen_is_missed_when_it_has_gon
     shop = child(MAPS);
     life = looked(&w);
     assert_true(life.known && life.alive);
-    assert_string_not_equal(life.run, first);
-    assert_string_equal(looked(&w).run, life.run);
+    assert_string_equal(life.run, first); /* it took over */
     end(shop);
     assert_false(looked(&w).known);
     w.seen_ms -= 5000;
@@ -309,6 +308,30 @@ static void watch__a_program_of_the_tree_that_was_seen_is_missed_when_it_has_gon
     assert_true(life.known && !life.alive);
     assert_non_null(strstr(life.ended, "s after its start"));
     end(visitor);
+    shop_watch_release(&w);
+}
+
+static void watch__a_tool_and_a_launcher_hand_over_but_who_falls_over_again_and_again_is_started_again(void **state)
+{
+    char root[256];
+    struct txn t = {.site_path = root};
+    struct shop_watch w = {.held = false};
+    char first[sizeof(w.run)];
+
+    make_tree();
+    snprintf(root, sizeof(root), "%s/tree", (char *)*state);
+    shop_watch_begin(&w, &t);
+    for (int i = 0; i < 4; i++) {
+        pid_t program = child(MAPS);
+        struct shop_life life = looked(&w);
+
+        end(program);
+        assert_true(life.known && life.alive);
+        if (!i)
+            memcpy(first, life.run, sizeof(first));
+        assert_int_equal(strcmp(life.run, first) == 0, i < 3);
+        usleep(60000); /* later than the kernel's tick of the last look */
+    }
     shop_watch_release(&w);
 }
 
@@ -355,6 +378,13 @@ static void watch__one_that_never_came_is_missed_only_where_the_one_before_was_s
     assert_false(looked(&w).known);
     w.looked_ms -= 100000;
     assert_true(looked(&w).known && !looked(&w).alive);
+    shop_watch_begin(&w, &t);
+    shop_watch_allow(&w, 200000); /* the owner's word: a start command may queue */
+    assert_false(looked(&w).known);
+    w.looked_ms -= 100000;
+    assert_false(looked(&w).known);
+    w.looked_ms -= 101000;
+    assert_true(looked(&w).known && !looked(&w).alive);
     shop_watch_release(&w);
 }
 
@@ -373,6 +403,7 @@ int main(void)
         folder_test(quiet__waiting_ends_with_the_process),
         folder_test(quiet__who_is_there_is_ended_and_nobody_else),
         folder_test(watch__a_program_of_the_tree_that_was_seen_is_missed_when_it_has_gone),
+        folder_test(watch__a_tool_and_a_launcher_hand_over_but_who_falls_over_again_and_again_is_started_again),
         folder_test(watch__a_helper_that_ends_is_not_the_shop),
         folder_test(watch__one_that_never_came_is_missed_only_where_the_one_before_was_seen),
     };
