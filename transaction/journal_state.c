@@ -42,8 +42,8 @@ static const struct flag_member flag_members[] = {
     MEMBER(going_back), MEMBER(database_later), MEMBER(was_unwell),
 };
 static const struct flag_member step_members[] = {
-    MEMBER(staged),     MEMBER(fence_begun), MEMBER(switch_begun), MEMBER(start_begun),
-    MEMBER(load_begun), MEMBER(copy_begun),  MEMBER(point_spent),  MEMBER(point_lost),
+    MEMBER(staged),     MEMBER(fence_begun), MEMBER(switch_begun), MEMBER(start_begun), MEMBER(load_begun),
+    MEMBER(copy_begun), MEMBER(point_begun), MEMBER(point_spent),  MEMBER(point_lost),
 };
 
 static char **text_of(struct txn *t, const struct text_member *m)

@@ -10,6 +10,8 @@
 #include "thread.h"
 #include "transaction_internal.h"
 
+#define SAVED_AGAIN_MAX 3
+
 static enum error_kind journal_point(struct transaction_context *x, struct error *err)
 {
     struct json *record = NULL;
@@ -175,6 +177,60 @@ static enum error_kind go_back(struct transaction_context *x, const struct progr
     return rc;
 }
 
+/* Is what the database holds now in the snapshot of it, as far as the numbers of rows tell? What is not there any more is. */
+static enum error_kind taken_is_all(struct transaction_context *x, bool *out, struct error *err)
+{
+    struct snapshot_record taken = SNAPSHOT_RECORD_INIT;
+    struct database_facts facts = DATABASE_FACTS_INIT;
+    struct text_list differences = TEXT_LIST_INIT;
+    struct error why = ERROR_INIT;
+    enum error_kind rc = snapshot_find(x->cat, NULL, x->txn.taken, &taken, &why);
+
+    if (!rc)
+        rc = restore_database_facts(&taken, &facts, &why);
+    *out = false;
+    if (rc == ERR_NOT_FOUND || rc == ERR_CORRUPT) {
+        rc = OK;
+        goto done;
+    }
+    if (!rc)
+        rc = database_point_clear(x->reach.db, &why);
+    if (!rc)
+        rc = database_compare(x->reach.db, NULL, &facts.counts, &differences, &why);
+    *out = rc == ERR_NOT_FOUND || !differences.count;
+    if (rc == ERR_NOT_FOUND)
+        rc = OK;
+done:
+    if (rc)
+        error_copy(err, &why);
+    text_list_release(&differences);
+    database_facts_release(&facts);
+    snapshot_record_release(&taken);
+    return rc;
+}
+
+/* P3. The one seat is taken only for going back: until then others, whom a stopped shop does not stop, may have written into it. */
+static enum error_kind save_the_rest(struct transaction_context *x, const struct progress *progress, struct error *err)
+{
+    bool all = !x->cat || !x->txn.taken;
+    enum error_kind rc = OK;
+
+    for (int tries = 0; !rc && !all && tries <= SAVED_AGAIN_MAX; tries++) {
+        rc = taken_is_all(x, &all, err);
+        if (rc || all || tries == SAVED_AGAIN_MAX)
+            break;
+        progress_note(progress, "somebody has written into the database since it was saved: it is saved again");
+        free(x->txn.taken);
+        x->txn.taken = NULL;
+        rc = switch_save_now(x, progress, err);
+    }
+    if (!rc && !all) {
+        rc = error_set(err, ERR_PENDING, 0, "somebody goes on writing into the database: not all of it could be saved");
+        error_hint(err, "end what writes there besides the shop, then run recover again");
+    }
+    return rc;
+}
+
 enum error_kind stage_point_back(struct transaction_context *x, const struct progress *progress, struct error *err)
 {
     enum error_kind rc;
@@ -186,6 +242,14 @@ enum error_kind stage_point_back(struct transaction_context *x, const struct pro
                   "what the new shop wrote into the database is not saved yet, and the catalogue %s can't be opened",
                   x->txn.catalog);
         return ERR_PENDING;
+    }
+    if (!x->txn.point_begun) { /* else what is in it may be the old state by now, which is not what was taken away */
+        rc = save_the_rest(x, progress, err);
+        if (!rc)
+            rc = txn_step(&x->journal, "point_begun", err);
+        if (rc)
+            return rc;
+        x->txn.point_begun = true;
     }
     progress_step(progress, "going back to the server's snapshot of the database");
     rc = go_back(x, progress, err);

@@ -173,6 +173,7 @@ struct txn {
     struct database_point
         point; /* of an upgrade that changes the database where it is: the server keeps what it was (T8) */
     bool has_point;
+    bool point_begun; /* going back has: what is in the database may be the old state */
     bool
         point_lost; /* it can't be gone back to: what is in the database is saved, and a dump of before is loaded into it */
     bool point_spent; /* it was gone back to, and nothing may go back to it again: the shop may have run since */

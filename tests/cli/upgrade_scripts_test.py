@@ -350,6 +350,23 @@ def point__that_is_suspect_in_the_trial_is_like_none():
     is_old(s, before)
 
 
+def point__is_gone_back_to_when_what_others_wrote_is_saved():
+    s = SHOP
+    before = upgrade_test.state(s)
+    s.upgrade(None, "--scripts", s.packages("4.00", "4.10")).expect(0)
+    # The dump has been made, and the sessions of others are about to be ended for going back.
+    since = len(s.server.endpoint.log("fault"))
+    s.server.endpoint.faults(match="/* nopsnap: sessions to end */", skip=1, wait=3)
+    child = s.popen("rollback", "shop", "--yes")
+    wait_until(lambda: len(s.server.endpoint.log("fault")) > since, "the fault", s.said)
+    s.server.sql("INSERT INTO [OrderNote] ([OrderId], [Note], [CreatedOnUtc]) VALUES (1, N'of the ERP', GETUTCDATE())")
+    err = child.communicate(timeout=120)[1]
+    same(child.returncode, 0, err)
+    check("somebody has written into the database since it was saved" in err, err)
+    same([w for w in s.said_to_server()][5:], ["dump", "dump", "back", "drop"], "it is saved again")
+    is_old(s, before)
+
+
 def point__of_somebody_else_is_in_the_way_and_stays():
     s = SHOP
     before = upgrade_test.state(s)
