@@ -91,7 +91,12 @@ static void judge_signal(const struct known *k, struct schedule_failure *out)
 /* Of a process of the run that has ended just now. */
 static void judge_end(const struct known *k, struct schedule_failure *out)
 {
-    if (k->code != CLD_EXITED) {
+    if (!strcmp(k->result, "timeout") ||
+        !strcmp(k->result, "watchdog")) { /* systemd ends it with SIGTERM: nobody knows */
+        (void)snprintf(out->cause, sizeof(out->cause), "%s", k->result);
+        (void)snprintf(out->text, sizeof(out->text), "systemd ended it, since it took longer than its unit allows (%s)",
+                       k->result);
+    } else if (k->code != CLD_EXITED) {
         judge_signal(k, out);
     } else if (k->status < SYSTEMD_STATUS) {
         out->known = true;
@@ -118,8 +123,10 @@ static void judge_refusal(const struct known *k, struct schedule_failure *out)
 {
     if (says_nothing_new(k->result)) {
         (void)snprintf(out->cause, sizeof(out->cause), "dependency");
-        (void)snprintf(out->text, sizeof(out->text),
-                       "systemd did not start it: something that it requires is not there, such as a mount");
+        (void)snprintf(
+            out->text, sizeof(out->text),
+            "systemd did not start it: something that it requires is not there, such as a mount (or this is told "
+            "late, of a run that failed more than a minute ago)");
     } else {
         (void)snprintf(out->cause, sizeof(out->cause), "%s", k->result);
         (void)snprintf(out->text, sizeof(out->text), "systemd did not start it: %s", k->result);

@@ -272,6 +272,12 @@ def secrets__are_named_never_copied():
         done = subprocess.run(words(values(failed, "ExecStart")[0], command=True), env=b.environment(), capture_output=True, text=True)
         same(f"status: {done.stderr}", (done.returncode, "webhook at 127.0.0.1 was not told" in done.stderr), (3, True))
         same("recorded", (b.listed()[0]["last_run_status"], "243 (CREDENTIALS" in b.run("status").expect(3).out), (1, True))
+        # systemd's own end of what takes too long is a SIGTERM, too: nobody knows of that.
+        ended = f"ExecMainExitTimestampMonotonic={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}"
+        for result, told in (("timeout", True), ("signal", False)):
+            b.path = systemctl_that_says(b.folder, "Result=" + result, "ExecMainCode=2", "ExecMainStatus=15", ended)
+            done = subprocess.run(words(values(failed, "ExecStart")[0], command=True), env=b.environment(), capture_output=True, text=True)
+            same(f"{result}: {done.stderr}", "was not told" in done.stderr, told)
 
 
 def rerun__changes_only_what_differs():
