@@ -687,7 +687,8 @@ enum error_kind catalog_writable(struct catalog *cat, struct error *err)
     }
     if (!cat->read_only && !reserve_is_needed(cat))
         return OK;
-    error_set(err, ERR_SPACE, 0, "the disk of the catalogue %s is full", cat->path);
+    error_set(err, ERR_SPACE, 0, "the disk of the catalogue %s is %s", cat->path,
+              !cat->read_only && reserve_is_whole(cat) ? "nearly full" : "full");
     error_hint(err, HINT_NO_ROOM);
     return ERR_SPACE;
 }

@@ -64,6 +64,7 @@ void catalog_hint_none(struct error *err);
 /* Room for a full disk (reserve.c) */
 bool reserve_take_piece(struct catalog *cat);      /* enough to open the index; false: there is none */
 bool reserve_is_needed(const struct catalog *cat); /* is less room left than a reserve should have? */
+bool reserve_is_whole(const struct catalog *cat);  /* it is as it should be, and a little room beside it */
 void reserve_take_all(struct catalog *cat);        /* where it is needed, by who makes room or leads to it */
 void reserve_give_back(struct catalog *cat);       /* at the end, with the index closed */
 

@@ -71,6 +71,12 @@ bool reserve_is_needed(const struct catalog *cat)
     return room(cat->dirfd) < (uint64_t)reserve_wanted(cat->dirfd);
 }
 
+bool reserve_is_whole(const struct catalog *cat)
+{
+    return !cat->reserve_before && room(cat->dirfd) >= OPENING_PIECE &&
+           reserved(cat->dirfd) >= reserve_wanted(cat->dirfd);
+}
+
 void reserve_take_all(struct catalog *cat)
 {
     int64_t size = reserved(cat->dirfd);

@@ -66,6 +66,8 @@ class Full(Bench):
 
 def read_and_emptied(kind):
     with Full(kind) as b:
+        b.fill(512 << 10)
+        b.run("status").expect(3, err=["the disk of the catalogue", "is nearly full", "nopsnap prune"])
         b.fill(0)
         b.reads()
         b.big("new")
