@@ -58,12 +58,35 @@ static enum error_kind remove_all_noted(struct drill *d, struct error *err)
     return first.kind ? first.kind : rc;
 }
 
+/* They may name a copy of the customers' database, and this drill's own are written over them: what damage leaves of them is kept. */
+static enum error_kind load_or_set_aside(struct drill *d, struct error *err)
+{
+    struct error why = ERROR_INIT;
+    char *aside = NULL;
+    enum error_kind rc = drill_notes_load(d->cat, d->site_id, &d->notes, &why);
+
+    if (rc != ERR_CORRUPT) {
+        error_copy(err, &why);
+        if (rc && rc != ERR_CANCELLED && rc != ERR_MEMORY)
+            error_hint(err, "it may name what earlier drills have left: no drill is made until it can be read");
+        return rc;
+    }
+    rc = drill_notes_set_aside(d->cat, d->site_id, &aside, err);
+    if (!rc)
+        progress_warn(d->progress, "%s; it is set aside as %s: what it names may still be there, a database too",
+                      why.text, aside);
+    free(aside);
+    return rc;
+}
+
 enum error_kind drill_noted_clear(struct drill *d, struct error *err)
 {
     struct error why = ERROR_INIT;
-    enum error_kind rc = drill_notes_load(d->cat, d->site_id, &d->notes, &why);
+    enum error_kind rc = load_or_set_aside(d, err);
 
-    if (!rc && d->notes.count)
+    if (rc)
+        return rc;
+    if (d->notes.count)
         rc = remove_all_noted(d, &why);
     if (rc == ERR_CANCELLED || rc == ERR_MEMORY) {
         *err = why;

@@ -160,6 +160,24 @@ enum error_kind drill_notes_load(const struct catalog *cat, const char *site_id,
     return rc;
 }
 
+enum error_kind drill_notes_set_aside(const struct catalog *cat, const char *site_id, char **aside, struct error *err)
+{
+    char *path = NULL;
+    char *to = NULL;
+    enum error_kind rc = path_of(cat, site_id, &path, err);
+
+    if (!rc)
+        rc = memory_format(&to, err, "%s.unread-%lld", path, (long long)clock_now());
+    if (!rc)
+        rc = file_rename_new(AT_FDCWD, path, AT_FDCWD, to, err);
+    if (!rc)
+        *aside = to;
+    else
+        free(to);
+    free(path);
+    return rc;
+}
+
 static struct json *as_json(const struct drill_notes *notes)
 {
     struct json *all = json_object();

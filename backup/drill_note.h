@@ -35,6 +35,8 @@ struct drill_notes {
 /* None is no error. ERR_CORRUPT for a file that nopsnap has not written so. */
 enum error_kind drill_notes_load(const struct catalog *cat, const char *site_id, struct drill_notes *out,
                                  struct error *err);
+/* One that can't be read goes to another name beside it: *aside, the caller's. */
+enum error_kind drill_notes_set_aside(const struct catalog *cat, const char *site_id, char **aside, struct error *err);
 /* Durable    whole or not at all; without any note the file goes */
 enum error_kind drill_notes_save(const struct catalog *cat, const char *site_id, const struct drill_notes *notes,
                                  struct error *err);

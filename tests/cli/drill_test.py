@@ -316,8 +316,14 @@ def prove_one_without_a_database(b):
                  '{"left":[{"folder":"/srv/x","token":"0123456/","database":false}]}'):
         with open(note, "w", encoding="utf-8") as f:
             f.write(text)
-        b.run("drill", plain).expect(3, out="proved restorable: ", err=note)
-        same("left", b.left(), [])
+        b.run("drill", plain).expect(3, out="proved restorable: ", err=[note, "it is set aside as"])
+        aside, = b.left()  # what it names is nowhere else
+        with open(os.path.join(b.catalog, aside), encoding="utf-8") as f:
+            same("set aside", f.read(), text)
+        os.unlink(os.path.join(b.catalog, aside))
+    os.mkdir(note)  # can't be read
+    b.run("drill", plain).expect(1, err=note, hint="no drill is made until it can be read")
+    os.rmdir(note)
 
 
 def kill_one_at_every_step(b):
