@@ -196,6 +196,30 @@ static enum error_kind look_at(struct rehearsal *r, const struct walk_item *item
     return rc;
 }
 
+/* By its name in the tree; but `..` behind another link is the folder above that one's: then the real path tells. */
+static enum error_kind look_through(struct rehearsal *r, const struct walk_item *item, struct text_list *unknown,
+                                    struct error *err)
+{
+    struct error ignored = ERROR_INIT;
+    char *led = NULL;
+    char *link = NULL;
+    char *tree = NULL;
+    char *real = NULL;
+    enum error_kind rc = way_out(item, &led, err);
+
+    if (!rc && !led)
+        rc = path_join(r->place.tree, item->path, &link, err);
+    if (!rc && !led)
+        rc = path_real(r->place.tree, &tree, err);
+    if (!rc && !led && path_real(link, &real, &ignored) == OK && !site_path_below(tree, real))
+        rc = cover_link(r, link, item->path, unknown, err);
+    free(led);
+    free(link);
+    free(tree);
+    free(real);
+    return rc;
+}
+
 static enum error_kind refuse(const struct text_list *unknown, struct error *err)
 {
     char first[1024];
@@ -209,9 +233,11 @@ static enum error_kind refuse(const struct text_list *unknown, struct error *err
     return rc;
 }
 
-enum error_kind rehearse_links(struct rehearsal *r, struct error *err)
+typedef enum error_kind link_fn(struct rehearsal *r, const struct walk_item *item, struct text_list *unknown,
+                                struct error *err);
+
+static enum error_kind each_link(struct rehearsal *r, link_fn *fn, struct text_list *unknown, struct error *err)
 {
-    struct text_list unknown = TEXT_LIST_INIT;
     struct walk *walk = NULL;
     struct walk_item item;
     enum error_kind rc = walk_open(r->place.tree, NULL, &walk, err);
@@ -224,10 +250,20 @@ enum error_kind rehearse_links(struct rehearsal *r, struct error *err)
             *err = item.error;
             rc = err->kind;
         } else if (item.event == WALK_ENTRY && S_ISLNK(item.st.st_mode)) {
-            rc = look_at(r, &item, &unknown, err);
+            rc = fn(r, &item, unknown, err);
         }
     }
     walk_close(walk);
+    return rc;
+}
+
+enum error_kind rehearse_links(struct rehearsal *r, struct error *err)
+{
+    struct text_list unknown = TEXT_LIST_INIT;
+    enum error_kind rc = each_link(r, look_at, &unknown, err);
+
+    if (!rc) /* all lead as the shop's do now */
+        rc = each_link(r, look_through, &unknown, err);
     if (!rc && unknown.count)
         rc = refuse(&unknown, err);
     text_list_release(&unknown);

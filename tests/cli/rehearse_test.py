@@ -210,18 +210,20 @@ def rehearse__refuses_an_address_that_nobody_knows():
     images = os.path.join(s.folder, "images")
     os.rename(images + "/thumbs", s.folder + "/thumbs")
     os.symlink("../thumbs", images + "/thumbs")
+    os.mkdir(s.folder + "/through")
+    os.symlink("images/../through", s.path("wwwroot/through"))  # by its name in the tree
     s.get("/")
     there = upgrade_test.tree_digest(images), upgrade_test.tree_digest(s.folder + "/thumbs")
-    s.rehearse(None, "--host-network").expect(1, err="the copy would write behind 1 link that leads out of it: wwwroot/images", hint="rehearse-allow = wwwroot/images")
+    s.rehearse(None, "--host-network").expect(1, err="the copy would write behind 2 links that lead out of it: wwwroot/images, ...", hint="rehearse-allow = wwwroot/images")
     done = s.rehearse()
     if may_cover(s.folder):
-        done.expect(0, out="behind    2 links lead out of the copy")
+        done.expect(0, out="behind    3 links lead out of the copy")
         same(s.found()["behind"], len(os.listdir(images)), "what the copy saw there")
     else:
         done.expect(1, err="can't be kept apart", hint="rehearse-allow = wwwroot/images")
     same((upgrade_test.tree_digest(images), upgrade_test.tree_digest(s.folder + "/thumbs")), there, "behind the links")
     same(s.beside(), NOTHING, "left")
-    s.configure(**{"rehearse-allow": "acme.erp\nrehearse-allow = wwwroot/images*"})
+    s.configure(**{"rehearse-allow": "acme.erp\nrehearse-allow = wwwroot/images*\nrehearse-allow = wwwroot/through"})
     s.rehearse(None, "--host-network").expect(0, out=[f"{TO} on a copy of", "it works", "closed for about", "had this machine's: so you asked", "the copy is removed"])
     check(s.found()["reached"], "it has the machine's network, as asked")
     check(os.path.exists(s.folder + "/thumbs/of-the-copy"), "it wrote where it may")
