@@ -130,12 +130,16 @@ def rollback__a_start_that_fails_once_is_undone(shop):
 
 
 class Answers(http.server.BaseHTTPRequestHandler):
-    """The shop's pages: as often as `unwell` says they lead to /install, then they are well."""
-    unwell = 0
+    """The shop's pages: well as often as `well` says, then as often as `unwell` says they lead to /install, then they are well again."""
+    well = unwell = 0
 
     def do_GET(self):
-        Answers.unwell -= 1
-        self.send_response(302 if Answers.unwell >= 0 else 200)
+        ill = Answers.well <= 0 < Answers.unwell
+        if Answers.well > 0:
+            Answers.well -= 1
+        elif ill:
+            Answers.unwell -= 1
+        self.send_response(302 if ill else 200)
         self.send_header("Location", "/install")
         self.end_headers()
 
@@ -155,7 +159,7 @@ def rollback__an_old_shop_that_is_not_well_after_its_undo_is_told(shop):
     try:
         configure(shop, stop="true", start="true", url=url)
         for unwell in (2, 1):
-            Answers.unwell = unwell
+            Answers.well, Answers.unwell = 1, unwell  # it is asked before it is stopped
             code = shop.run("--json", "rollback", "shop", "--to", shop.target, "--yes")
             result = object_of(shop, "rollback")
             check(code == 4 and result["outcome"] == "undone", "exit", code, shop.said)
