@@ -356,7 +356,7 @@ def point__is_gone_back_to_when_what_others_wrote_is_saved():
     s.upgrade(None, "--scripts", s.packages("4.00", "4.10")).expect(0)
     # The dump has been made, and the sessions of others are about to be ended for going back.
     since = len(s.server.endpoint.log("fault"))
-    s.server.endpoint.faults(match="/* nopsnap: sessions to end */", skip=1, wait=3)
+    s.server.endpoint.faults(match="/* nopsnap: sessions to end */", skip=1, wait=15)
     child = s.popen("rollback", "shop", "--yes")
     wait_until(lambda: len(s.server.endpoint.log("fault")) > since, "the fault", s.said)
     s.server.sql("INSERT INTO [OrderNote] ([OrderId], [Note], [CreatedOnUtc]) VALUES (1, N'of the ERP', GETUTCDATE())")

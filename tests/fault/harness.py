@@ -152,7 +152,7 @@ class MariaDB:
         self.socket = os.path.join(folder, "sock")
 
     def start(self):
-        os.makedirs(self.dir)
+        os.makedirs(self.dir, exist_ok=True)
         said = os.path.join(self.dir, "started")  # not a pipe: the server would hold it open
         with open(said, "w", encoding="utf-8") as f:
             subprocess.run([os.path.join(FIXTURE, "mariadb.sh"), "start", self.dir], check=True, stdout=f, stderr=f, stdin=subprocess.DEVNULL)
