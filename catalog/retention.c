@@ -229,10 +229,7 @@ static bool is_good(const struct retention_item *i, int64_t now_ns)
 /* R1 */
 static bool is_needed(const struct retention *r, const struct retention_item *i)
 {
-    for (size_t n = 0; r->needed && n < r->needed->count; n++)
-        if (!strcmp(r->needed->items[n], i->id))
-            return true;
-    return false;
+    return r->needed && text_list_has(r->needed, i->id);
 }
 
 /* R1 */

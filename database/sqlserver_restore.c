@@ -237,14 +237,6 @@ static enum error_kind add_name(void *arg, const struct database_row *row, struc
     return row->values[0] ? text_list_add(arg, row->values[0], err) : OK;
 }
 
-static bool is_listed(const struct text_list *l, const char *text)
-{
-    for (size_t i = 0; i < l->count; i++)
-        if (strcmp(l->items[i], text) == 0)
-            return true;
-    return false;
-}
-
 /*
  * A backup has its users' SIDs, by which a login of another server, or one that was made anew, is a stranger: they are joined by name, as in a load row by
  * row. Who had no login then is left without.
@@ -268,7 +260,7 @@ static enum error_kind join_logins(struct database *db, struct sqlserver_link *i
         const char *login = json_text(json_get(json_at(logins, i), "login"));
         struct error why = ERROR_INIT;
 
-        if (!user || !login || !is_listed(&orphans, user))
+        if (!user || !login || !text_list_has(&orphans, user))
             continue;
         if (sqlserver_run(inside, &why, "ALTER USER %n WITH LOGIN = %n", user, login) == OK)
             rc = text_list_addf(&db->notes, err,

@@ -2,7 +2,6 @@
  * Which snapshots transactions still need: what is pending, or kept, refers to them, and can be gone on with or gone back to only while they are there. They
  * may be of another site than the one whose transaction it is, so that who forgets asks at all sites of this host.
  */
-#include <stdlib.h>
 #include <string.h>
 
 #include "transaction_internal.h"
@@ -89,9 +88,8 @@ static enum error_kind note_site(void *arg, const struct snapshot_row *row, stru
     if (!row->site_path || !strcmp(row->site_id, s->last))
         return OK;
     memcpy(s->last, row->site_id, strlen(row->site_id) + 1);
-    for (size_t i = 0; i < s->paths.count; i++)
-        if (!strcmp(s->paths.items[i], row->site_path))
-            return OK;
+    if (text_list_has(&s->paths, row->site_path))
+        return OK;
     rc = catalog_site_id(s->cat, row->site_path, here, err);
     if (rc || strcmp(here, row->site_id) != 0) /* another host's */
         return rc;

@@ -67,14 +67,6 @@ static enum error_kind list(const struct upgrade_context *c, int tree, struct te
     return rc;
 }
 
-static bool has(const struct text_list *l, const char *path)
-{
-    for (size_t i = 0; i < l->count; i++)
-        if (!strcmp(l->items[i], path))
-            return true;
-    return false;
-}
-
 /*
  * A file of the release in App_Data that the shop has not would be read in place of the shop's, or over it. Not so the plain appsettings.json, which is
  * the first that is read, and those of the root, which name no database.
@@ -86,7 +78,7 @@ static enum error_kind remove_strays(const struct upgrade_context *c, int tree, 
     enum error_kind rc = list_folder(c, tree, "App_Data", &there, err);
 
     for (size_t i = 0; i < there.count && !rc; i++)
-        if (!has(own, there.items[i]) && strcasecmp(there.items[i], "App_Data/appsettings.json") != 0)
+        if (!text_list_has(own, there.items[i]) && strcasecmp(there.items[i], "App_Data/appsettings.json") != 0)
             rc = file_unlink(tree, there.items[i], err);
     text_list_release(&there);
     return rc;
