@@ -371,6 +371,11 @@ static enum error_kind get_swap(struct json *v, struct txn *t, struct error *err
     return rc;
 }
 
+void txn_set_point(struct txn *t, bool has)
+{
+    t->has_point = t->database_in_place = t->database_later = has;
+}
+
 static enum error_kind get_point(struct json *v, struct txn *t, struct error *err)
 {
     struct json *p = json_get(v, "point");
@@ -493,7 +498,7 @@ enum error_kind txn_replay(void *txn, struct json *record, struct error *err)
     if (!strcmp(step, "units"))
         return get_units(record, t, err);
     if (!strcmp(step, "point") || !strcmp(step, "no_point")) {
-        t->has_point = t->database_in_place = t->database_later = !strcmp(step, "point");
+        txn_set_point(t, !strcmp(step, "point"));
         return get_point(record, t, err);
     }
     if (!strcmp(step, "rest"))

@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "thread.h"
 #include "transaction_internal.h"
 
 #define SAVED_AGAIN_MAX 3
@@ -23,11 +22,6 @@ static enum error_kind journal_point(struct transaction_context *x, struct error
     return rc;
 }
 
-static void set(struct txn *t, bool has)
-{
-    t->has_point = t->database_in_place = t->database_later = has;
-}
-
 static enum error_kind do_without(struct transaction_context *x, const char *why, const struct progress *progress,
                                   struct error *err)
 {
@@ -36,7 +30,7 @@ static enum error_kind do_without(struct transaction_context *x, const char *why
     if (!rc)
         rc = txn_step(&x->journal, "no_point", err);
     if (!rc) {
-        set(&x->txn, false);
+        txn_set_point(&x->txn, false);
         progress_note(progress, "the server keeps no snapshot of the database, so that it is copied: %s", why);
     }
     return rc;
@@ -53,7 +47,7 @@ enum error_kind stage_point_try(struct transaction_context *x, const struct prog
     rc = journal_point(x, err);
     if (rc)
         return rc;
-    set(&x->txn, true);
+    txn_set_point(&x->txn, true);
     if (database_point_make(x->reach.db, &x->txn.point, &why) == OK)
         return database_point_drop(x->reach.db, &x->txn.point, err);
     if (why.kind == ERR_CANCELLED) {
@@ -80,8 +74,7 @@ static void tell_notes(const struct database *db, const struct progress *progres
         progress_warn(progress, "%s", database_notes(db)->items[i]);
 }
 
-/* The restore point if it has its dump by now, else the snapshot of before the stop, which is held as long as this is pending (F1). */
-static enum error_kind find_dump(struct transaction_context *x, struct snapshot_record *out, struct error *err)
+enum error_kind stage_point_dump(struct transaction_context *x, struct snapshot_record *out, struct error *err)
 {
     const char *const ids[] = {x->txn.safety, x->txn.target};
 
@@ -143,7 +136,7 @@ static enum error_kind load_instead(struct transaction_context *x, const char *w
         error_hint(err, "the database of before is loaded from the catalogue: bring that back, then run recover again");
         return ERR_PENDING;
     }
-    rc = find_dump(x, &from, err);
+    rc = stage_point_dump(x, &from, err);
     if (!rc && !x->txn.point_lost)
         rc = save_found(x, progress, err);
     if (!rc && !x->txn.point_lost)

@@ -161,8 +161,9 @@ struct txn {
         going_back; /* an upgrade in its trial is taken back: there is no way forward, and recovery goes on going back */
     bool was_unwell; /* the shop of before did not answer when this began */
     bool
-        database_later; /* the restore point has the files only as yet: its dump is made from the kept original (kept_point.c) */
-    char *taken; /* snapshot of a database changed in place that an undo takes away after the shop ran on it */
+        database_later; /* the restore point has the files only as yet: its dump is made from what is kept of the database (kept_point.c) */
+    char *
+        taken; /* snapshot of a database changed in place that an undo takes away: the shop ran on it, or the restore point is lost */
     char *stage; /* tx-<token> folder */
     struct area *areas;
     size_t area_count;
@@ -197,6 +198,8 @@ enum error_kind txn_describe(struct txn *t, const struct site *site, int health_
 enum error_kind txn_describe_catalog(struct txn *t, struct catalog *cat, struct error *err);
 enum error_kind txn_begin_record(const struct txn *t, struct json **out, struct error *err);
 enum error_kind txn_point_record(const struct txn *t, struct json **out, struct error *err);
+/* The server keeps a restore point of the database, or does not: then the database is copied. */
+void txn_set_point(struct txn *t, bool has);
 enum error_kind txn_swap_record(const struct txn *t, struct json **out, struct error *err);
 enum error_kind txn_units_record(const struct txn *t, struct json **out, struct error *err);
 enum error_kind txn_replay(void *txn, struct json *record, struct error *err); /* a journal_fn */
@@ -472,15 +475,20 @@ enum error_kind stage_database(struct transaction_context *x, const struct progr
 enum error_kind stage_database_place(struct transaction_context *x, const struct progress *progress, struct error *err);
 enum error_kind stage_database_fill(struct transaction_context *x, const struct snapshot_record *from,
                                     const struct progress *progress, struct error *err);
-/* A snapshot of the stopped shop, through the database's fence. prove: read back whole */
 /* The same by the server's own copy of the live database, which is fenced. The journal says so before and after. */
 enum error_kind stage_database_copy(struct transaction_context *x, const struct progress *progress, struct error *err);
 /* stage_point.c: the server is tried; txn.has_point says whether it keeps a restore point of the database. */
 enum error_kind stage_point_try(struct transaction_context *x, const struct progress *progress, struct error *err);
 /* Once the shop is stopped: make it. */
 enum error_kind stage_point_make(struct transaction_context *x, const struct progress *progress, struct error *err);
+/*
+ * The newest snapshot with a dump of before: the restore point if it has its dump by now, else that of before the stop, which is held as long as
+ * this is pending (F1). ERR_PENDING: there is none. Caller releases out, which is empty then.
+ */
+enum error_kind stage_point_dump(struct transaction_context *x, struct snapshot_record *out, struct error *err);
 /* Make the database what it was, once. */
 enum error_kind stage_point_back(struct transaction_context *x, const struct progress *progress, struct error *err);
+/* A snapshot of the stopped shop, through the database's fence. prove: read back whole */
 enum error_kind stage_save(struct transaction_context *x, const struct snapshot_options *o, bool prove,
                            const struct progress *progress, struct snapshot_result *out, struct error *err);
 enum error_kind stage_note_safety(struct transaction_context *x, const char *id, struct error *err);
@@ -559,12 +567,12 @@ enum error_kind switch_to(struct transaction_context *x, bool new_side, const st
                           struct error *err);
 enum error_kind switch_start(struct transaction_context *x, bool health, const struct progress *progress,
                              struct error *err);
-/* The shop ran on the database that was changed in place: what it wrote there is saved before it goes (P3). */
 /* Whatever the live database holds now, as a snapshot that the journal names; once (P3). */
 enum error_kind switch_save_now(struct transaction_context *x, const struct progress *progress, struct error *err);
 /* Load a snapshot's dump into the live database, and count its rows. */
 enum error_kind switch_load_in_place(struct transaction_context *x, const struct snapshot_record *from,
                                      const struct progress *progress, struct error *err);
+/* The shop ran on the database that was changed in place: what it wrote there is saved before it goes (P3). */
 enum error_kind switch_save_in_place(struct transaction_context *x, const struct progress *progress, struct error *err);
 /* After the decision: write `kept`, drop-in away, journal gone. */
 enum error_kind switch_end(struct transaction_context *x, bool new_side, struct error *err);

@@ -54,30 +54,30 @@ static enum error_kind take_over(struct transaction_context *x, struct kept *k, 
     return x->txn.rules.count ? site_rules_take(x->site, &x->txn.rules, err) : OK;
 }
 
-/* The restore point if it has its dump by now, else the snapshot of before the stop, which is whole. */
-static const char *way_back(const struct transaction_context *x)
-{
-    struct snapshot_record safety = SNAPSHOT_RECORD_INIT;
-    struct error ignored = ERROR_INIT;
-    bool whole = !x->txn.has_database || !x->txn.target ||
-                 (snapshot_find(x->cat, NULL, x->txn.safety, &safety, &ignored) == OK && safety.has_dump);
-
-    snapshot_record_release(&safety);
-    return whole ? x->txn.safety : x->txn.target;
-}
-
 /* There is no going on with half of it: where one part is gone, a snapshot is the way. */
 static enum error_kind say_gone(struct transaction_context *x, const char *what, const char *why, struct preflight *p,
                                 struct error *err)
 {
-    const char *way = way_back(x);
+    struct snapshot_record way = SNAPSHOT_RECORD_INIT;
+    struct error none = ERROR_INIT;
+    const char *id = x->txn.safety;
+    enum error_kind rc;
 
-    return text_list_addf(
-        &p->problems, err,
-        "%s, which the upgrade took away, is gone%s%s%s: nopsnap rollback %s --to %.8s goes back by %s", what,
-        why ? " (" : "", why ? why : "", why ? ")" : "", x->txn.site_path, way,
-        way == x->txn.safety ? "the snapshot of it"
-                             : "the last snapshot with a dump, which has nothing of what came in before the stop");
+    if (x->txn.has_database)
+        id = stage_point_dump(x, &way, &none) == OK ? way.id : NULL;
+    if (!id)
+        rc = text_list_addf(&p->problems, err, "%s, which the upgrade took away, is gone%s%s%s; %s", what,
+                            why ? " (" : "", why ? why : "", why ? ")" : "", none.text);
+    else
+        rc = text_list_addf(
+            &p->problems, err,
+            "%s, which the upgrade took away, is gone%s%s%s: nopsnap rollback %s --to %.8s goes back by %s", what,
+            why ? " (" : "", why ? why : "", why ? ")" : "", x->txn.site_path, id,
+            x->txn.safety && !strcmp(id, x->txn.safety)
+                ? "the snapshot of it"
+                : "the last snapshot with a dump, which has nothing of what came in before the stop");
+    snapshot_record_release(&way);
+    return rc;
 }
 
 static enum error_kind look_at_kept_database(struct transaction_context *x, struct preflight *p, struct error *err)
