@@ -34,8 +34,8 @@ struct text_list {
 enum error_kind text_list_add(struct text_list *l, const char *text, struct error *err);
 enum error_kind text_list_addf(struct text_list *l, struct error *err, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-/* A copy of each line of another list, behind those that are there. */
 bool text_list_has(const struct text_list *l, const char *text);
+/* A copy of each line of another list, behind those that are there. */
 enum error_kind text_list_add_all(struct text_list *l, const struct text_list *more, struct error *err);
 void text_list_release(struct text_list *l);
 

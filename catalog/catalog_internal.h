@@ -24,7 +24,8 @@ struct catalog {
     char *path;
     int dirfd;
     enum catalog_mode mode;
-    bool read_only; /* the mount, or our rights, allow no writing: the index is immutable, nothing is recorded */
+    bool
+        read_only; /* the mount, our rights or a full disk allow no writing: the index is immutable or a copy, nothing is recorded */
     struct catalog_format format;
     struct file_lock lock;
     ino_t index_inode;   /* while the lock is let go of: the index file that is open */
@@ -35,7 +36,8 @@ struct catalog {
     uint64_t generation; /* as of the opening, or of this process's own prune */
     struct chunk_cache *cache;
     int64_t reserve_before; /* bytes that the reserve had before something was taken of it; 0: nothing was */
-    char *index_copy; /* folder of a private copy of the index, for read-only media with an unfinished WAL; or NULL */
+    char *
+        index_copy; /* folder of a private copy of the index, for read-only media with an unfinished WAL and for a full disk; or NULL */
 };
 
 /* The newest events of one kind first, at most limit of them; site_id NULL: of every site. See catalog_event_each(). */

@@ -1,8 +1,6 @@
-#include <stdlib.h>
 #include <sys/stat.h>
 
 #include "cli.h"
-#include "file.h"
 #include "restore.h"
 
 static void tell(struct cli *cli, const struct snapshot_record *r, const char *file)

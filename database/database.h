@@ -94,7 +94,6 @@ void database_prepare(void);
  */
 enum error_kind database_open(const struct database_target *target, const struct database_target *admin,
                               struct database **out, struct error *err);
-/* Open another database of the same server with the same logins (a kept one, a loaded one). */
 /*
  * By what the config says: with its administrative login, if it names one. Where that is of no use, but the shop's own works, with that.
  *
@@ -104,6 +103,7 @@ enum error_kind database_open(const struct database_target *target, const struct
  */
 enum error_kind database_open_by(const struct database_target *target, const char *spec, struct database_target *admin,
                                  struct database **out, char **without, struct error *err);
+/* Open another database of the same server with the same logins (a kept one, a loaded one). */
 enum error_kind database_open_beside(struct database *db, const char *name, struct database **out, struct error *err);
 void database_close(struct database *db); /* accepts NULL */
 

@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include "file.h"
-#include "hash.h"
 #include "sqlserver_native_internal.h"
 
 enum {
@@ -148,7 +147,7 @@ enum error_kind sqlserver_file_name(const struct sqlserver_share *share, struct 
 
     if (rc)
         return rc;
-    snprintf(name, sizeof name, "nopsnap_%s.bak", f.token);
+    snprintf(name, sizeof name, SQLSERVER_FILE_PREFIX "%s" SQLSERVER_FILE_SUFFIX, f.token);
     rc = join(share->server, name, &f.server, err);
     if (!rc)
         rc = memory_format(&f.local, err, "%s/%s", share->local, name);

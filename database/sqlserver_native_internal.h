@@ -25,6 +25,9 @@ struct sqlserver_share {
     char *local;
 };
 
+/* A file is called by its token between these: that is how one that a kill left is known. */
+#define SQLSERVER_FILE_PREFIX "nopsnap_"
+#define SQLSERVER_FILE_SUFFIX ".bak"
 #define SQLSERVER_TOKEN_LEN 32
 #define SQLSERVER_TOKEN_FRESH 16 /* from here on it differs from file to file */
 

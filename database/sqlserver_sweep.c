@@ -22,8 +22,6 @@
 #include "sqlserver_native_internal.h"
 
 enum { PART = 8, PARTS = 4, DAY_S = 24 * 3600, ID_MAX = 512 };
-#define PREFIX "nopsnap_"
-#define SUFFIX ".bak"
 
 /* A line of a file of the kernel's or system's; nothing where there is none. */
 static void add_line(char *id, const char *path)
@@ -78,11 +76,12 @@ enum error_kind sqlserver_file_token(char out[SQLSERVER_TOKEN_LEN + 1], struct e
 
 static bool is_ours(const char *name, char token[SQLSERVER_TOKEN_LEN + 1])
 {
-    size_t len = strlen(PREFIX);
+    size_t len = strlen(SQLSERVER_FILE_PREFIX);
     unsigned char bytes[SQLSERVER_TOKEN_LEN / 2];
 
-    if (strncmp(name, PREFIX, len) != 0 || strlen(name) != len + SQLSERVER_TOKEN_LEN + strlen(SUFFIX) ||
-        strcmp(name + len + SQLSERVER_TOKEN_LEN, SUFFIX) != 0)
+    if (strncmp(name, SQLSERVER_FILE_PREFIX, len) != 0 ||
+        strlen(name) != len + SQLSERVER_TOKEN_LEN + strlen(SQLSERVER_FILE_SUFFIX) ||
+        strcmp(name + len + SQLSERVER_TOKEN_LEN, SQLSERVER_FILE_SUFFIX) != 0)
         return false;
     memcpy(token, name + len, SQLSERVER_TOKEN_LEN);
     token[SQLSERVER_TOKEN_LEN] = '\0';

@@ -3,14 +3,13 @@
  * runs a program of the tree (its executable lies there, or it maps a file there, as .NET does with assemblies). Who only works in the tree
  * or reads it (a shell, a backup) is nobody to judge by.
  */
-#include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "transaction_internal.h"
+
+_Static_assert(sizeof(((struct shop_life *)0)->run) == FENCE_RUN_MAX, "a unit's run fits");
 
 #define GONE_MS 3000    /* one program may hand over to the next */
 #define HANDOVERS_MAX 2 /* a tool before the shop, a launcher: more of them is a shop that falls over again and again */
