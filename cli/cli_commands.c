@@ -220,10 +220,10 @@ const struct command cli_commands[] = {
      "  nopsnap run --all --skip\n",
      cli_run},
     {"schedule", "[SITE [OPTIONS]]", "write the timer that starts runs of a site; or list the timers",
-     "A timer and a sandboxed service of systemd, which catches up on what was missed while the machine was off; or, where\n"
-     "there is no systemd, a file for cron, which does not. Files that were changed by hand are not replaced. Without a time\n"
-     "the site's schedule is brought up to date with the config; without a site all are listed, with the next and the last\n"
-     "run.\n\n"
+     "A timer, a sandboxed service and one that tells where that fails, of systemd, which catches up on what was missed\n"
+     "while the machine was off; or, where there is no systemd, a file for cron, which does not. Files that were changed\n"
+     "by hand are not replaced. Without a time the site's schedule is brought up to date with the config; without a site\n"
+     "all are listed, with the next and the last run.\n\n"
      "  --at HH:MM              every day\n"
      "  --every TIME            a time that a day is divided by (30m, 6h), 1d or 1w\n"
      "  --on-calendar EXPR      as systemd says it: man systemd.time\n"

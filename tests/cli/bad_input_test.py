@@ -36,6 +36,9 @@ def site__that_does_not_exist():
         b.run("snapshot", os.path.join(b.site, "Nop.Core.dll")).expect(1, err="Nop.Core.dll")
         b.run("rollback", "/nowhere/shop", "--yes").expect(1, err="nopsnap: ")
         same("the list", b.objects("list"), [])
+        b.run("snapshot", "shop").expect(0)
+        os.rename(b.site, b.site + ".away")
+        b.run("snapshot", "shop").expect(1, err="does not exist", hint="nopsnap rollback")
 
 
 def site__that_nobody_knows_is_said():
@@ -245,6 +248,7 @@ def catalog__copy_without_its_locks():
         b.run("snapshot", "shop").expect(0)
         for name in ("locks", "cache"):
             shutil.rmtree(os.path.join(b.catalog, name))
+        os.unlink(os.path.join(b.catalog, "reserve"))
         b.run("list").expect(0, out=b.site[-10:])
         b.run("verify", "--read-data").expect(0)
         b.run("restore", "latest", "--target", os.path.join(b.folder, "r")).expect(0)
