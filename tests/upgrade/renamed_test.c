@@ -77,6 +77,7 @@ static void renamed__is_what_it_was_at_the_stop(void **state)
 {
     struct upgrade_context c = context();
     ino_t rested, young;
+    int held; /* its inode's number is given to nobody else meanwhile */
 
     (void)state;
     put("old/Content/Images/0000001_0.jpeg", "rests");
@@ -94,6 +95,8 @@ static void renamed__is_what_it_was_at_the_stop(void **state)
     expect("new/wwwroot/favicon.ico", "the release's"); /* U6 */
     rested = inode("new/wwwroot/images/0000001_0.jpeg");
     young = inode("new/wwwroot/images/0000004_0.jpeg");
+    held = open("new/wwwroot/images/0000004_0.jpeg", O_RDONLY | O_CLOEXEC);
+    assert_true(held >= 0);
     /* The shop goes on. */
     put("old/Content/Images/0000002_0.jpeg", "is CHANGED");
     put("old/Content/Images/0000005_0.jpeg", "is new");
@@ -117,6 +120,7 @@ static void renamed__is_what_it_was_at_the_stop(void **state)
     /* U5: what rests is not copied again, what may have changed without a sign is. */
     assert_int_equal(inode("new/wwwroot/images/0000001_0.jpeg"), rested);
     assert_int_not_equal(inode("new/wwwroot/images/0000004_0.jpeg"), young);
+    assert_int_equal(close(held), 0);
     renamed_release(&c.renamed);
 }
 
